@@ -3,6 +3,7 @@
 
 pub mod id;
 mod message;
+pub mod proto;
 #[cfg(feature = "node")]
 mod runtime;
 

@@ -40,6 +40,11 @@ impl TopicName {
         Self(format!("{}{session}", Self::PRIVATE).into())
     }
 
+    /// Whose private topic this is, if it is one.
+    pub fn private_session(&self) -> Option<SessionId> {
+        self.0.strip_prefix(Self::PRIVATE)?.parse().ok()
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -111,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_name_is_segments_parted_by_slashes() {
-        for name in ["/chat/lobby", "prices/EURUSD", "x", "/caf\u{e9}/\u{1f600}", &"x".repeat(255)] {
+        for name in ["/chat/lobby", "prices/EURUSD", "x", "/caf\u{e9}/\u{1f600}", &"x".repeat(255)]
+        {
             assert_eq!(TopicName::parse(name).unwrap().as_str(), name);
         }
         for (name, why) in [

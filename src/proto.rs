@@ -1,0 +1,53 @@
+//! The protocol, as state machines that do no I/O.
+//!
+//! Nothing below this module reads a clock, draws a random number, spawns a task, takes a lock or
+//! touches a socket. A machine is a plain value: it is given an input and the time, and it leaves
+//! outputs to be collected. The same machines run in production, in the simulator (`sim`) and in
+//! fuzzing, which is what lets a test replay a lost acknowledgement a million times in a second.
+//!
+//! This module is public for tools and tests. It is exempt from semantic versioning.
+//!
+//! # How to drive a machine
+//!
+//! Every machine has the same four kinds of methods, told apart by their names:
+//!
+//! | kind | named | takes | example |
+//! |---|---|---|---|
+//! | what happened outside | `handle_*` | `&mut self`, the event, `now` | `handle_frame` |
+//! | what the application wants | a verb | `&mut self` | `publish`, `close` |
+//! | what to do next | `poll_*` | `&mut self` | `poll_transmit`, `poll_event`, `poll_timeout` |
+//! | what is the case | a noun | `&self` | `replica`, `position` |
+//!
+//! After each call of the first two kinds, call the `poll_*` methods until they return nothing, then
+//! wait for the next input or for the instant that `poll_timeout` names.
+//!
+//! # In which order to read
+//!
+//! [`Position`], [`Op`], [`TopicLog`], [`Session`], [`Replica`], [`Core`]; then [`wire`].
+
+mod attachment;
+mod core;
+mod journal;
+mod op;
+mod peer;
+mod position;
+pub mod progress;
+mod recipients;
+mod replica;
+mod session;
+mod snapshot;
+mod topic;
+mod topic_log;
+pub mod wire;
+
+pub use attachment::{AttachmentKey, Batch, Budget, Gap, Mark};
+pub use core::{Attached, Core, Ended, Event, Limits, Refused};
+pub use journal::{Tail, TailLimits};
+pub use op::Op;
+pub use peer::Lane;
+pub use position::{InvalidToken, Position};
+pub use recipients::Recipients;
+pub use replica::{Change, Replica};
+pub use session::{CloseReason, Membership, Presence, Session, SessionState, Stamp};
+pub use topic::{Topic, TopicKey, Topics};
+pub use topic_log::{Cursor, Entry, LogLimits, TopicLog};

@@ -1,0 +1,245 @@
+//! A live connection of a session: what it has been given to write, and what its client has.
+//!
+//! For each topic of its session an attachment has a reader: a cursor into this node's log, and the
+//! position that all it was given amounts to. Live delivery, catching up and a slow consumer are the
+//! same reader at different speeds.
+//!
+//! What was given is not yet acknowledged. A transport asks for a mark, lets its client confirm it
+//! in whatever way it can, and acknowledges the mark; at most one mark is under way.
+
+use std::sync::Arc;
+
+use super::{Cursor, Entry, Membership, Position, Topic, TopicKey};
+use crate::id::{SessionId, TopicName};
+
+/// An attachment among those of its node. It means nothing elsewhere, and is never used again.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct AttachmentKey {
+    index: usize,
+    generation: u64,
+}
+
+impl AttachmentKey {
+    /// The key's place in a table: small, and taken again once the attachment is gone.
+    pub const fn index(self) -> usize {
+        self.index
+    }
+}
+
+/// The attachments of a node.
+#[derive(Debug, Default)]
+pub(super) struct Attachments {
+    slots: Vec<Option<(u64, Attachment)>>,
+    free: Vec<usize>,
+    generation: u64,
+}
+
+impl Attachments {
+    pub(super) fn insert(&mut self, attachment: Attachment) -> AttachmentKey {
+        self.generation += 1;
+        let index = self.free.pop().unwrap_or(self.slots.len());
+        if index == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.slots[index] = Some((self.generation, attachment));
+        AttachmentKey { index, generation: self.generation }
+    }
+
+    pub(super) fn remove(&mut self, key: AttachmentKey) -> Option<Attachment> {
+        let slot = self.slots.get_mut(key.index)?;
+        let (_, attachment) = slot.take_if(|(generation, _)| *generation == key.generation)?;
+        self.free.push(key.index);
+        Some(attachment)
+    }
+
+    pub(super) fn get(&self, key: AttachmentKey) -> Option<&Attachment> {
+        let (generation, attachment) = self.slots.get(key.index)?.as_ref()?;
+        (*generation == key.generation).then_some(attachment)
+    }
+
+    pub(super) fn get_mut(&mut self, key: AttachmentKey) -> Option<&mut Attachment> {
+        let (generation, attachment) = self.slots.get_mut(key.index)?.as_mut()?;
+        (*generation == key.generation).then_some(attachment)
+    }
+}
+
+/// Messages that a session was to get are gone. It continues behind them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Gap {
+    /// The topic.
+    pub topic: TopicName,
+    /// What the session has.
+    pub from: Position,
+    /// Where it continues. Some of what lies between is gone.
+    pub to: Position,
+}
+
+/// What a transport is to write next.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Batch {
+    /// Messages, in the order in which they are to be written.
+    pub entries: Vec<Arc<Entry>>,
+    /// What the session has to be told it will not get.
+    pub gaps: Vec<Gap>,
+}
+
+impl Batch {
+    /// Whether there is nothing to write and nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.gaps.is_empty()
+    }
+}
+
+/// How much a transport takes at once.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "any value is right")]
+pub struct Budget {
+    /// The most messages.
+    pub messages: usize,
+    /// Once this many bytes were taken, no more are.
+    pub bytes: usize,
+}
+
+/// The number of a mark, counted from one for each attachment.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// The mark with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number of this mark.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// How far one topic was read by one attachment.
+#[derive(Debug)]
+struct Reader {
+    topic: TopicKey,
+    cursor: Cursor,
+    sent: Position,
+    until: Option<Position>,
+}
+
+/// One attachment.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    pub(super) session: SessionId,
+    readers: Vec<Reader>,
+    /// The mark under way, and what it stands for.
+    marked: Option<(Mark, Vec<(TopicKey, Position)>)>,
+    last_mark: Mark,
+    /// Whether something was given since the last mark.
+    unmarked: bool,
+    /// Whether the transport waits to be woken.
+    pub(super) waiting: bool,
+}
+
+impl Attachment {
+    pub(super) fn new(session: SessionId) -> Self {
+        Self {
+            session,
+            readers: Vec::new(),
+            marked: None,
+            last_mark: Mark::default(),
+            unmarked: false,
+            waiting: false,
+        }
+    }
+
+    /// Reads `topic` from what its client has acknowledged, or as `member` has it now.
+    pub(super) fn follow(&mut self, topic: TopicKey, member: &Membership) {
+        match self.readers.iter_mut().find(|reader| reader.topic == topic) {
+            Some(reader) => {
+                reader.until = member.until.clone();
+                reader.sent.merge(&member.acknowledged);
+            }
+            None => self.readers.push(Reader {
+                topic,
+                cursor: Cursor::default(),
+                sent: member.acknowledged.clone(),
+                until: member.until.clone(),
+            }),
+        }
+    }
+
+    /// Reads `topic` no longer.
+    pub(super) fn unfollow(&mut self, topic: TopicKey) {
+        self.readers.retain(|reader| reader.topic != topic);
+    }
+
+    pub(super) fn topics(&self) -> impl Iterator<Item = TopicKey> {
+        self.readers.iter().map(|reader| reader.topic)
+    }
+
+    /// Takes what is next, as far as `budget` goes.
+    pub(super) fn read<'a>(
+        &mut self,
+        topic: impl Fn(TopicKey) -> &'a Topic,
+        budget: Budget,
+        batch: &mut Batch,
+    ) {
+        let mut left = budget;
+        for reader in &mut self.readers {
+            reader.read(self.session, topic(reader.topic), &mut left, batch);
+        }
+        self.unmarked |= !batch.is_empty();
+    }
+
+    /// A mark behind all that was given, unless one is under way or there is nothing new.
+    pub(super) fn mark(&mut self) -> Option<Mark> {
+        if self.marked.is_some() || !self.unmarked {
+            return None;
+        }
+        let sent = self.readers.iter().map(|reader| (reader.topic, reader.sent.clone()));
+        self.last_mark = Mark(self.last_mark.0 + 1);
+        self.marked = Some((self.last_mark, sent.collect()));
+        self.unmarked = false;
+        Some(self.last_mark)
+    }
+
+    /// What the client has, now that it confirmed `mark`; nothing if that is not under way.
+    pub(super) fn confirm(&mut self, mark: Mark) -> Vec<(TopicKey, Position)> {
+        match self.marked.take_if(|(marked, _)| *marked == mark) {
+            Some((_, positions)) => positions,
+            None => Vec::new(),
+        }
+    }
+}
+
+impl Reader {
+    fn read(&mut self, session: SessionId, topic: &Topic, left: &mut Budget, batch: &mut Batch) {
+        if self.cursor == topic.log.end() && self.sent.includes(topic.log.lost()) {
+            return;
+        }
+        if !self.sent.includes(topic.log.lost()) {
+            let from = self.sent.clone();
+            self.sent.merge(topic.log.lost());
+            batch.gaps.push(Gap { topic: topic.name.clone(), from, to: self.sent.clone() });
+        }
+        while left.messages > 0
+            && left.bytes > 0
+            && let Some((entry, next)) = topic.log.read(self.cursor)
+        {
+            self.cursor = next;
+            if self.takes(session, entry) {
+                left.messages -= 1;
+                left.bytes = left.bytes.saturating_sub(entry.message().len());
+                batch.entries.push(Arc::clone(entry));
+            }
+            self.sent.advance(entry.id().origin, entry.id().seq.next());
+        }
+    }
+
+    fn takes(&self, session: SessionId, entry: &Entry) -> bool {
+        !self.sent.covers(entry.id())
+            && self.until.as_ref().is_none_or(|until| until.covers(entry.id()))
+            && entry.to().include(session)
+    }
+}

@@ -1,0 +1,444 @@
+//! One node, without its sockets: what it does when something happens.
+//!
+//! ```text
+//!   application, clients                                        peers
+//!   publish, attach, join, ...  ---->  +--------+  <----  handle_frame, handle_link_up, ...
+//!   read, mark, acknowledge     <---->  |  Core  |
+//!   poll_event, poll_wake       <----  +--------+  ---->  poll_transmit, one lane at a time
+//!                                        ^
+//!                                        |  handle_timeout, at poll_timeout
+//! ```
+//!
+//! What happens here goes into the journal, is folded into the replica, and is sent to peers from
+//! the journal's tail; what happened elsewhere comes in as frames and is folded into the same
+//! replica. Sessions that are attached here read the replica's logs.
+
+mod links;
+mod reading;
+mod sweep;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+
+use super::{
+    AttachmentKey, Change, CloseReason, LogLimits, Op, Presence, Recipients, Replica, Session,
+    SessionState, Stamp, Tail, TailLimits, TopicKey,
+    attachment::Attachments,
+    peer::{Lane, Peer},
+    wire::{Encoded, MAX_MESSAGE_BYTES},
+};
+use crate::{
+    id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName},
+    message::Message,
+};
+
+/// How much a node keeps, and for how long.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "any value is right, and a new limit breaks nobody")]
+pub struct Limits {
+    /// Of each topic.
+    pub log: LogLimits,
+    /// Of all topics together, in bytes. At the limit the largest give way first. Defaults to
+    /// 256 MiB.
+    pub logs_bytes: usize,
+    /// Of each journal, for peers.
+    pub tail: TailLimits,
+    /// How long a session is kept once its attachment is gone. Defaults to 2 minutes.
+    pub session_kept: Duration,
+    /// How long a dead node is remembered once no message of it is left. Defaults to 10 minutes.
+    pub dead_kept: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            log: LogLimits::default(),
+            logs_bytes: 256 << 20,
+            tail: TailLimits::default(),
+            session_kept: Duration::from_secs(120),
+            dead_kept: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Something that the runtime has to act on.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// This attachment is over: its connection is to be closed.
+    AttachmentEnded {
+        /// Which.
+        key: AttachmentKey,
+        /// Why.
+        why: Ended,
+    },
+    /// A session that this node owned is over: its handler is to be told.
+    SessionEnded {
+        /// What it was.
+        session: Session,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// Why an attachment is over though its connection is not.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// The session is over.
+    Closed(CloseReason),
+    /// The session has a newer attachment, here or on another node.
+    Superseded,
+}
+
+/// What attaching came to.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Attached {
+    /// By which the attachment is named from now on.
+    pub key: AttachmentKey,
+    /// Which session it belongs to.
+    pub session: SessionId,
+    /// Whether the session existed before.
+    pub resumed: bool,
+    /// Whether the handler has yet to have its first word.
+    pub ready_due: bool,
+}
+
+/// Why a message was not published. Nobody will receive it.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// It is too long. Trying again does not help.
+    #[error("the message has {bytes} bytes, more than the limit of {MAX_MESSAGE_BYTES}")]
+    TooLarge {
+        /// How long it is.
+        bytes: usize,
+    },
+    /// It names too many recipients. A topic for them helps.
+    #[error("the message names {named} sessions, more than the limit of {}", Recipients::MAX_NAMED)]
+    TooManyRecipients {
+        /// How many it names.
+        named: usize,
+    },
+    /// The session is over, or unknown. Trying again does not help.
+    #[error("the session is over")]
+    NoSession,
+    /// The session is in as many topics as it may be. Leaving one helps.
+    #[error("the session is in {} topics already", SessionState::MAX_TOPICS)]
+    TooManyTopics,
+}
+
+/// One node, without its sockets.
+#[derive(Debug)]
+pub struct Core {
+    id: NodeId,
+    limits: Limits,
+    replica: Replica,
+    /// This node's journal, and those of its peers.
+    tails: BTreeMap<NodeId, Tail>,
+    peers: BTreeMap<NodeId, Peer>,
+    /// The other nodes that membership believes to be alive.
+    live: BTreeSet<NodeId>,
+    /// Since when each other origin has been dead.
+    dead: BTreeMap<NodeId, Instant>,
+    retired: BTreeSet<NodeId>,
+    attachments: Attachments,
+    attached: BTreeMap<SessionId, AttachmentKey>,
+    readers: BTreeMap<TopicKey, BTreeSet<AttachmentKey>>,
+    /// When the sessions that are owned and detached here are to be closed.
+    deadlines: BTreeSet<(Instant, SessionId)>,
+    deadline_of: BTreeMap<SessionId, Instant>,
+    /// When somebody was last asked for an origin's operations, and what was missing then.
+    pulls: BTreeMap<NodeId, (Instant, Seq)>,
+    next_sweep: Option<Instant>,
+    next_repeat: Option<Instant>,
+    events: VecDeque<Event>,
+    wakes: Vec<AttachmentKey>,
+    lanes_due: BTreeSet<Lane>,
+}
+
+impl Core {
+    /// The node `id`, which must be new.
+    pub fn new(id: NodeId, limits: Limits) -> Self {
+        Self {
+            id,
+            limits,
+            replica: Replica::new(limits.log),
+            tails: BTreeMap::from([(id, Tail::new(Seq::FIRST, limits.tail))]),
+            peers: BTreeMap::new(),
+            live: BTreeSet::new(),
+            dead: BTreeMap::new(),
+            retired: BTreeSet::new(),
+            attachments: Attachments::default(),
+            attached: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            deadline_of: BTreeMap::new(),
+            pulls: BTreeMap::new(),
+            next_sweep: None,
+            next_repeat: None,
+            events: VecDeque::new(),
+            wakes: Vec::new(),
+            lanes_due: BTreeSet::new(),
+        }
+    }
+
+    /// Publishes a message. Every session in the topic that it is for will get it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: nothing was published.
+    pub fn publish(
+        &mut self,
+        topic: &TopicName,
+        to: Recipients,
+        message: Message,
+        now: Instant,
+    ) -> Result<MessageId, Refused> {
+        check_message(&message, &to)?;
+        Ok(self.commit(Op::Published { topic: topic.clone(), to, message }, now))
+    }
+
+    /// Sends a message to one session, wherever it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: nothing was sent.
+    pub fn send(
+        &mut self,
+        session: SessionId,
+        message: Message,
+        now: Instant,
+    ) -> Result<MessageId, Refused> {
+        match self.replica.session(session) {
+            None => Err(Refused::NoSession),
+            Some(_) => {
+                self.publish(&TopicName::private(session), Recipients::Everyone, message, now)
+            }
+        }
+    }
+
+    /// A client is connected to `path`. It comes back as `asked` if that session is known and was
+    /// of the same path; otherwise it is new, and called `fresh`.
+    ///
+    /// A session has one attachment: an older one, here or elsewhere, is ended.
+    pub fn attach(
+        &mut self,
+        asked: Option<SessionId>,
+        fresh: SessionId,
+        path: &str,
+        now: Instant,
+    ) -> Attached {
+        let known = asked
+            .and_then(|id| self.replica.state_of(id))
+            .filter(|state| &*state.session.path == path);
+        let resumed = known.is_some();
+        let state = known.unwrap_or_else(|| SessionState {
+            session: Session {
+                id: fresh,
+                claim: Stamp::new(Epoch::default(), self.id, Seq::FIRST),
+                presence: Presence::Attached,
+                ready: false,
+                path: path.into(),
+            },
+            memberships: Vec::new(),
+        });
+        let (session, ready_due) = (state.session.id, !state.session.ready);
+        self.end_attachment(session, Ended::Superseded);
+        self.claim(state, Presence::Attached, now);
+        let key = self.add_attachment(session);
+        for topic in self.replica.topics_of(session).to_vec() {
+            self.follow(key, session, topic);
+        }
+        Attached { key, session, resumed, ready_due }
+    }
+
+    /// The handler has had its first word about a session.
+    pub fn set_ready(&mut self, session: SessionId, now: Instant) {
+        if self.replica.session(session).is_some_and(|session| !session.ready) {
+            self.commit(Op::SessionReady { session }, now);
+        }
+    }
+
+    /// An attachment's connection is gone. Its session is closed unless it is back within `kept`.
+    ///
+    /// Harmless if the attachment is over already.
+    pub fn detach(&mut self, key: AttachmentKey, kept: Duration, now: Instant) {
+        let Some(session) = self.session_of(key) else {
+            return;
+        };
+        self.remove_attachment(key);
+        if let Some(epoch) = self.replica.session(session).map(|session| session.claim.epoch) {
+            self.commit(Op::SessionDetached { session, epoch }, now);
+            self.set_deadline(session, now + kept);
+        }
+    }
+
+    /// Ends a session, wherever it is. Harmless if it is over already.
+    pub fn close(&mut self, session: SessionId, reason: CloseReason, now: Instant) {
+        if let Some(epoch) = self.replica.session(session).map(|session| session.claim.epoch) {
+            self.commit(Op::SessionClosed { session, epoch, reason }, now);
+        }
+    }
+
+    /// Lets a session read a topic, from now on. Harmless if it does already.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: the session reads what it read before.
+    pub fn join(
+        &mut self,
+        session: SessionId,
+        topic: &TopicName,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let epoch = self.epoch_of(session)?;
+        if self.membership_is_open(session, topic) {
+            return Ok(());
+        }
+        if self.replica.topics_of(session).len() >= SessionState::MAX_TOPICS {
+            return Err(Refused::TooManyTopics);
+        }
+        let from = self.replica.applied().clone();
+        self.commit(Op::Joined { session, epoch, topic: topic.clone(), from }, now);
+        Ok(())
+    }
+
+    /// Lets a session read a topic no longer. What was published before, it still gets.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: the session is over.
+    pub fn leave(
+        &mut self,
+        session: SessionId,
+        topic: &TopicName,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let epoch = self.epoch_of(session)?;
+        if self.membership_is_open(session, topic) {
+            let until = self.replica.applied().clone();
+            self.commit(Op::Left { session, epoch, topic: topic.clone(), until }, now);
+        }
+        Ok(())
+    }
+
+    /// What happened that the runtime has to act on.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The attachments that were waiting and have something to read now.
+    pub fn poll_wakes(&mut self) -> Vec<AttachmentKey> {
+        std::mem::take(&mut self.wakes)
+    }
+
+    /// The lanes on which there may be something to send, to some peer.
+    pub fn poll_lanes(&mut self) -> BTreeSet<Lane> {
+        std::mem::take(&mut self.lanes_due)
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// What this node knows of the cluster.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// How many other nodes have stored a message, as far as this node has heard.
+    pub fn stored_on(&self, id: MessageId) -> usize {
+        let has = |peer: &&NodeId| **peer != self.id && self.peers[*peer].have.covers(id);
+        self.peers.keys().filter(has).count()
+    }
+
+    /// Whether every session that was to get a message of `topic` has it, or is gone.
+    pub fn is_settled(&self, topic: &TopicName, id: MessageId) -> bool {
+        let key = self.replica.topics().find(topic);
+        key.and_then(|key| self.replica.topics().get(key).settled())
+            .is_none_or(|settled| settled.covers(id))
+    }
+
+    /// Writes the next operation of this node's journal.
+    fn commit(&mut self, op: Op, now: Instant) -> MessageId {
+        let id = MessageId::new(self.id, self.replica.applied().get(self.id));
+        let encoded = Encoded::op(id, &op);
+        self.tails.get_mut(&self.id).expect("a node has its own journal").push(encoded);
+        let applied = self.replica.apply(id, op, now);
+        debug_assert!(applied, "an own operation is the next");
+        self.lanes_due.insert(Lane::Journal);
+        self.handle_changes(now);
+        id
+    }
+
+    fn claim(&mut self, mut state: SessionState, presence: Presence, now: Instant) {
+        let seq = self.replica.applied().get(self.id);
+        state.session.claim = Stamp::new(state.session.claim.epoch.next(), self.id, seq);
+        state.session.presence = presence;
+        self.commit(Op::SessionClaimed(state), now);
+    }
+
+    fn handle_changes(&mut self, now: Instant) {
+        while let Some(change) = self.replica.poll_change() {
+            match change {
+                Change::Claimed { session, lost } => {
+                    if lost == Some(self.id) {
+                        self.handle_lost_claim(session);
+                    }
+                }
+                Change::Closed { session, reason } => {
+                    self.end_attachment(session.id, Ended::Closed(reason));
+                    self.clear_deadline(session.id);
+                    if session.claim.node == self.id {
+                        self.events.push_back(Event::SessionEnded { session, reason });
+                    }
+                }
+                Change::Grew(topic) => self.wake_readers(topic),
+                Change::MembershipChanged { session, topic } => {
+                    if let Some(&key) = self.attached.get(&session) {
+                        self.follow(key, session, topic);
+                    }
+                    self.report(topic);
+                }
+            }
+        }
+        self.schedule_sweep(now);
+    }
+
+    /// A session that was this node's was claimed, by another node or by this one again.
+    fn handle_lost_claim(&mut self, session: SessionId) {
+        self.clear_deadline(session);
+        let owner = self.replica.session(session).map(|session| session.claim.node);
+        if owner != Some(self.id) {
+            self.end_attachment(session, Ended::Superseded);
+        }
+    }
+
+    fn epoch_of(&self, session: SessionId) -> Result<Epoch, Refused> {
+        let session = self.replica.session(session).ok_or(Refused::NoSession)?;
+        Ok(session.claim.epoch)
+    }
+
+    fn membership_is_open(&self, session: SessionId, topic: &TopicName) -> bool {
+        let key = self.replica.topics().find(topic);
+        let member = key.and_then(|key| self.replica.topics().get(key).members.get(&session));
+        member.is_some_and(|member| member.until.is_none())
+    }
+}
+
+fn check_message(message: &Message, to: &Recipients) -> Result<(), Refused> {
+    if message.len() > MAX_MESSAGE_BYTES {
+        return Err(Refused::TooLarge { bytes: message.len() });
+    }
+    match to.named() {
+        named if named > Recipients::MAX_NAMED => Err(Refused::TooManyRecipients { named }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,375 @@
+//! Peers: what comes from them, and what goes to them.
+
+use std::time::{Duration, Instant};
+
+use super::{Core, Lane};
+use crate::{
+    id::{MessageId, NodeId, Seq, TopicName},
+    proto::{
+        Op, Position, Tail,
+        peer::{Arriving, Peer, Sending},
+        progress::Report,
+        snapshot,
+        wire::{Encoded, Frame, SnapshotPart},
+    },
+};
+
+/// How many requests wait for one peer at the most. At the limit a new one is dropped: who asked
+/// asks again.
+const MAX_CONTROL: usize = 256;
+
+/// How many reports are held back for operations that are still to come, for each peer. At the
+/// limit a new one is dropped: it is repeated.
+const MAX_HELD_REPORTS: usize = 10_000;
+
+/// How large a snapshot may be on its way in, in bytes. A larger one is dropped.
+const MAX_SNAPSHOT_BYTES: usize = 1 << 30;
+
+/// How many snapshots may be on their way in from one peer.
+const MAX_ARRIVING: usize = 64;
+
+/// How long to wait until what was asked for is asked for again.
+const PULL_AGAIN: Duration = Duration::from_millis(500);
+
+/// How long a snapshot that was sent may stay unacknowledged before it is sent again.
+const SNAPSHOT_AGAIN: Duration = Duration::from_secs(10);
+
+impl Core {
+    /// There is a link to `peer`, which has stored `have`.
+    pub fn handle_link_up(&mut self, peer: NodeId, have: Position, now: Instant) {
+        self.handle_link_down(peer);
+        self.retired.remove(&peer);
+        let topics = self.replica.topics().keys();
+        let entry = self.peers.entry(peer).or_default();
+        entry.linked = true;
+        self.live.insert(peer);
+        self.dead.remove(&peer);
+        entry.have = have;
+        entry.have_due = true;
+        entry.reports_due = topics.into_iter().collect();
+        let from = entry.have.get(self.id);
+        entry.sending.insert(self.id, Sending::Tail(from));
+        self.lanes_due.extend(Lane::ALL);
+        self.schedule_sweep(now);
+    }
+
+    /// The link to `peer` is gone. What was on its way may be lost, and is sent again later.
+    pub fn handle_link_down(&mut self, peer: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.handle_link_down();
+        }
+    }
+
+    /// Membership believes that `node` is alive.
+    pub fn handle_live(&mut self, node: NodeId, now: Instant) {
+        if node != self.id {
+            self.live.insert(node);
+            self.peers.entry(node).or_default();
+            self.dead.remove(&node);
+            self.schedule_sweep(now);
+        }
+    }
+
+    /// Membership believes that `node` is dead, or has left.
+    pub fn handle_dead(&mut self, node: NodeId, now: Instant) {
+        if self.live.remove(&node) {
+            self.dead.insert(node, now);
+            self.adopt_orphans(now);
+            self.pull_missing(now);
+            self.schedule_sweep(now);
+        }
+    }
+
+    /// `peer` sent a frame.
+    pub fn handle_frame(&mut self, peer: NodeId, frame: Frame, now: Instant) {
+        if !self.peers.get(&peer).is_some_and(|peer| peer.linked) {
+            return; // It was still on its way when the link went down.
+        }
+        match frame {
+            Frame::Operation { id, op, encoded } => self.handle_op(id, op, encoded, now),
+            Frame::Have(have) => self.handle_have(peer, &have, now),
+            Frame::Report(report) => self.handle_report(peer, report, now),
+            Frame::Pull { origin, from } => self.handle_pull(peer, origin, from),
+            Frame::Snapshot { origin, at, index, part } => {
+                self.handle_part(peer, (origin, at), index, part, now);
+            }
+            Frame::Goodbye => self.handle_dead(peer, now),
+            Frame::Hello(_) | Frame::Unknown => {}
+        }
+    }
+
+    /// What to write to `peer` next on one lane, about `limit_bytes` of it; nothing if it has all.
+    pub fn poll_transmit(
+        &mut self,
+        peer: NodeId,
+        lane: Lane,
+        limit_bytes: usize,
+        now: Instant,
+    ) -> Vec<Encoded> {
+        let Some(state) = self.peers.get_mut(&peer).filter(|peer| peer.linked) else {
+            return Vec::new();
+        };
+        match lane {
+            Lane::Control => state.control.drain(..).collect(),
+            Lane::Progress => self.transmit_progress(peer),
+            Lane::Journal => self.transmit_journal(peer, limit_bytes, now),
+            Lane::Snapshot => {
+                let mut bytes = 0;
+                let mut frames = Vec::new();
+                while bytes < limit_bytes
+                    && let Some(frame) = state.snapshots.pop_front()
+                {
+                    bytes += frame.len();
+                    frames.push(frame);
+                }
+                frames
+            }
+        }
+    }
+
+    /// Asks for what others have and this node lacks: of the dead, and of those whose own link
+    /// brings nothing.
+    pub(super) fn pull_missing(&mut self, now: Instant) {
+        let mut asked = Vec::new();
+        for (&peer, state) in self.peers.iter().filter(|(_, state)| state.linked) {
+            for (origin, next) in state.have.iter() {
+                let lacked = self.replica.applied().get(origin);
+                if next > lacked && origin != self.id && !self.retired.contains(&origin) {
+                    asked.push((origin, lacked, peer));
+                }
+            }
+        }
+        for (origin, lacked, peer) in asked {
+            let (since, before) = *self.pulls.entry(origin).or_insert((now, lacked));
+            let is_direct = self.peers.get(&origin).is_some_and(|peer| peer.linked);
+            let waited = now.saturating_duration_since(since) >= PULL_AGAIN;
+            if lacked > before {
+                self.pulls.insert(origin, (now, lacked)); // It is coming.
+            } else if waited || (since == now && !is_direct) {
+                self.pulls.insert(origin, (now, lacked));
+                self.push_control(peer, Encoded::pull(origin, lacked));
+            }
+        }
+    }
+
+    fn handle_op(&mut self, id: MessageId, op: Op, encoded: Encoded, now: Instant) {
+        if id.origin == self.id || self.retired.contains(&id.origin) {
+            return;
+        }
+        if self.replica.apply(id, op, now) {
+            let limits = self.limits.tail;
+            let tail = self.tails.entry(id.origin).or_insert_with(|| Tail::new(id.seq, limits));
+            if tail.next() != id.seq {
+                tail.restart(id.seq);
+            }
+            tail.push(encoded);
+            self.handle_progress_made(now);
+        } else if id.seq > self.replica.applied().get(id.origin) {
+            self.schedule_sweep(now); // Something before it is missing; the sweep asks for it.
+        }
+    }
+
+    /// More is stored here than before: peers are to hear of it.
+    fn handle_progress_made(&mut self, now: Instant) {
+        for peer in self.peers.values_mut().filter(|peer| peer.linked) {
+            peer.have_due = true;
+        }
+        self.lanes_due.insert(Lane::Progress);
+        self.handle_changes(now);
+        self.release_reports(now);
+    }
+
+    fn handle_have(&mut self, peer: NodeId, have: &Position, now: Instant) {
+        let state = self.peers.entry(peer).or_default();
+        state.have.merge(have);
+        self.lanes_due.insert(Lane::Journal); // It may have waited for a snapshot to be there.
+        self.schedule_sweep(now);
+    }
+
+    fn handle_report(&mut self, peer: NodeId, report: Report, now: Instant) {
+        if self.replica.applied().includes(&report.as_of) {
+            self.apply_report(peer, &report, now);
+            return;
+        }
+        let held = &mut self.peers.entry(peer).or_default().held_reports;
+        let is_newest = match held.get(&report.topic) {
+            Some(older) => report.as_of.includes(&older.as_of),
+            None => held.len() < MAX_HELD_REPORTS,
+        };
+        if is_newest {
+            held.insert(report.topic.clone(), report);
+        }
+    }
+
+    /// Applies the reports that speak of nothing unknown any more.
+    fn release_reports(&mut self, now: Instant) {
+        let peers: Vec<_> = self.peers.keys().copied().collect();
+        for peer in peers {
+            let Some(state) = self.peers.get_mut(&peer) else { continue };
+            if state.held_reports.is_empty() {
+                continue;
+            }
+            let applied = self.replica.applied();
+            let ready: Vec<TopicName> = state
+                .held_reports
+                .iter()
+                .filter(|(_, report)| applied.includes(&report.as_of))
+                .map(|(topic, _)| topic.clone())
+                .collect();
+            let ready: Vec<_> =
+                ready.iter().filter_map(|topic| state.held_reports.remove(topic)).collect();
+            for report in ready {
+                self.apply_report(peer, &report, now);
+            }
+        }
+    }
+
+    fn apply_report(&mut self, peer: NodeId, report: &Report, now: Instant) {
+        let Some(topic) = self.replica.topics().find(&report.topic) else {
+            return;
+        };
+        let members = &self.replica.topics().get(topic).members;
+        let told: Vec<_> = members
+            .iter()
+            .filter_map(|(&id, member)| {
+                let session = self.replica.session(id)?;
+                let position = report.position_of(peer, session, member)?;
+                (!member.acknowledged.includes(position)).then(|| (id, position.clone()))
+            })
+            .collect();
+        for (session, position) in told {
+            self.replica.acknowledge(session, topic, &position);
+        }
+        self.schedule_sweep(now);
+    }
+
+    fn handle_pull(&mut self, peer: NodeId, origin: NodeId, from: Seq) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.sending.insert(origin, Sending::Tail(from));
+            self.lanes_due.insert(Lane::Journal);
+        }
+    }
+
+    fn handle_part(
+        &mut self,
+        peer: NodeId,
+        (origin, at): (NodeId, Seq),
+        index: u32,
+        part: SnapshotPart,
+        now: Instant,
+    ) {
+        let is_news = at > self.replica.applied().get(origin) && origin != self.id;
+        if !is_news || self.retired.contains(&origin) {
+            return;
+        }
+        let arriving = &mut self.peers.entry(peer).or_default().arriving;
+        if arriving.len() >= MAX_ARRIVING && !arriving.contains_key(&(origin, at)) {
+            return;
+        }
+        let snapshot = arriving.entry((origin, at)).or_default();
+        if !snapshot.take(index, part, MAX_SNAPSHOT_BYTES) {
+            return;
+        }
+        let snapshot = arriving.remove(&(origin, at)).expect("it was just completed");
+        let (view, parts) = snapshot.into_parts();
+        if self.replica.restore(origin, at, &view, parts, now) {
+            arriving_forget(&mut self.peers, origin, at);
+            if let Some(tail) = self.tails.get_mut(&origin) {
+                tail.restart(at);
+            }
+            self.handle_progress_made(now);
+        }
+    }
+
+    fn transmit_progress(&mut self, peer: NodeId) -> Vec<Encoded> {
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return Vec::new();
+        };
+        let mut frames = Vec::new();
+        if std::mem::take(&mut state.have_due) {
+            frames.push(Encoded::have(self.replica.applied()));
+        }
+        for topic in std::mem::take(&mut state.reports_due) {
+            frames.extend(self.report_on(topic).map(|report| Encoded::report(&report)));
+        }
+        frames
+    }
+
+    /// How far this node's sessions have read `topic`, if it has any there.
+    fn report_on(&self, topic: crate::proto::TopicKey) -> Option<Report> {
+        let topic = self.replica.topics().try_get(topic)?;
+        let own = topic.members.iter().filter_map(|(&id, member)| {
+            let session = self.replica.session(id)?;
+            (session.claim.node == self.id).then_some((id, &member.acknowledged))
+        });
+        Report::of(self.replica.applied().clone(), topic.name.clone(), own)
+    }
+
+    fn transmit_journal(&mut self, peer: NodeId, limit_bytes: usize, now: Instant) -> Vec<Encoded> {
+        let mut frames = Vec::new();
+        let mut bytes = 0;
+        let origins: Vec<_> = self.peers[&peer].sending.keys().copied().collect();
+        for origin in origins {
+            let mut next = match self.peers[&peer].sending[&origin] {
+                Sending::Tail(next) => next,
+                Sending::Snapshot { at, since } => {
+                    let stored = self.peers[&peer].have.get(origin);
+                    let is_under_way = !self.peers[&peer].snapshots.is_empty()
+                        || now.saturating_duration_since(since) < SNAPSHOT_AGAIN;
+                    if stored < at && is_under_way {
+                        continue;
+                    }
+                    stored
+                }
+            };
+            let end = self.replica.applied().get(origin);
+            let tail = self.tails.get(&origin);
+            if next < end && tail.and_then(|tail| tail.get(next)).is_none() {
+                self.queue_snapshot(peer, origin, now);
+                continue;
+            }
+            while bytes < limit_bytes
+                && let Some(op) = tail.and_then(|tail| tail.get(next))
+            {
+                bytes += op.len();
+                frames.push(op.clone());
+                next = next.next();
+            }
+            let sending = &mut self.peers.get_mut(&peer).expect("it is linked").sending;
+            if origin != self.id && next >= end {
+                sending.remove(&origin); // What it asked for is on its way.
+            } else {
+                sending.insert(origin, Sending::Tail(next));
+            }
+        }
+        frames
+    }
+
+    fn queue_snapshot(&mut self, peer: NodeId, origin: NodeId, now: Instant) {
+        let at = self.replica.applied().get(origin);
+        let frames = snapshot::frames_of(&self.replica, origin);
+        let state = self.peers.get_mut(&peer).expect("a snapshot is for a linked peer");
+        state.snapshots.extend(frames);
+        state.sending.insert(origin, Sending::Snapshot { at, since: now });
+        self.lanes_due.insert(Lane::Snapshot);
+    }
+
+    fn push_control(&mut self, peer: NodeId, frame: Encoded) {
+        if let Some(state) = self.peers.get_mut(&peer)
+            && state.control.len() < MAX_CONTROL
+        {
+            state.control.push_back(frame);
+            self.lanes_due.insert(Lane::Control);
+        }
+    }
+}
+
+/// Drops what is on its way in of `origin` and no longer needed.
+fn arriving_forget(
+    peers: &mut std::collections::BTreeMap<NodeId, Peer>,
+    origin: NodeId,
+    applied: Seq,
+) {
+    let is_needed = |key: &(NodeId, Seq), _: &mut Arriving| key.0 != origin || key.1 > applied;
+    peers.values_mut().for_each(|peer| peer.arriving.retain(is_needed));
+}

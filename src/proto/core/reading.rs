@@ -1,0 +1,130 @@
+//! Attachments: who reads what, and how far its client has come.
+
+use super::{AttachmentKey, Core, Ended, Event, Lane};
+use crate::{
+    id::SessionId,
+    proto::{Batch, Budget, Mark, TopicKey, attachment::Attachment},
+};
+
+impl Core {
+    /// Takes what an attachment is to write next, as far as `budget` goes. If there is nothing, the
+    /// attachment waits: [`poll_wakes`](Self::poll_wakes) will name it once there is.
+    pub fn read(&mut self, key: AttachmentKey, budget: Budget) -> Batch {
+        let mut batch = Batch::default();
+        if let Some(attachment) = self.attachments.get_mut(key) {
+            attachment.read(|topic| self.replica.topics().get(topic), budget, &mut batch);
+            attachment.waiting = batch.is_empty();
+        }
+        batch
+    }
+
+    /// A mark behind all that an attachment has taken, unless one is under way or nothing is new.
+    ///
+    /// Once the client has confirmed that it has everything written before the mark, in whatever
+    /// way its transport can, hand the mark to [`acknowledge`](Self::acknowledge).
+    pub fn mark(&mut self, key: AttachmentKey) -> Option<Mark> {
+        self.attachments.get_mut(key).and_then(Attachment::mark)
+    }
+
+    /// An attachment's client has everything that was written before `mark`.
+    ///
+    /// A mark that is not under way, because a client made it up, changes nothing.
+    pub fn acknowledge(&mut self, key: AttachmentKey, mark: Mark) {
+        let Some(attachment) = self.attachments.get_mut(key) else {
+            return;
+        };
+        let session = attachment.session;
+        for (topic, position) in attachment.confirm(mark) {
+            if self.replica.acknowledge(session, topic, &position) {
+                self.report(topic);
+            }
+        }
+    }
+
+    /// The attachment of a session on this node, if it has one.
+    pub fn attachment_of(&self, session: SessionId) -> Option<AttachmentKey> {
+        self.attached.get(&session).copied()
+    }
+
+    pub(super) fn session_of(&self, key: AttachmentKey) -> Option<SessionId> {
+        self.attachments.get(key).map(|attachment| attachment.session)
+    }
+
+    pub(super) fn add_attachment(&mut self, session: SessionId) -> AttachmentKey {
+        let key = self.attachments.insert(Attachment::new(session));
+        self.attached.insert(session, key);
+        key
+    }
+
+    pub(super) fn remove_attachment(&mut self, key: AttachmentKey) {
+        let Some(attachment) = self.attachments.remove(key) else {
+            return;
+        };
+        self.attached.remove(&attachment.session);
+        for topic in attachment.topics() {
+            self.remove_reader(topic, key);
+        }
+    }
+
+    /// Ends a session's attachment on this node, if it has one.
+    pub(super) fn end_attachment(&mut self, session: SessionId, why: Ended) {
+        if let Some(key) = self.attachment_of(session) {
+            self.remove_attachment(key);
+            self.events.push_back(Event::AttachmentEnded { key, why });
+        }
+    }
+
+    /// Lets an attachment read `topic`, or no longer, as its session's membership says.
+    pub(super) fn follow(&mut self, key: AttachmentKey, session: SessionId, topic: TopicKey) {
+        let Some(attachment) = self.attachments.get_mut(key) else {
+            return;
+        };
+        let known = self.replica.topics().try_get(topic);
+        match known.and_then(|topic| topic.members.get(&session)) {
+            Some(member) => {
+                attachment.follow(topic, member);
+                self.readers.entry(topic).or_default().insert(key);
+                self.wake(key);
+            }
+            None => {
+                attachment.unfollow(topic);
+                self.remove_reader(topic, key);
+            }
+        }
+    }
+
+    pub(super) fn wake_readers(&mut self, topic: TopicKey) {
+        for &key in self.readers.get(&topic).into_iter().flatten() {
+            if let Some(attachment) = self.attachments.get_mut(key)
+                && std::mem::take(&mut attachment.waiting)
+            {
+                self.wakes.push(key);
+            }
+        }
+    }
+
+    /// Sees to it that peers hear how far this node's sessions have read `topic`.
+    pub(super) fn report(&mut self, topic: TopicKey) {
+        for peer in self.peers.values_mut().filter(|peer| peer.linked) {
+            peer.reports_due.insert(topic);
+            self.lanes_due.insert(Lane::Progress);
+        }
+    }
+
+    fn wake(&mut self, key: AttachmentKey) {
+        if let Some(attachment) = self.attachments.get_mut(key)
+            && std::mem::take(&mut attachment.waiting)
+        {
+            self.wakes.push(key);
+        }
+    }
+
+    fn remove_reader(&mut self, topic: TopicKey, key: AttachmentKey) {
+        if let Some(readers) = self.readers.get_mut(&topic) {
+            readers.remove(&key);
+            if readers.is_empty() {
+                self.readers.remove(&topic);
+            }
+        }
+    }
+}

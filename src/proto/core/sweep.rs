@@ -1,0 +1,215 @@
+//! What time does: logs are trimmed, sessions run out, the dead are adopted and forgotten.
+
+use std::time::{Duration, Instant};
+
+use super::{Core, Lane};
+use crate::{
+    id::{NodeId, SessionId},
+    proto::{CloseReason, Position, Presence, peer::Sending},
+};
+
+/// How often what can be dropped is looked for.
+const SWEEP_EVERY: Duration = Duration::from_millis(100);
+
+/// How often what was said to peers is said again, should it have been lost.
+const REPEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// How many forgotten origins are remembered as forgotten.
+const MAX_RETIRED: usize = 4_096;
+
+impl Core {
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let deadline = self.deadlines.first().map(|&(due, _)| due);
+        [self.next_sweep, deadline].into_iter().flatten().min()
+    }
+
+    /// The instant that [`poll_timeout`](Self::poll_timeout) named has come.
+    ///
+    /// Calling this early, late or twice does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(due, session)) = self.deadlines.first()
+            && due <= now
+        {
+            self.clear_deadline(session);
+            self.close_abandoned(session, now);
+        }
+        if self.next_sweep.is_some_and(|due| due <= now) {
+            self.next_sweep = None;
+            self.sweep(now);
+        }
+    }
+
+    pub(super) fn schedule_sweep(&mut self, now: Instant) {
+        self.next_sweep.get_or_insert(now + SWEEP_EVERY);
+    }
+
+    pub(super) fn set_deadline(&mut self, session: SessionId, due: Instant) {
+        self.clear_deadline(session);
+        self.deadlines.insert((due, session));
+        self.deadline_of.insert(session, due);
+    }
+
+    pub(super) fn clear_deadline(&mut self, session: SessionId) {
+        if let Some(due) = self.deadline_of.remove(&session) {
+            self.deadlines.remove(&(due, session));
+        }
+    }
+
+    /// Claims the sessions of nodes that are not alive, as far as they fall to this node.
+    pub(super) fn adopt_orphans(&mut self, now: Instant) {
+        let falls_to_us = |session: SessionId| {
+            let others = self.live.iter().map(|&node| weight(session, node));
+            others.max().is_none_or(|most| weight(session, self.id) > most)
+        };
+        let is_orphan = |node: NodeId| node != self.id && !self.live.contains(&node);
+        let orphans: Vec<_> = self
+            .replica
+            .sessions()
+            .filter(|session| is_orphan(session.claim.node) && falls_to_us(session.id))
+            .map(|session| session.id)
+            .collect();
+        for session in orphans {
+            if let Some(state) = self.replica.state_of(session) {
+                self.claim(state, Presence::Detached, now);
+                self.set_deadline(session, now + self.limits.session_kept);
+            }
+        }
+    }
+
+    fn close_abandoned(&mut self, session: SessionId, now: Instant) {
+        let known = self.replica.session(session);
+        if known.is_some_and(|known| {
+            known.claim.node == self.id && known.presence == Presence::Detached
+        }) {
+            self.close(session, CloseReason::Abandoned, now);
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        let stable = self.stable();
+        for (&origin, tail) in &mut self.tails {
+            tail.trim(stable.get(origin));
+        }
+        self.trim_logs(&stable, now);
+        self.replica.sweep_tombstones(now);
+        self.pull_missing(now);
+        if self.next_repeat.is_none_or(|due| due <= now) {
+            self.next_repeat = Some(now + REPEAT_EVERY);
+            self.repeat(now);
+        }
+        self.handle_changes(now);
+        if self.is_quiet() {
+            self.next_sweep = None;
+        } else {
+            self.schedule_sweep(now);
+        }
+    }
+
+    /// What every live node has stored.
+    fn stable(&self) -> Position {
+        let mut stable = self.replica.applied().clone();
+        for node in &self.live {
+            stable.meet(&self.peers[node].have);
+        }
+        stable
+    }
+
+    fn trim_logs(&mut self, stable: &Position, now: Instant) {
+        for key in self.replica.topics().keys() {
+            self.replica.sweep_members(key);
+            let topic = self.replica.topics_mut().get_mut(key);
+            if topic.log.is_trim_due(now) {
+                let settled = topic.settled();
+                topic.log.trim(settled.as_ref(), stable, now);
+            }
+            self.replica.topics_mut().close_idle(key);
+        }
+        self.shrink_logs();
+    }
+
+    /// Lets the largest logs give way if all together are too large.
+    fn shrink_logs(&mut self) {
+        let total = |core: &Self| -> usize {
+            core.replica.topics().iter().map(|(_, topic)| topic.log.bytes()).sum()
+        };
+        let mut left = total(self);
+        while left > self.limits.logs_bytes {
+            let largest = self.replica.topics().iter().max_by_key(|(_, topic)| topic.log.bytes());
+            let Some((key, _)) = largest else { return };
+            let log = &mut self.replica.topics_mut().get_mut(key).log;
+            let before = log.bytes();
+            while log.bytes() > before - before / 8 && !log.is_empty() {
+                log.lose();
+            }
+            left -= before - log.bytes();
+            self.wake_readers(key);
+        }
+    }
+
+    /// Says again what peers may have missed, and looks after those who died.
+    fn repeat(&mut self, now: Instant) {
+        let unsettled: Vec<_> = self
+            .replica
+            .topics()
+            .iter()
+            .filter(|(_, topic)| !topic.log.is_empty())
+            .map(|(key, _)| key)
+            .collect();
+        let own_end = self.replica.applied().get(self.id);
+        for peer in self.peers.values_mut().filter(|peer| peer.linked) {
+            peer.have_due = true;
+            peer.reports_due.extend(&unsettled);
+            // Sent, and long not stored: it was lost on the way, so it is sent again.
+            let stored = peer.have.get(self.id);
+            if peer.stored_before.replace(stored) == Some(stored)
+                && stored < own_end
+                && let Some(Sending::Tail(next)) = peer.sending.get_mut(&self.id)
+                && *next > stored
+            {
+                *next = stored;
+            }
+        }
+        self.lanes_due.extend(Lane::ALL);
+        self.adopt_orphans(now);
+        self.retire_dead(now);
+    }
+
+    /// Forgets the nodes that have been dead for long, once nothing of theirs is left.
+    fn retire_dead(&mut self, now: Instant) {
+        let kept = self.limits.dead_kept;
+        let is_due = |since: &Instant| now.saturating_duration_since(*since) >= kept;
+        let due: Vec<_> =
+            self.dead.iter().filter(|(_, since)| is_due(since)).map(|(&node, _)| node).collect();
+        for node in due {
+            if self.replica.forget(node) {
+                self.dead.remove(&node);
+                self.tails.remove(&node);
+                self.peers.remove(&node);
+                self.pulls.remove(&node);
+                self.peers.values_mut().for_each(|peer| peer.have.forget(node));
+                self.retired.insert(node);
+            }
+        }
+        while self.retired.len() > MAX_RETIRED {
+            self.retired.pop_first();
+        }
+    }
+
+    /// Whether nothing will change until something happens.
+    fn is_quiet(&self) -> bool {
+        let is_settled = self.replica.topics().iter().all(|(_, topic)| topic.log.is_empty());
+        is_settled && self.peers.is_empty() && self.dead.is_empty()
+    }
+}
+
+/// How much `node` is to have `session`: the highest weight gets it (rendezvous hashing). The mix is
+/// splitmix64's.
+fn weight(session: SessionId, node: NodeId) -> u64 {
+    let bits = session.to_bits();
+    let mut mixed = (bits as u64) ^ ((bits >> 64) as u64).rotate_left(32) ^ node.to_bits();
+    for multiplier in [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb] {
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(multiplier);
+    }
+    mixed ^ (mixed >> 31)
+}

@@ -1,0 +1,69 @@
+//! What a node writes into its journal: the operations whose fold is the replica.
+
+use crate::{
+    id::{Epoch, SessionId, TopicName},
+    message::Message,
+    proto::{CloseReason, Position, Recipients, SessionState},
+};
+
+/// One operation of a journal. It happened; nobody refuses it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Op {
+    /// A session reads a topic, from a position on.
+    Joined {
+        /// Who reads.
+        session: SessionId,
+        /// The session's epoch.
+        epoch: Epoch,
+        /// What it reads.
+        topic: TopicName,
+        /// Where it begins.
+        from: Position,
+    },
+    /// A session reads a topic up to a position, and no further.
+    Left {
+        /// Who read.
+        session: SessionId,
+        /// The session's epoch.
+        epoch: Epoch,
+        /// What it read.
+        topic: TopicName,
+        /// Where it stops.
+        until: Position,
+    },
+    /// A message was published. Its id is where this operation stands.
+    Published {
+        /// Where.
+        topic: TopicName,
+        /// For whom.
+        to: Recipients,
+        /// What.
+        message: Message,
+    },
+    /// The node that writes this owns a session from now on, unless a later claim exists.
+    SessionClaimed(SessionState),
+    /// A session is over.
+    SessionClosed {
+        /// Which.
+        session: SessionId,
+        /// The epoch in which it was closed: a later claim keeps it alive.
+        epoch: Epoch,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A session's attachment is gone.
+    SessionDetached {
+        /// Which.
+        session: SessionId,
+        /// The epoch of that attachment.
+        epoch: Epoch,
+    },
+    /// The handler has had its first word about a session, and need not have it again.
+    SessionReady {
+        /// Which.
+        session: SessionId,
+    },
+    /// An operation of a later version. It counts, and is passed on, but changes nothing here.
+    Unknown,
+}

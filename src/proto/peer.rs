@@ -1,0 +1,78 @@
+//! Another node, as this one sees it: what it has, and what it is to be sent.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Instant,
+};
+
+use super::{
+    Position, TopicKey,
+    progress::Report,
+    wire::{Encoded, SnapshotPart},
+};
+use crate::id::{NodeId, Seq, TopicName};
+
+/// The streams of a link, each way, by priority. Order is kept within one only.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Lane {
+    /// Requests, which are small.
+    Control,
+    /// What is stored and how far sessions have read.
+    Progress,
+    /// Operations.
+    Journal,
+    /// Snapshots, which may be large.
+    Snapshot,
+}
+
+impl Lane {
+    /// All lanes, the most urgent first.
+    pub const ALL: [Self; 4] = [Self::Control, Self::Progress, Self::Journal, Self::Snapshot];
+}
+
+/// How far an origin's journal was sent to a peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Sending {
+    /// Operations are sent as they come; this one is next.
+    Tail(Seq),
+    /// A snapshot up to this operation was queued at this time. The tail follows once it is there.
+    Snapshot { at: Seq, since: Instant },
+}
+
+/// A snapshot on its way in: its parts may arrive in any order.
+#[derive(Debug, Default)]
+pub(super) struct Arriving {
+    pub(super) parts: BTreeMap<u32, SnapshotPart>,
+    /// How many parts there are, and what the sender had seen, once the last part is here.
+    pub(super) end: Option<(u32, Position)>,
+    pub(super) bytes: usize,
+}
+
+/// A peer.
+#[derive(Debug, Default)]
+pub(super) struct Peer {
+    /// Whether there is a link to it.
+    pub(super) linked: bool,
+    /// What it has stored, as far as it has said.
+    pub(super) have: Position,
+    /// What it had stored of this node's journal when that was last looked at.
+    pub(super) stored_before: Option<Seq>,
+    /// What is sent to it: this node's journal, and those that it asked for.
+    pub(super) sending: BTreeMap<NodeId, Sending>,
+    pub(super) control: VecDeque<Encoded>,
+    pub(super) snapshots: VecDeque<Encoded>,
+    pub(super) have_due: bool,
+    pub(super) reports_due: BTreeSet<TopicKey>,
+    /// Reports that speak of operations which are still to come.
+    pub(super) held_reports: BTreeMap<TopicName, Report>,
+    pub(super) arriving: BTreeMap<(NodeId, Seq), Arriving>,
+}
+
+impl Peer {
+    /// The link is gone, and everything on it.
+    pub(super) fn handle_link_down(&mut self) {
+        let have = std::mem::take(&mut self.have);
+        *self = Self { have, ..Self::default() };
+    }
+}

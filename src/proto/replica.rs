@@ -1,0 +1,473 @@
+//! What one node knows of the whole cluster: the fold of all journals.
+//!
+//! Operations of one origin are applied in their order and without gaps; those of different
+//! origins in whatever order they come. Every node that has applied the same operations knows the
+//! same sessions, with the same owners, in the same topics, whatever that order was: a session is
+//! decided by the highest [`Stamp`], a membership likewise, and how far a session has read is the
+//! most that anybody has heard.
+//!
+//! # Invariants
+//!
+//! 1. `known` includes `applied`: of sessions, at least as much is known as of messages.
+//! 2. A session lists exactly the topics that list it as a member.
+//! 3. A topic's log holds, of each origin, messages below `applied` only.
+//!
+//! # What is gone stays gone
+//!
+//! A snapshot says all that its sender knew when it had seen `view`. What is here, was decided
+//! within that view and is not in the snapshot has gone since, and goes here too; what comes later
+//! from a journal, was decided within a view already merged and is not here, is gone already, and
+//! stays so. (It is the observed-remove set of the CRDT literature, with our positions as its
+//! causal context.) A close that overtakes the claim it closes leaves a tombstone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    CloseReason, Entry, LogLimits, Membership, Op, Position, Presence, Session, SessionState,
+    Stamp, TopicKey, Topics, wire::SnapshotPart,
+};
+use crate::id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName};
+
+/// How long a close is remembered that overtook the claim it closes.
+const TOMBSTONE_FOR: Duration = Duration::from_secs(600);
+
+/// How many closes are remembered. At the limit the oldest are forgotten.
+const MAX_TOMBSTONES: usize = 65_536;
+
+/// Something that changed, for those who act on it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Change {
+    /// A session was claimed. `lost` is who owned it before, if somebody did.
+    Claimed {
+        /// Which.
+        session: SessionId,
+        /// The node that it was taken from.
+        lost: Option<NodeId>,
+    },
+    /// A session is over.
+    Closed {
+        /// What it was.
+        session: Session,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// There is a message to read.
+    Grew(TopicKey),
+    /// A session reads a topic from now on, or reads it no longer.
+    MembershipChanged {
+        /// Who.
+        session: SessionId,
+        /// What.
+        topic: TopicKey,
+    },
+}
+
+/// A session, and the topics that it has joined.
+#[derive(Debug)]
+struct Known {
+    session: Session,
+    topics: Vec<TopicKey>,
+}
+
+/// The fold of all journals.
+#[derive(Debug)]
+pub struct Replica {
+    applied: Position,
+    known: Position,
+    sessions: BTreeMap<SessionId, Known>,
+    topics: Topics,
+    tombstones: BTreeMap<SessionId, Epoch>,
+    tombstone_order: VecDeque<(Instant, SessionId)>,
+    changes: VecDeque<Change>,
+}
+
+impl Replica {
+    /// Knows nothing yet. Topics keep to `limits`.
+    pub fn new(limits: LogLimits) -> Self {
+        Self {
+            applied: Position::new(),
+            known: Position::new(),
+            sessions: BTreeMap::new(),
+            topics: Topics::new(limits),
+            tombstones: BTreeMap::new(),
+            tombstone_order: VecDeque::new(),
+            changes: VecDeque::new(),
+        }
+    }
+
+    /// Applies the next operation of its origin.
+    ///
+    /// Returns false, and changes nothing, if it is not the next: it was applied before, or others
+    /// before it are missing.
+    pub fn apply(&mut self, id: MessageId, op: Op, now: Instant) -> bool {
+        if id.seq != self.applied.get(id.origin) {
+            return false;
+        }
+        let is_news = !self.known.covers(id);
+        self.applied.advance(id.origin, id.seq.next());
+        self.known.advance(id.origin, id.seq.next());
+        match op {
+            Op::Published { topic, to, message } => {
+                self.store(&topic, Arc::new(Entry::new(id, to, message)), now);
+            }
+            op if is_news => self.fold(id, op, now),
+            _ => {} // A snapshot has told what became of it.
+        }
+        true
+    }
+
+    /// Takes over the state of `origin` at `at`, as a node told it that had seen `view`.
+    ///
+    /// Returns false, and changes nothing, if this node has come as far by itself.
+    pub fn restore(
+        &mut self,
+        origin: NodeId,
+        at: Seq,
+        view: &Position,
+        parts: Vec<SnapshotPart>,
+        now: Instant,
+    ) -> bool {
+        let had = self.applied.get(origin);
+        if at <= had {
+            return false;
+        }
+        self.applied.advance(origin, at);
+        let mut named = BTreeSet::new();
+        for part in parts {
+            match part {
+                SnapshotPart::Session(state) => {
+                    named.insert(state.session.id);
+                    self.merge_session(state, view);
+                }
+                SnapshotPart::Lost { topic, before } if before > had => {
+                    let key = self.topics.open(&topic);
+                    self.topics.get_mut(key).log.handle_lost(origin, before);
+                    self.changes.push_back(Change::Grew(key));
+                }
+                SnapshotPart::Message { topic, entry } if entry.id().seq >= had => {
+                    self.store(&topic, entry, now);
+                }
+                SnapshotPart::End { .. }
+                | SnapshotPart::Lost { .. }
+                | SnapshotPart::Message { .. } => {}
+            }
+        }
+        self.drop_absent(&named, view);
+        self.known.merge(view);
+        self.known.advance(origin, at);
+        self.check();
+        true
+    }
+
+    /// What changed since this was last asked.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// `session` has everything in `topic` below `position`. Whether that was news.
+    pub fn acknowledge(
+        &mut self,
+        session: SessionId,
+        topic: TopicKey,
+        position: &Position,
+    ) -> bool {
+        let member =
+            self.topics.try_get_mut(topic).and_then(|topic| topic.members.get_mut(&session));
+        member.is_some_and(|member| member.acknowledged.merge(position))
+    }
+
+    /// Ends memberships that are over, in `topic`.
+    pub fn sweep_members(&mut self, topic: TopicKey) {
+        let open = self.topics.get_mut(topic);
+        if !open.leaving {
+            return;
+        }
+        open.leaving = open.members.values().any(|m| m.until.is_some() && !m.is_over());
+        let over: Vec<_> =
+            open.members.iter().filter(|(_, member)| member.is_over()).map(|(&id, _)| id).collect();
+        for session in over {
+            self.remove_member(session, topic);
+        }
+    }
+
+    /// Forgets closes that nothing can overtake any more.
+    pub fn sweep_tombstones(&mut self, now: Instant) {
+        while let Some(&(since, session)) = self.tombstone_order.front()
+            && (now.saturating_duration_since(since) >= TOMBSTONE_FOR
+                || self.tombstone_order.len() > MAX_TOMBSTONES)
+        {
+            self.tombstone_order.pop_front();
+            self.tombstones.remove(&session);
+        }
+    }
+
+    /// Forgets an origin that is dead and of which no message is left.
+    ///
+    /// Returns false, and changes nothing, if there are messages of it still, or sessions.
+    pub fn forget(&mut self, origin: NodeId) -> bool {
+        let is_kept = |id: MessageId| id.origin == origin;
+        if self.sessions.values().any(|known| known.session.claim.node == origin)
+            || self
+                .topics
+                .iter()
+                .any(|(_, topic)| topic.log.iter().any(|entry| is_kept(entry.id())))
+        {
+            return false;
+        }
+        for key in self.topics.keys() {
+            let topic = self.topics.get_mut(key);
+            topic.log.forget(origin);
+            for member in topic.members.values_mut() {
+                member.acknowledged.forget(origin);
+                if let Some(until) = &mut member.until {
+                    until.forget(origin);
+                }
+            }
+        }
+        self.applied.forget(origin);
+        self.known.forget(origin);
+        true
+    }
+
+    /// What has been applied, of each origin.
+    pub fn applied(&self) -> &Position {
+        &self.applied
+    }
+
+    /// The session called `id`.
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id).map(|known| &known.session)
+    }
+
+    /// All sessions, by id.
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values().map(|known| &known.session)
+    }
+
+    /// The topics that a session reads.
+    pub fn topics_of(&self, session: SessionId) -> &[TopicKey] {
+        self.sessions.get(&session).map_or(&[], |known| &known.topics)
+    }
+
+    /// All that is known of a session.
+    pub fn state_of(&self, id: SessionId) -> Option<SessionState> {
+        let known = self.sessions.get(&id)?;
+        let memberships = known.topics.iter().filter_map(|&key| {
+            let topic = self.topics.get(key);
+            topic.members.get(&id).map(|member| (topic.name.clone(), member.clone()))
+        });
+        Some(SessionState { session: known.session.clone(), memberships: memberships.collect() })
+    }
+
+    /// The topics.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    /// The topics, to be trimmed.
+    pub fn topics_mut(&mut self) -> &mut Topics {
+        &mut self.topics
+    }
+
+    fn store(&mut self, topic: &TopicName, entry: Arc<Entry>, now: Instant) {
+        let key = self.topics.open(topic);
+        let id = entry.id();
+        self.topics.get_mut(key).log.push(entry, now);
+        if let Some(session) = topic.private_session() {
+            self.join_private(session, key, id);
+        }
+        self.changes.push_back(Change::Grew(key));
+    }
+
+    /// A session reads its private topic from the start, without being told to: the first message
+    /// to it makes it a member.
+    fn join_private(&mut self, session: SessionId, topic: TopicKey, first: MessageId) {
+        let stamp = Stamp::new(Epoch::default(), first.origin, first.seq);
+        if let Some(known) = self.sessions.get_mut(&session)
+            && !known.topics.contains(&topic)
+        {
+            known.topics.push(topic);
+            let member = Membership::new(stamp, Position::new());
+            self.topics.get_mut(topic).members.insert(session, member);
+            self.changes.push_back(Change::MembershipChanged { session, topic });
+        }
+    }
+
+    fn fold(&mut self, id: MessageId, op: Op, now: Instant) {
+        let stamp = |epoch| Stamp::new(epoch, id.origin, id.seq);
+        match op {
+            Op::SessionClaimed(state) => self.fold_claim(state),
+            Op::SessionReady { session } => {
+                if let Some(known) = self.sessions.get_mut(&session) {
+                    known.session.ready = true;
+                }
+            }
+            Op::SessionDetached { session, epoch } => {
+                if let Some(known) = self.sessions.get_mut(&session)
+                    && (known.session.claim.epoch, known.session.claim.node) == (epoch, id.origin)
+                {
+                    known.session.presence = Presence::Detached;
+                }
+            }
+            Op::SessionClosed { session, epoch, reason } => {
+                self.fold_close(session, stamp(epoch), reason, now);
+            }
+            Op::Joined { session, epoch, topic, from } => {
+                self.merge_member(session, &topic, Membership::new(stamp(epoch), from));
+            }
+            Op::Left { session, epoch, topic, until } => {
+                let stamp = stamp(epoch);
+                if let Some(key) = self.topics.find(&topic)
+                    && let Some(member) = self.topics.get_mut(key).members.get_mut(&session)
+                    && stamp > member.stamp
+                {
+                    member.stamp = stamp;
+                    member.until = Some(until);
+                    self.topics.get_mut(key).leaving = true;
+                    self.changes.push_back(Change::MembershipChanged { session, topic: key });
+                }
+            }
+            Op::Published { .. } | Op::Unknown => {}
+        }
+    }
+
+    fn fold_claim(&mut self, state: SessionState) {
+        let claim = state.session.claim;
+        if self.tombstones.get(&state.session.id).is_none_or(|&closed| claim.epoch > closed) {
+            self.upsert(state);
+        }
+    }
+
+    fn fold_close(&mut self, id: SessionId, stamp: Stamp, reason: CloseReason, now: Instant) {
+        let later = |claim: Stamp| (claim.epoch, claim.node) > (stamp.epoch, stamp.node);
+        match self.sessions.get(&id) {
+            Some(known) if later(known.session.claim) => {}
+            Some(_) => self.remove_session(id, reason),
+            None => {}
+        }
+        self.tombstones.insert(id, stamp.epoch);
+        self.tombstone_order.push_back((now, id));
+    }
+
+    /// Merges what a snapshot says of a session.
+    fn merge_session(&mut self, state: SessionState, view: &Position) {
+        let id = state.session.id;
+        match self.state_of(id) {
+            None if state.session.claim.is_known_at(&self.known) => return,
+            None => {}
+            Some(here) => {
+                for (name, member) in here.memberships {
+                    let told = state.memberships.iter().any(|(told, _)| *told == name);
+                    if !told
+                        && member.stamp.is_known_at(view)
+                        && let Some(key) = self.topics.find(&name)
+                    {
+                        self.remove_member(id, key);
+                    }
+                }
+            }
+        }
+        self.fold_claim(state);
+    }
+
+    /// Removes the sessions that a snapshot could have named and did not.
+    fn drop_absent(&mut self, named: &BTreeSet<SessionId>, view: &Position) {
+        let absent = |known: &&Known| {
+            !named.contains(&known.session.id) && known.session.claim.is_known_at(view)
+        };
+        let gone: Vec<_> =
+            self.sessions.values().filter(absent).map(|known| known.session.id).collect();
+        for session in gone {
+            self.remove_session(session, CloseReason::Other);
+        }
+    }
+
+    /// Learns of a session, or more of it.
+    fn upsert(&mut self, state: SessionState) {
+        let SessionState { session, memberships } = state;
+        let id = session.id;
+        let is_new = !self.sessions.contains_key(&id);
+        let known = self
+            .sessions
+            .entry(id)
+            .or_insert_with(|| Known { session: session.clone(), topics: Vec::new() });
+        let (ready, before) = (known.session.ready || session.ready, known.session.claim);
+        if session.claim == before && session.presence == Presence::Detached {
+            known.session.presence = Presence::Detached;
+        }
+        if session.claim > before {
+            known.session = session;
+        }
+        known.session.ready = ready;
+        if is_new || known.session.claim > before {
+            let lost = (!is_new).then_some(before.node);
+            self.changes.push_back(Change::Claimed { session: id, lost });
+        }
+        for (topic, member) in memberships {
+            let is_member = self.find_member(id, &topic);
+            if is_new || is_member || !member.stamp.is_known_at(&self.known) {
+                self.merge_member(id, &topic, member);
+            }
+        }
+        let private = self.topics.find(&TopicName::private(id));
+        let first = private.and_then(|key| {
+            let first = self.topics.get(key).log.iter().next()?.id();
+            Some((key, first))
+        });
+        if let Some((key, first)) = first {
+            self.join_private(id, key, first);
+        }
+    }
+
+    fn find_member(&self, session: SessionId, topic: &TopicName) -> bool {
+        let key = self.topics.find(topic);
+        key.is_some_and(|key| self.topics.get(key).members.contains_key(&session))
+    }
+
+    fn merge_member(&mut self, session: SessionId, topic: &TopicName, member: Membership) {
+        let Some(known) = self.sessions.get_mut(&session) else {
+            return; // It is closed: its owner claimed it before it let it join.
+        };
+        let key = self.topics.open(topic);
+        let open = self.topics.get_mut(key);
+        open.leaving |= member.until.is_some();
+        match open.members.get_mut(&session) {
+            Some(here) => here.merge(member),
+            None => {
+                open.members.insert(session, member);
+                known.topics.push(key);
+            }
+        }
+        self.changes.push_back(Change::MembershipChanged { session, topic: key });
+    }
+
+    fn remove_member(&mut self, session: SessionId, topic: TopicKey) {
+        self.topics.get_mut(topic).members.remove(&session);
+        if let Some(known) = self.sessions.get_mut(&session) {
+            known.topics.retain(|&key| key != topic);
+        }
+        self.changes.push_back(Change::MembershipChanged { session, topic });
+    }
+
+    fn remove_session(&mut self, id: SessionId, reason: CloseReason) {
+        let Some(Known { session, topics }) = self.sessions.remove(&id) else {
+            return;
+        };
+        for key in topics {
+            self.topics.get_mut(key).members.remove(&id);
+        }
+        self.changes.push_back(Change::Closed { session, reason });
+    }
+
+    fn check(&self) {
+        debug_assert!(self.known.includes(&self.applied));
+        debug_assert!(self.sessions.iter().all(|(id, known)| {
+            known.topics.iter().all(|&key| self.topics.get(key).members.contains_key(id))
+        }));
+    }
+}

@@ -1,0 +1,176 @@
+//! A session, as every node of the cluster knows it.
+//!
+//! ```text
+//!              claim (epoch 1)                  detach
+//!   unknown ------------------> Attached ---------------------> Detached
+//!                                |  ^  ^                         |  |  |
+//!                                |  |  |   claim (epoch + 1)     |  |  |
+//!                                |  |  +-------------------------+  |  |
+//!                                |  |                               |  |
+//!                                |  +- claim (epoch + 1) elsewhere  |  |
+//!                                |                                  |  |
+//!                                |  owner died: one survivor claims |  |
+//!                                +-> it, detached (epoch + 1) ------+  |
+//!                                |                                     |
+//!                                |  close                              | close, or not back in time
+//!                                +-------------> closed <--------------+
+//! ```
+//!
+//! A session belongs to the node that claimed it last. Of two claims the higher [`Stamp`] wins, on
+//! every node, in whatever order they are heard of; whoever learns that it lost closes its
+//! attachment. A closed session is no more: what is heard of it later is ignored.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Position;
+use crate::id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName};
+
+/// When something was decided about a session: the later stamp wins, wherever it is compared.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[non_exhaustive]
+pub struct Stamp {
+    /// The epoch of the session that it was decided in.
+    pub epoch: Epoch,
+    /// The node that decided it.
+    pub node: NodeId,
+    /// The operation of that node's journal which says so.
+    pub seq: Seq,
+}
+
+impl Stamp {
+    /// The stamp of what `node` decided in `epoch` as its operation `seq`.
+    pub const fn new(epoch: Epoch, node: NodeId, seq: Seq) -> Self {
+        Self { epoch, node, seq }
+    }
+
+    /// Whether who has seen `position` has heard of this.
+    pub fn is_known_at(self, position: &Position) -> bool {
+        position.covers(MessageId::new(self.node, self.seq))
+    }
+}
+
+/// Whether a session's client is there.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(from = "bool", into = "bool")]
+#[non_exhaustive]
+pub enum Presence {
+    /// It has an attachment on the node that owns it.
+    Attached,
+    /// It has none, and is closed if it does not come back in time.
+    Detached,
+}
+
+impl From<bool> for Presence {
+    fn from(attached: bool) -> Self {
+        if attached { Self::Attached } else { Self::Detached }
+    }
+}
+
+impl From<Presence> for bool {
+    fn from(presence: Presence) -> Self {
+        presence == Presence::Attached
+    }
+}
+
+/// A session without its memberships, which lie with the topics.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Session {
+    /// Its name.
+    pub id: SessionId,
+    /// Who owns it, and since when.
+    pub claim: Stamp,
+    /// Whether its client is there.
+    pub presence: Presence,
+    /// Whether the handler has had its first word.
+    pub ready: bool,
+    /// The path its client asked for, by which its handler is found.
+    pub path: Arc<str>,
+}
+
+/// That a session reads a topic, and how far it has read.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Membership {
+    /// When it joined or left last.
+    pub stamp: Stamp,
+    /// Where it stops, if it has left.
+    pub until: Option<Position>,
+    /// What its client has, beginning with where it joined.
+    pub acknowledged: Position,
+}
+
+impl Membership {
+    /// A membership that begins at `from`.
+    pub fn new(stamp: Stamp, from: Position) -> Self {
+        Self { stamp, until: None, acknowledged: from }
+    }
+
+    /// Learns what another node knows of the same membership.
+    pub fn merge(&mut self, other: Self) {
+        if other.stamp > self.stamp {
+            self.stamp = other.stamp;
+            self.until = other.until;
+        }
+        self.acknowledged.merge(&other.acknowledged);
+    }
+
+    /// Whether the session has left and has had all that it was still to get.
+    pub fn is_over(&self) -> bool {
+        self.until.as_ref().is_some_and(|until| self.acknowledged.includes(until))
+    }
+}
+
+/// All that is known of a session, as a claim or a snapshot carries it to other nodes.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SessionState {
+    /// The session.
+    pub session: Session,
+    /// The topics that it has joined or left.
+    pub memberships: Vec<(TopicName, Membership)>,
+}
+
+impl SessionState {
+    /// The most topics that a session may join.
+    pub const MAX_TOPICS: usize = 128;
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(from = "u8", into = "u8")]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The client did not come back in time.
+    Abandoned,
+    /// The application closed it.
+    Application,
+    /// The client said that it is done.
+    Client,
+    /// A reason that this version does not know.
+    Other,
+}
+
+impl From<u8> for CloseReason {
+    fn from(code: u8) -> Self {
+        match code {
+            1 => Self::Abandoned,
+            2 => Self::Application,
+            3 => Self::Client,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl From<CloseReason> for u8 {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::Other => 0,
+            CloseReason::Abandoned => 1,
+            CloseReason::Application => 2,
+            CloseReason::Client => 3,
+        }
+    }
+}

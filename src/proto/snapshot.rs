@@ -1,0 +1,59 @@
+//! Snapshots: the state of one origin, for who is too far behind its journal.
+//!
+//! A snapshot holds every session that its sender knows (whoever owns it: what is not in it is
+//! over), the messages of the origin that are still kept, and what topics have lost of it. It
+//! replaces the origin's operations before `at`; the journal continues from there.
+
+use super::{
+    Position, Replica,
+    peer::Arriving,
+    wire::{Encoded, SnapshotPart},
+};
+use crate::id::NodeId;
+
+/// The snapshot of `origin`, as frames, in an order in which they may be applied.
+pub(super) fn frames_of(replica: &Replica, origin: NodeId) -> Vec<Encoded> {
+    let at = replica.applied().get(origin);
+    let mut frames = Vec::new();
+    let mut push = |part: SnapshotPart| {
+        let index = u32::try_from(frames.len()).expect("a snapshot has fewer than 2^32 parts");
+        frames.push(Encoded::snapshot(origin, at, index, &part));
+    };
+    for session in replica.sessions() {
+        push(SnapshotPart::Session(replica.state_of(session.id).expect("it was just listed")));
+    }
+    for (_, topic) in replica.topics().iter() {
+        let before = topic.log.lost().get(origin);
+        if before > crate::id::Seq::FIRST {
+            push(SnapshotPart::Lost { topic: topic.name.clone(), before });
+        }
+        for entry in topic.log.iter().filter(|entry| entry.id().origin == origin) {
+            push(SnapshotPart::Message { topic: topic.name.clone(), entry: entry.clone() });
+        }
+    }
+    push(SnapshotPart::End { view: replica.applied().clone() });
+    frames
+}
+
+impl Arriving {
+    /// Takes a part. Says whether all are there now.
+    pub(super) fn take(&mut self, index: u32, part: SnapshotPart, limit_bytes: usize) -> bool {
+        if let SnapshotPart::End { view } = &part {
+            self.end = Some((index, view.clone()));
+        }
+        self.bytes += match &part {
+            SnapshotPart::Message { entry, .. } => 256 + entry.message().len(),
+            SnapshotPart::End { .. } | SnapshotPart::Lost { .. } | SnapshotPart::Session(_) => 512,
+        };
+        if self.bytes <= limit_bytes {
+            self.parts.insert(index, part);
+        }
+        self.end.as_ref().is_some_and(|(end, _)| self.parts.len() as u64 == u64::from(*end) + 1)
+    }
+
+    /// What the sender had seen, and the parts in their order.
+    pub(super) fn into_parts(self) -> (Position, Vec<SnapshotPart>) {
+        let view = self.end.map_or_else(Position::new, |(_, view)| view);
+        (view, self.parts.into_values().collect())
+    }
+}

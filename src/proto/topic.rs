@@ -1,0 +1,143 @@
+//! A topic, as one node knows it: its log, and who reads it.
+
+use std::collections::BTreeMap;
+
+use super::{LogLimits, Membership, Position, TopicLog};
+use crate::id::{SessionId, TopicName};
+
+/// A topic's place among those of its node. It means nothing elsewhere.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TopicKey(usize);
+
+/// A topic.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Topic {
+    /// Its name.
+    pub name: TopicName,
+    /// Its messages.
+    pub log: TopicLog,
+    /// The sessions that read it, on whichever nodes they are.
+    pub members: BTreeMap<SessionId, Membership>,
+    /// Whether some member may have left and is still to get what was published before.
+    pub leaving: bool,
+}
+
+impl Topic {
+    fn new(name: TopicName, limits: LogLimits) -> Self {
+        Self { name, log: TopicLog::new(limits), members: BTreeMap::new(), leaving: false }
+    }
+
+    /// What every session that was to get it has; `None` if there is no session.
+    pub fn settled(&self) -> Option<Position> {
+        let mut members = self.members.values().map(|member| &member.acknowledged);
+        let mut settled = members.next()?.clone();
+        members.for_each(|acknowledged| settled.meet(acknowledged));
+        Some(settled)
+    }
+
+    /// Whether nothing would be missed if it were forgotten.
+    pub fn is_idle(&self) -> bool {
+        self.members.is_empty() && self.log.is_empty()
+    }
+}
+
+/// The topics of a node.
+#[derive(Debug)]
+pub struct Topics {
+    slots: Vec<Option<Topic>>,
+    free: Vec<usize>,
+    names: BTreeMap<TopicName, TopicKey>,
+    limits: LogLimits,
+}
+
+impl Topics {
+    /// No topic yet. Those to come keep to `limits`.
+    pub fn new(limits: LogLimits) -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), names: BTreeMap::new(), limits }
+    }
+
+    /// The topic called `name`, which is made if there is none.
+    pub fn open(&mut self, name: &TopicName) -> TopicKey {
+        if let Some(&key) = self.names.get(name) {
+            return key;
+        }
+        let topic = Some(Topic::new(name.clone(), self.limits));
+        let key = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = topic;
+                TopicKey(slot)
+            }
+            None => {
+                self.slots.push(topic);
+                TopicKey(self.slots.len() - 1)
+            }
+        };
+        self.names.insert(name.clone(), key);
+        key
+    }
+
+    /// Forgets a topic that nobody would miss.
+    pub fn close_idle(&mut self, key: TopicKey) {
+        if let Some(slot) = self.slots.get_mut(key.0)
+            && slot.as_ref().is_some_and(Topic::is_idle)
+            && let Some(topic) = slot.take()
+        {
+            self.names.remove(&topic.name);
+            self.free.push(key.0);
+        }
+    }
+
+    /// The topic at `key`.
+    ///
+    /// # Panics
+    ///
+    /// If it was closed: who holds a key is a member, or has just opened the topic.
+    pub fn get(&self, key: TopicKey) -> &Topic {
+        self.slots[key.0].as_ref().expect("a key in use is of an open topic")
+    }
+
+    /// The topic at `key`, to be changed.
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Self::get).
+    pub fn get_mut(&mut self, key: TopicKey) -> &mut Topic {
+        self.slots[key.0].as_mut().expect("a key in use is of an open topic")
+    }
+
+    /// The topic at `key`, if it is still open.
+    pub fn try_get(&self, key: TopicKey) -> Option<&Topic> {
+        self.slots.get(key.0)?.as_ref()
+    }
+
+    /// The topic at `key`, to be changed, if it is still open.
+    pub fn try_get_mut(&mut self, key: TopicKey) -> Option<&mut Topic> {
+        self.slots.get_mut(key.0)?.as_mut()
+    }
+
+    /// The key of the topic called `name`.
+    pub fn find(&self, name: &TopicName) -> Option<TopicKey> {
+        self.names.get(name).copied()
+    }
+
+    /// All topics, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (TopicKey, &Topic)> {
+        self.names.values().map(|&key| (key, self.get(key)))
+    }
+
+    /// The keys of all topics, by name.
+    pub fn keys(&self) -> Vec<TopicKey> {
+        self.names.values().copied().collect()
+    }
+
+    /// How many topics there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is no topic.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}

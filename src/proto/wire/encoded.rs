@@ -1,0 +1,151 @@
+//! A frame as bytes, made once and sent to every peer.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+
+use super::{Hello, PREFIX_BYTES, SnapshotPart, flag, kind, write_array};
+use crate::{
+    id::{MessageId, NodeId, Seq},
+    proto::{Op, Position, progress::Report},
+};
+
+/// A frame as it goes over the wire. Cheap to clone: the bytes are shared.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Encoded {
+    /// Everything before the payload.
+    head: Bytes,
+    /// The payload, which is the very memory that the message came in.
+    payload: Bytes,
+}
+
+impl Encoded {
+    /// The frame that opens a link.
+    pub fn hello(hello: &Hello) -> Self {
+        Self::plain(kind::HELLO, hello)
+    }
+
+    /// The frame that says what this node has stored.
+    pub fn have(have: &Position) -> Self {
+        Self::plain(kind::HAVE, &(have,))
+    }
+
+    /// The frame that says how far this node's sessions have read a topic.
+    pub fn report(report: &Report) -> Self {
+        Self::plain(kind::REPORT, report)
+    }
+
+    /// The frame that asks for `origin`'s operations from `from` on.
+    pub fn pull(origin: NodeId, from: Seq) -> Self {
+        Self::plain(kind::PULL, &(origin, from))
+    }
+
+    /// The frame that says that this node leaves on purpose.
+    pub fn goodbye() -> Self {
+        Self::plain(kind::GOODBYE, &((),))
+    }
+
+    /// The operation `id` of a journal.
+    pub fn op(id: MessageId, op: &Op) -> Self {
+        let place = (id.origin, id.seq);
+        match op {
+            Op::Joined { session, epoch, topic, from } => {
+                Self::operation(kind::JOINED, place, &(session, epoch, topic, from))
+            }
+            Op::Left { session, epoch, topic, until } => {
+                Self::operation(kind::LEFT, place, &(session, epoch, topic, until))
+            }
+            Op::Published { topic, to, message } => {
+                let text = if message.is_text() { flag::TEXT } else { 0 };
+                let header = [&array(&place)[..], &array(&(topic, to))].concat();
+                let payload = message.as_bytes().clone();
+                Self::assemble(kind::PUBLISHED, flag::OPERATION | text, &header, payload)
+            }
+            Op::SessionClaimed(state) => Self::operation(kind::SESSION_CLAIMED, place, state),
+            Op::SessionClosed { session, epoch, reason } => {
+                Self::operation(kind::SESSION_CLOSED, place, &(session, epoch, reason))
+            }
+            Op::SessionDetached { session, epoch } => {
+                Self::operation(kind::SESSION_DETACHED, place, &(session, epoch))
+            }
+            Op::SessionReady { session } => {
+                Self::operation(kind::SESSION_READY, place, &(session,))
+            }
+            Op::Unknown => Self::operation(u8::MAX, place, &((),)),
+        }
+    }
+
+    /// Part `index` of the snapshot of `origin` at `at`.
+    pub fn snapshot(origin: NodeId, at: Seq, index: u32, part: &SnapshotPart) -> Self {
+        let place = array(&(origin, at, index));
+        let frame = |kind, header: Vec<u8>| {
+            Self::assemble(kind, 0, &[place.as_slice(), &header].concat(), Bytes::new())
+        };
+        match part {
+            SnapshotPart::Session(state) => frame(kind::SNAPSHOT_SESSION, array(state)),
+            SnapshotPart::Lost { topic, before } => {
+                frame(kind::SNAPSHOT_LOST, array(&(topic, before)))
+            }
+            SnapshotPart::End { view } => frame(kind::SNAPSHOT_END, array(&(view,))),
+            SnapshotPart::Message { topic, entry } => {
+                let text = if entry.message().is_text() { flag::TEXT } else { 0 };
+                let header = [place, array(&(topic, entry.id().seq, entry.to()))].concat();
+                let payload = entry.message().as_bytes().clone();
+                Self::assemble(kind::SNAPSHOT_MESSAGE, text, &header, payload)
+            }
+        }
+    }
+
+    /// A frame that was read as bytes, to be passed on as it is.
+    ///
+    /// `bytes` must be one whole frame, and `payload` how much of it is payload.
+    pub(super) fn from_bytes(bytes: &Bytes, payload: usize) -> Self {
+        let head = bytes.len() - payload;
+        Self { head: bytes.slice(..head), payload: bytes.slice(head..) }
+    }
+
+    /// How many bytes it takes on the wire.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.payload.len()
+    }
+
+    /// Always false: a frame has at least its prefix.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// What goes over the wire, in two pieces of which the second may be empty.
+    pub fn into_pieces(self) -> [Bytes; 2] {
+        [self.head, self.payload]
+    }
+
+    /// What goes over the wire, in one piece.
+    pub fn to_bytes(&self) -> Bytes {
+        [&self.head[..], &self.payload].concat().into()
+    }
+
+    fn plain(kind: u8, header: &impl Serialize) -> Self {
+        Self::assemble(kind, 0, &array(header), Bytes::new())
+    }
+
+    fn operation(kind: u8, place: (NodeId, Seq), fields: &impl Serialize) -> Self {
+        let header = [&array(&place)[..], &array(fields)].concat();
+        Self::assemble(kind, flag::OPERATION, &header, Bytes::new())
+    }
+
+    fn assemble(kind: u8, flags: u8, header: &[u8], payload: Bytes) -> Self {
+        let length = PREFIX_BYTES - 4 + header.len() + payload.len();
+        let mut head = BytesMut::with_capacity(PREFIX_BYTES + header.len());
+        head.put_u32(u32::try_from(length).expect("every limit is far below 4 GiB"));
+        head.put_u8(kind);
+        head.put_u8(flags);
+        head.put_u32(u32::try_from(header.len()).expect("every limit is far below 4 GiB"));
+        head.put_slice(header);
+        Self { head: head.freeze(), payload }
+    }
+}
+
+fn array(value: &impl Serialize) -> Vec<u8> {
+    let mut header = Vec::with_capacity(64);
+    write_array(&mut header, value);
+    header
+}

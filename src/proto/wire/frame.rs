@@ -1,0 +1,167 @@
+//! A frame, read once.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+
+use super::{Encoded, Header, Hello, PREFIX_BYTES, SnapshotPart, WireError, flag, kind};
+use crate::{
+    id::{MessageId, NodeId, Seq},
+    message::Message,
+    proto::{Entry, Op, Position, progress::Report},
+};
+
+/// What a peer says.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Frame {
+    /// It leaves on purpose.
+    Goodbye,
+    /// It has stored everything before this.
+    Have(Position),
+    /// It opens the link.
+    Hello(Hello),
+    /// An operation of a journal, its own or one that it passes on.
+    Operation {
+        /// Whose operation, and its number.
+        id: MessageId,
+        /// What it says.
+        op: Op,
+        /// The very bytes, to be kept and passed on.
+        encoded: Encoded,
+    },
+    /// It asks for an origin's operations.
+    Pull {
+        /// Whose.
+        origin: NodeId,
+        /// From this one on.
+        from: Seq,
+    },
+    /// How far its sessions have read a topic.
+    Report(Report),
+    /// A part of the state of an origin.
+    Snapshot {
+        /// Whose journal the snapshot stands for.
+        origin: NodeId,
+        /// The first operation of that journal which it does not contain.
+        at: Seq,
+        /// Which part of it this is.
+        index: u32,
+        /// The part.
+        part: SnapshotPart,
+    },
+    /// A frame of a later version, to be skipped.
+    Unknown,
+}
+
+impl Frame {
+    /// Reads one frame, which must be all that `bytes` holds.
+    ///
+    /// Accepts any bytes whatever: what cannot be a frame is an error, never a panic.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError`] if the bytes are no frame.
+    pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
+        let mut prefix = bytes.get(..PREFIX_BYTES).ok_or(WireError::Malformed)?;
+        let (length, kind, flags) = (prefix.get_u32() as usize, prefix.get_u8(), prefix.get_u8());
+        let payload_start = (PREFIX_BYTES)
+            .checked_add(prefix.get_u32() as usize)
+            .filter(|&start| start <= bytes.len() && length == bytes.len() - 4)
+            .ok_or(WireError::Malformed)?;
+        let mut header = Header::new(&bytes[PREFIX_BYTES..payload_start]);
+        let payload = bytes.slice(payload_start..);
+        let text = flags & flag::TEXT != 0;
+        match flags & flag::OPERATION != 0 {
+            true => {
+                let (origin, seq) = header.read()?;
+                let encoded = Encoded::from_bytes(bytes, payload.len());
+                let op = read_op(kind, &mut header, payload, text)?;
+                Ok(Self::Operation { id: MessageId::new(origin, seq), op, encoded })
+            }
+            false => Self::read_plain(kind, &mut header, payload, text),
+        }
+    }
+
+    fn read_plain(
+        kind: u8,
+        header: &mut Header<'_>,
+        payload: Bytes,
+        text: bool,
+    ) -> Result<Self, WireError> {
+        Ok(match kind {
+            kind::HELLO => Self::Hello(header.read()?),
+            kind::HAVE => Self::Have(header.read::<(Position,)>()?.0),
+            kind::REPORT => Self::Report(header.read()?),
+            kind::GOODBYE => Self::Goodbye,
+            kind::PULL => {
+                let (origin, from) = header.read()?;
+                Self::Pull { origin, from }
+            }
+            kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_END => {
+                let (origin, at, index) = header.read()?;
+                let part = read_part(kind, origin, header, payload, text)?;
+                Self::Snapshot { origin, at, index, part }
+            }
+            _ => Self::Unknown,
+        })
+    }
+}
+
+fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Result<Op, WireError> {
+    Ok(match kind {
+        kind::JOINED => {
+            let (session, epoch, topic, from) = header.read()?;
+            Op::Joined { session, epoch, topic, from }
+        }
+        kind::LEFT => {
+            let (session, epoch, topic, until) = header.read()?;
+            Op::Left { session, epoch, topic, until }
+        }
+        kind::PUBLISHED => {
+            let (topic, to) = header.read()?;
+            Op::Published { topic, to, message: read_message(payload, text)? }
+        }
+        kind::SESSION_CLAIMED => Op::SessionClaimed(header.read()?),
+        kind::SESSION_CLOSED => {
+            let (session, epoch, reason) = header.read()?;
+            Op::SessionClosed { session, epoch, reason }
+        }
+        kind::SESSION_DETACHED => {
+            let (session, epoch) = header.read()?;
+            Op::SessionDetached { session, epoch }
+        }
+        kind::SESSION_READY => Op::SessionReady { session: header.read::<(_,)>()?.0 },
+        _ => Op::Unknown,
+    })
+}
+
+fn read_part(
+    kind: u8,
+    origin: NodeId,
+    header: &mut Header<'_>,
+    payload: Bytes,
+    text: bool,
+) -> Result<SnapshotPart, WireError> {
+    Ok(match kind {
+        kind::SNAPSHOT_SESSION => SnapshotPart::Session(header.read()?),
+        kind::SNAPSHOT_LOST => {
+            let (topic, before) = header.read()?;
+            SnapshotPart::Lost { topic, before }
+        }
+        kind::SNAPSHOT_END => SnapshotPart::End { view: header.read::<(_,)>()?.0 },
+        _ => {
+            let (topic, seq, to) = header.read()?;
+            let id = MessageId::new(origin, seq);
+            let entry = Arc::new(Entry::new(id, to, read_message(payload, text)?));
+            SnapshotPart::Message { topic, entry }
+        }
+    })
+}
+
+fn read_message(payload: Bytes, text: bool) -> Result<Message, WireError> {
+    match text {
+        true => Message::from_utf8(payload).map_err(|_| WireError::Malformed),
+        false => Ok(Message::binary(payload)),
+    }
+}

@@ -1,0 +1,35 @@
+//! A piece of a snapshot.
+
+use std::sync::Arc;
+
+use crate::{
+    id::{Seq, TopicName},
+    proto::{Entry, Position, SessionState},
+};
+
+/// One part of a snapshot: the parts may arrive in any order, and count once all are there.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SnapshotPart {
+    /// The last part.
+    End {
+        /// All that the sender had seen, of every origin, when it made the snapshot.
+        view: Position,
+    },
+    /// What a topic lost of the origin before everybody had it.
+    Lost {
+        /// The topic.
+        topic: TopicName,
+        /// Messages of the origin before this one may be missing.
+        before: Seq,
+    },
+    /// A message of the origin that is still kept.
+    Message {
+        /// Where it was published.
+        topic: TopicName,
+        /// The message.
+        entry: Arc<Entry>,
+    },
+    /// A session, whoever owns it.
+    Session(SessionState),
+}

@@ -1,0 +1,286 @@
+// The two generations of atmosphere.js behind one face, and what the drivers share.
+//
+// Both run in this process over one WebSocket class, which writes down what no client tells: the
+// tracking ids that it asked with and the one that the server named.
+
+import net from "node:net";
+import { createRequire } from "node:module";
+import { WebSocket } from "ws";
+
+const require = createRequire(import.meta.url);
+
+// 3.1.3 makes a `window` for itself when first loaded, and brings an older WebSocket, which ours
+// replaces. 5.0.45 is loaded after it and takes the global one.
+const legacy = require("atmosphere.js-3");
+
+class RecordingWebSocket extends WebSocket {
+  constructor(url, ...rest) {
+    super(url, ...rest);
+    const query = new URL(url).searchParams;
+    const record = RecordingWebSocket.records.get(query.get("driver"));
+    record?.asked.push(query.get("X-Atmosphere-tracking-id"));
+    this.once("message", (data) => {
+      const handshake = /^\d+\|([A-Za-z0-9_-]{1,128})\|\d+\|X\|$/.exec(data.toString());
+      if (handshake) record?.named.push(handshake[1]);
+    });
+  }
+
+  static records = new Map();
+}
+
+globalThis.WebSocket = RecordingWebSocket;
+globalThis.window.WebSocket = RecordingWebSocket;
+
+const { atmosphere, logger } = await import("atmosphere.js");
+logger.setLevel?.("silent");
+
+export const VERSIONS = { 5: "5.0.45", 3: "3.1.3" };
+
+let subscriptions = 0;
+
+/**
+ * Subscribes with atmosphere.js 5.0.45 (`generation` 5) or 3.1.3 (`generation` 3) over WebSocket,
+ * with the protocol and message lengths on.
+ *
+ * `on` may hold `message(text)` and `event(name, detail)`. Resolves once the client is open.
+ */
+export async function subscribe(generation, url, on = {}) {
+  const driver = String(++subscriptions);
+  const record = { asked: [], named: [] };
+  RecordingWebSocket.records.set(driver, record);
+  const target = new URL(url);
+  target.searchParams.set("driver", driver);
+
+  const event = (name, detail) => on.event?.(name, detail);
+  const message = (text) => on.message?.(text);
+  const connect = generation === 5 ? subscribeFive : subscribeThree;
+  const client = await within(15_000, `${VERSIONS[generation]} opens ${url}`, connect(target.href, message, event));
+  return { ...client, record, generation, name: VERSIONS[generation] };
+}
+
+async function subscribeFive(url, message, event) {
+  let opened;
+  const open = new Promise((resolve) => (opened = resolve));
+  const subscription = await atmosphere.subscribe(
+    {
+      url,
+      transport: "websocket",
+      fallbackTransport: "websocket",
+      enableProtocol: true,
+      trackMessageLength: true,
+      contentType: "application/json",
+      reconnect: true,
+      reconnectInterval: 50,
+      maxReconnectOnClose: 1000,
+    },
+    {
+      open: () => {
+        event("open");
+        opened();
+      },
+      reopen: () => event("reopen"),
+      reconnect: () => event("reconnect"),
+      close: (response) => event("close", String(response.status)),
+      error: (error) => event("error", error.message),
+      failureToReconnect: () => event("gave-up"),
+      transportFailure: (reason) => event("transport-failure", reason),
+      message: (response) => message(response.responseBody),
+    },
+  );
+  await open;
+  return { push: (text) => subscription.push(text), close: () => subscription.close() };
+}
+
+async function subscribeThree(url, message, event) {
+  let subscription;
+  await new Promise((resolve) => {
+    subscription = legacy.subscribe({
+      url,
+      transport: "websocket",
+      fallbackTransport: "websocket",
+      enableProtocol: true,
+      trackMessageLength: true,
+      contentType: "application/json",
+      reconnect: true,
+      reconnectInterval: 50,
+      maxReconnectOnClose: 1000,
+      maxWebsocketErrorRetries: 1000,
+      handleOnlineOffline: false,
+      logLevel: "error",
+      onOpen: () => {
+        event("open");
+        resolve();
+      },
+      onReopen: () => event("reopen"),
+      onReconnect: () => event("reconnect"),
+      onClose: (response) => event("close", String(response.status)),
+      onError: (response) => event("error", response.reasonPhrase),
+      onFailureToReconnect: () => event("gave-up"),
+      onTransportFailure: (reason) => event("transport-failure", reason),
+      onClientTimeout: () => event("client-timeout"),
+      onMessage: (response) => message(response.responseBody),
+    });
+  });
+  return { push: (text) => subscription.push(text), close: () => subscription.close() };
+}
+
+/** What `generation` makes of a message: 3.1.3 trims every text that it hands to the application. */
+export function seenBy(generation, text) {
+  return generation === 3 ? text.trim() : text;
+}
+
+/** A WebSocket without any parameter. `received` fills with the texts as they come. */
+export async function bare(url) {
+  const socket = new WebSocket(url.replace(/^http/, "ws"));
+  const received = [];
+  socket.on("message", (data) => received.push(data.toString()));
+  await within(15_000, `a bare WebSocket opens ${url}`, new Promise((resolve, reject) => {
+    socket.on("open", resolve);
+    socket.on("error", reject);
+  }));
+  return { received, push: (text) => socket.send(text), close: () => socket.close() };
+}
+
+/** Publishes by POST. */
+export async function post(url, text) {
+  const answer = await fetch(url, {
+    method: "POST",
+    headers: { "Content-Type": "text/plain; charset=utf-8" },
+    body: text,
+    signal: AbortSignal.timeout(15_000),
+  });
+  const body = await answer.text();
+  check(answer.status === 200, `POST ${url} was answered with ${answer.status} ${body}`);
+  check(body === "", `POST ${url} was answered with a body: ${brief(body)}`);
+}
+
+/** A TCP proxy on a port of its own, whose connections can be cut and whose target can be changed. */
+export async function proxy(port, host = "127.0.0.1") {
+  const pairs = new Set();
+  const state = { port, open: true };
+  const server = net.createServer((near) => {
+    if (!state.open) {
+      near.destroy();
+      return;
+    }
+    const far = net.connect(state.port, host);
+    const pair = [near, far];
+    pairs.add(pair);
+    for (const [from, to] of [[near, far], [far, near]]) {
+      from.setNoDelay(true);
+      from.on("error", () => {});
+      from.on("close", () => {
+        to.destroy();
+        pairs.delete(pair);
+      });
+      from.pipe(to);
+    }
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const cut = () => {
+    for (const [near, far] of pairs) {
+      // A reset, which no farewell precedes: as when a machine goes.
+      near.resetAndDestroy();
+      far.resetAndDestroy();
+    }
+  };
+  return {
+    port: server.address().port,
+    connections: () => pairs.size,
+    cut,
+    /** Refuses connections until `admit` is called. */
+    refuse: () => (state.open = false),
+    admit: () => (state.open = true),
+    target: (next) => (state.port = next),
+    close: () => {
+      cut();
+      server.close();
+    },
+  };
+}
+
+/** `url` as it is reached through `proxy`. */
+export function through(proxy, url) {
+  const target = new URL(url);
+  target.hostname = "127.0.0.1";
+  target.port = String(proxy.port);
+  return target.href;
+}
+
+export function check(condition, message) {
+  if (!condition) throw new Error(message);
+}
+
+/** Waits until `condition` holds; `describe` says what is so instead when it never does. */
+export async function until(condition, ms, describe) {
+  const end = performance.now() + ms;
+  while (!condition()) {
+    if (performance.now() > end) {
+      const what = typeof describe === "function" ? describe() : describe;
+      throw new Error(`not within ${ms} ms: ${what}`);
+    }
+    await sleep(5);
+  }
+}
+
+export function within(ms, what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${ms} ms: ${what}`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+export function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+export function brief(text) {
+  const shown = JSON.stringify(text);
+  return shown.length > 120 ? `${shown.slice(0, 117)}... (${text.length} units)` : shown;
+}
+
+/** Splits the command line into what stands alone and what is `--name value`. */
+export function readArguments(usage, least) {
+  const alone = [];
+  const named = {};
+  const given = process.argv.slice(2);
+  while (given.length > 0) {
+    const next = given.shift();
+    if (next.startsWith("--")) named[next.slice(2)] = given.shift();
+    else alone.push(next);
+  }
+  if (alone.length < least || "help" in named) {
+    process.stderr.write(`usage: node ${usage}\n`);
+    process.exit(2);
+  }
+  return { alone, named };
+}
+
+/**
+ * Runs a driver: prints its result as one line of JSON and leaves with 0; or, when it throws or is
+ * not done after `ms`, prints `{"ok":false,"error":...}`, says so on stderr, and leaves with 1.
+ */
+export async function run(ms, driver) {
+  const fail = (error) => {
+    const message = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`FAILED: ${message}\n`);
+    finish({ ok: false, error: message, ...error?.detail }, 1);
+  };
+  process.on("uncaughtException", fail);
+  process.on("unhandledRejection", fail);
+  setTimeout(() => fail(new Error(`the driver was not done after ${ms} ms`)), ms).unref();
+  try {
+    finish({ ok: true, ...(await driver()) }, 0);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+let finished = false;
+
+function finish(result, code) {
+  if (finished) return;
+  finished = true;
+  process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(code));
+}
