@@ -1,10 +1,44 @@
 //! exosphere: start your application twice and it is one server.
 #![warn(missing_docs)]
 
+#[cfg(feature = "node")]
+mod client;
+#[cfg(feature = "node")]
+mod cluster;
+#[cfg(feature = "node")]
+mod error;
+#[cfg(feature = "node")]
+mod handler;
 pub mod id;
 mod message;
+#[cfg(feature = "node")]
+mod node;
 pub mod proto;
 #[cfg(feature = "node")]
+mod route;
+#[cfg(feature = "node")]
 mod runtime;
+#[cfg(feature = "node")]
+mod service;
+#[cfg(feature = "node")]
+mod session;
+#[cfg(feature = "node")]
+mod topic;
 
+#[cfg(feature = "node")]
+pub use error::{Error, ServeError};
+#[cfg(feature = "node")]
+pub use handler::Handler;
+pub use id::{InvalidTopicName, MessageId, NodeId, SessionId, TopicName};
 pub use message::Message;
+#[cfg(feature = "node")]
+pub use node::{Builder, Members, Node, StartError};
+pub use proto::{Close, CloseCode, CloseReason, Gap, Member, Roster};
+#[cfg(feature = "node")]
+pub use route::InvalidRoute;
+#[cfg(feature = "node")]
+pub use service::{Body, NodeService};
+#[cfg(feature = "node")]
+pub use session::{JoinError, Session};
+#[cfg(feature = "node")]
+pub use topic::{PublishError, Receipt, Topic};

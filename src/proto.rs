@@ -26,6 +26,7 @@
 //! [`Position`], [`Op`], [`TopicLog`], [`Session`], [`Replica`], [`Core`]; then [`wire`].
 
 mod attachment;
+mod close;
 mod core;
 mod journal;
 mod op;
@@ -34,6 +35,7 @@ mod position;
 pub mod progress;
 mod recipients;
 mod replica;
+mod roster;
 mod session;
 mod snapshot;
 mod topic;
@@ -41,6 +43,7 @@ mod topic_log;
 pub mod wire;
 
 pub use attachment::{AttachmentKey, Batch, Budget, Gap, Mark};
+pub use close::{Close, CloseCode};
 pub use core::{Attached, Core, Ended, Event, Limits, Refused};
 pub use journal::{Tail, TailLimits};
 pub use op::Op;
@@ -48,6 +51,7 @@ pub use peer::Lane;
 pub use position::{InvalidToken, Position};
 pub use recipients::Recipients;
 pub use replica::{Change, Replica};
+pub use roster::{Member, Roster};
 pub use session::{CloseReason, Membership, Presence, Session, SessionState, Stamp};
 pub use topic::{Topic, TopicKey, Topics};
 pub use topic_log::{Cursor, Entry, LogLimits, TopicLog};

@@ -28,7 +28,7 @@ const self = { from: randomId(), name: "", node: null };
 let room = null;
 /** The members of the cluster, as the last node that could be asked knew them. */
 let members = [];
-/** From the id of a node to the number of its colour, in the order of their appearance. */
+/** From the id of a node to the number of its color. */
 const tints = new Map();
 
 class Room {
@@ -55,6 +55,7 @@ class Room {
     const reopened = this.opened;
     this.opened = true;
     this.replaying = true;
+    this.home = endpoint === location.host;
     // What is said while we ask for the node's name waits for nothing: messages come meanwhile.
     const node = await nodeAt(endpoint);
     if (room !== this || !socket.attached) return;
@@ -125,10 +126,12 @@ class Room {
       this.remember(message.key);
       if (mine) {
         this.outbox.delete(message.key);
-        confirmMessage(message.key);
+        confirmMessage(message);
         return;
       }
       addMessage(message);
+      // Who only speaks, and never says that it is here, cannot be shown as somewhere.
+      if (!this.people.has(message.from)) return;
     }
     if (mine) return;
     if (message.type === "bye") {
@@ -137,9 +140,11 @@ class Room {
     }
     this.notice(message);
     if (message.type === "hello") {
-      clearTimeout(this.answer);
       // Not all at once, when there are many.
-      this.answer = setTimeout(() => this.announce("here"), 20 + Math.random() * 10 * this.people.size);
+      this.answer ??= setTimeout(() => {
+        this.answer = undefined;
+        this.announce("here");
+      }, 20 + Math.random() * 10 * this.people.size);
     }
   }
 
@@ -219,7 +224,6 @@ function isEndpoint(text) {
 
 /** The id of the node at `endpoint`, or the endpoint itself if nobody can tell. */
 async function nodeAt(endpoint) {
-  if (room !== null) room.home = endpoint === location.host;
   if (endpoint === location.host) return (await askHome()) ?? self.node ?? endpoint;
   return members.find((member) => member.endpoint === endpoint)?.id ?? endpoint;
 }
@@ -247,7 +251,14 @@ function shortId(node) {
 
 function tint(node) {
   if (node === null) return "none";
-  if (!tints.has(node)) tints.set(node, tints.size % TINTS);
+  if (!tints.has(node)) {
+    // From the id, so that pages agree on it; the next that is free, where two nodes would look alike.
+    const first = Array.from(node, (letter) => letter.charCodeAt(0)).reduce((sum, code) => (sum * 31 + code) % 65_521, 7);
+    const taken = new Set([...tints.values()].slice(-TINTS + 1));
+    let color = first % TINTS;
+    while (taken.has(color)) color = (color + 1) % TINTS;
+    tints.set(node, color);
+  }
   return String(tints.get(node));
 }
 
@@ -259,12 +270,12 @@ function setState(state) {
   document.body.dataset.node = self.node ?? "";
   const said = {
     connecting: "Connecting",
-    connected: "On node ",
+    connected: "",
     reconnecting: "Reconnecting",
     offline: "Offline",
   }[state];
-  const node = state === "connected" ? nodeTag(self.node) : "";
-  $("status-text").replaceChildren(said, node);
+  const node = state === "connected" ? [make("span", "long", "On node "), nodeTag(self.node)] : [];
+  $("status-text").replaceChildren(said, ...node);
 }
 
 function showRoom() {
@@ -273,7 +284,7 @@ function showRoom() {
   $("room-title").textContent = name;
   $("text").placeholder = `Message #${name}`;
   $("messages").replaceChildren();
-  $("newer").hidden = true;
+  toEnd();
   unseen = 0;
   showTitle();
   const items = rememberRoom(name).map((known) => {
@@ -285,6 +296,7 @@ function showRoom() {
     return item;
   });
   $("rooms").replaceChildren(...items);
+  $("rooms").querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function showPeople() {
@@ -370,9 +382,15 @@ function addMessage({ from, name, node, at, key, text, pending }) {
   }
 }
 
-function confirmMessage(key) {
+/** A message of ours came back from the room: everybody has it, from the node that it says. */
+function confirmMessage({ key, node }) {
   const item = [...$("messages").querySelectorAll("[data-pending]")].find((item) => item.dataset.key === key);
-  if (item) delete item.dataset.pending;
+  if (item === undefined) return;
+  delete item.dataset.pending;
+  item.dataset.node = node ?? "";
+  item.querySelector(".tag")?.replaceWith(nodeTag(node));
+  item.querySelector(".avatar").dataset.tint = tint(node);
+  if (item.previousElementSibling?.dataset.node !== item.dataset.node) item.classList.remove("again");
 }
 
 function addNotice(text, kind = "") {
@@ -380,8 +398,6 @@ function addNotice(text, kind = "") {
 }
 
 function addLine(item, follow) {
-  const scroll = $("scroll");
-  const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
   const list = $("messages");
   list.append(item);
   while (list.children.length > LINES_KEPT) list.firstElementChild.remove();
@@ -392,7 +408,11 @@ function addLine(item, follow) {
 function toEnd() {
   $("scroll").scrollTop = $("scroll").scrollHeight;
   $("newer").hidden = true;
+  atEnd = true;
 }
+
+/** Whether the end of the conversation is in view; then it stays so, whatever comes. */
+let atEnd = true;
 
 let unseen = 0;
 
@@ -529,7 +549,7 @@ $("composer").addEventListener("submit", (event) => {
 });
 
 $("text").addEventListener("keydown", (event) => {
-  // Enter that ends the composition of a character is not meant for us.
+  // Enter that ends the composition of a character is not for us.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   $("composer").requestSubmit();
@@ -560,13 +580,22 @@ $("who-button").addEventListener("click", () => showWho(!document.body.classList
 
 $("scroll").addEventListener("scroll", () => {
   const scroll = $("scroll");
-  if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 8) $("newer").hidden = true;
+  atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
+  if (atEnd) $("newer").hidden = true;
 });
+
+new ResizeObserver(() => {
+  if (atEnd) toEnd();
+}).observe($("scroll"));
 
 addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !document.body.classList.contains("who-open")) return;
   showWho(false);
   $("who-button").focus();
+});
+
+addEventListener("click", (event) => {
+  if (!event.target.closest("#who, #who-button")) showWho(false);
 });
 
 addEventListener("hashchange", followHash);

@@ -25,9 +25,9 @@ export class RoomSocket {
     this.id = "0";
     this.attached = false;
     this.closed = false;
-    // Where the next attempt goes: the place in the list of endpoints, and how often it was gone through.
-    this.turn = 0;
+    // How many attempts failed since the last connection.
     this.failures = 0;
+    this.endpoint = endpoints()[0];
     this.connect();
   }
 
@@ -56,8 +56,7 @@ export class RoomSocket {
 
   connect() {
     this.retry = undefined;
-    const endpoints = this.endpoints();
-    const endpoint = endpoints[this.turn % endpoints.length];
+    const { endpoint } = this;
     const socket = new WebSocket(this.address(endpoint));
     const frames = new Frames();
     let greeted = false;
@@ -135,14 +134,13 @@ export class RoomSocket {
     if (this.socket !== socket || this.closed) return;
     const attached = this.attached;
     this.forget();
-    if (attached) {
-      // The node that we were on comes first once more: most often only the connection was cut.
-      this.failures = 0;
-    } else {
-      this.turn += 1;
+    const endpoints = this.endpoints();
+    if (!attached) {
+      // The node that we were on came first: most often only the connection is cut. Now the next.
+      this.endpoint = endpoints[(endpoints.indexOf(this.endpoint) + 1) % endpoints.length];
       this.failures += 1;
     }
-    const rounds = Math.floor(this.failures / this.endpoints().length);
+    const rounds = Math.floor(this.failures / endpoints.length);
     const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(rounds, 10));
     this.retry = setTimeout(() => this.connect(), delay * (0.5 + Math.random() / 2));
     if (attached) this.onLost();

@@ -19,13 +19,6 @@ pub struct AttachmentKey {
     generation: u64,
 }
 
-impl AttachmentKey {
-    /// The key's place in a table: small, and taken again once the attachment is gone.
-    pub const fn index(self) -> usize {
-        self.index
-    }
-}
-
 /// The attachments of a node.
 #[derive(Debug, Default)]
 pub(super) struct Attachments {

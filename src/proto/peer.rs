@@ -64,6 +64,8 @@ pub(super) struct Peer {
     pub(super) snapshots: VecDeque<Encoded>,
     pub(super) have_due: bool,
     pub(super) reports_due: BTreeSet<TopicKey>,
+    /// When the next reports may be sent.
+    pub(super) reports_at: Option<Instant>,
     /// Reports that speak of operations which are still to come.
     pub(super) held_reports: BTreeMap<TopicName, Report>,
     pub(super) arriving: BTreeMap<(NodeId, Seq), Arriving>,

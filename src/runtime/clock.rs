@@ -13,3 +13,8 @@ pub(crate) fn now() -> Instant {
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }
+
+/// An instant that no wait reaches.
+pub(crate) fn far_off() -> Instant {
+    now() + std::time::Duration::from_secs(86_400 * 365)
+}

@@ -32,6 +32,11 @@ impl Tasks {
         self.token.is_cancelled()
     }
 
+    /// Asks every task to end.
+    pub(crate) fn cancel(&self) {
+        self.token.cancel();
+    }
+
     /// Asks every task to end, and waits until all have, or for `patience`.
     pub(crate) async fn shutdown(&self, patience: Duration) {
         self.token.cancel();

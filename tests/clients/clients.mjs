@@ -184,10 +184,18 @@ export async function proxy(port, host = "127.0.0.1") {
       far.resetAndDestroy();
     }
   };
+  // What the server writes from now on it has written, and the client never has.
+  const stall = () => {
+    for (const [near, far] of pairs) {
+      far.unpipe(near);
+      far.pause();
+    }
+  };
   return {
     port: server.address().port,
     connections: () => pairs.size,
     cut,
+    stall,
     /** Refuses connections until `admit` is called. */
     refuse: () => (state.open = false),
     admit: () => (state.open = true),

@@ -3,6 +3,7 @@
 //
 //   target PORT   where new connections lead; those that live are left alone
 //   cut           resets the connections that live
+//   stall         keeps back what the server writes from now on, until `cut`
 //   refuse        lets nobody in, until `admit`
 //   admit
 //   push TEXT     sends a message
@@ -34,6 +35,7 @@ await run(Number(named.seconds ?? 300) * 1000, async () => {
     if (command === "quit") break;
     else if (command === "target") door.target(Number(text));
     else if (command === "cut") door.cut();
+    else if (command === "stall") door.stall();
     else if (command === "refuse") door.refuse();
     else if (command === "admit") door.admit();
     else if (command === "push") client.push(text);

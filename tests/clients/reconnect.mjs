@@ -66,6 +66,9 @@ async function reconnect(generation) {
   for (let cut = 0; cut < CUTS; cut++) {
     const reopens = count(events, "reopen");
     await sleep(120 + 37 * cut);
+    // What is on its way when a machine goes: written by the server, and never received.
+    door.stall();
+    await sleep(30);
     door.cut();
     await until(() => count(events, "reopen") > reopens, 15_000, () => `${client.name} comes back after cut ${cut + 1}; events ${events.slice(-6)}`);
   }

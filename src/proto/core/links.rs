@@ -28,6 +28,9 @@ const MAX_SNAPSHOT_BYTES: usize = 1 << 30;
 /// How many snapshots may be on their way in from one peer.
 const MAX_ARRIVING: usize = 64;
 
+/// How long after its last reports a peer is sent the next: acknowledgements are gathered meanwhile.
+const REPORT_EVERY: Duration = Duration::from_millis(25);
+
 /// How long to wait until what was asked for is asked for again.
 const PULL_AGAIN: Duration = Duration::from_millis(500);
 
@@ -98,6 +101,30 @@ impl Core {
         }
     }
 
+    /// This node leaves: peers that are linked are told, and take over its sessions.
+    pub fn say_goodbye(&mut self) {
+        for peer in self.linked_peers() {
+            self.push_control(peer, Encoded::goodbye());
+        }
+    }
+
+    /// Whether there is a link to `peer`.
+    pub fn is_linked(&self, peer: NodeId) -> bool {
+        self.peers.get(&peer).is_some_and(|peer| peer.linked)
+    }
+
+    /// Whether every linked peer has stored all that this node has.
+    pub fn is_handed_over(&self) -> bool {
+        let applied = self.replica.applied();
+        self.peers.values().all(|peer| !peer.linked || peer.have.includes(applied))
+    }
+
+    /// When [`Lane::Progress`] has something for `peer` that must still wait, if it has.
+    pub fn poll_reports(&self, peer: NodeId) -> Option<Instant> {
+        let state = self.peers.get(&peer).filter(|peer| peer.linked)?;
+        state.reports_at.filter(|_| !state.reports_due.is_empty())
+    }
+
     /// What to write to `peer` next on one lane, about `limit_bytes` of it; nothing if it has all.
     pub fn poll_transmit(
         &mut self,
@@ -111,7 +138,7 @@ impl Core {
         };
         match lane {
             Lane::Control => state.control.drain(..).collect(),
-            Lane::Progress => self.transmit_progress(peer),
+            Lane::Progress => self.transmit_progress(peer, now),
             Lane::Journal => self.transmit_journal(peer, limit_bytes, now),
             Lane::Snapshot => {
                 let mut bytes = 0;
@@ -281,7 +308,7 @@ impl Core {
         }
     }
 
-    fn transmit_progress(&mut self, peer: NodeId) -> Vec<Encoded> {
+    fn transmit_progress(&mut self, peer: NodeId, now: Instant) -> Vec<Encoded> {
         let Some(state) = self.peers.get_mut(&peer) else {
             return Vec::new();
         };
@@ -289,6 +316,10 @@ impl Core {
         if std::mem::take(&mut state.have_due) {
             frames.push(Encoded::have(self.replica.applied()));
         }
+        if state.reports_at.is_some_and(|due| now < due) || state.reports_due.is_empty() {
+            return frames;
+        }
+        state.reports_at = Some(now + REPORT_EVERY);
         for topic in std::mem::take(&mut state.reports_due) {
             frames.extend(self.report_on(topic).map(|report| Encoded::report(&report)));
         }
@@ -352,6 +383,10 @@ impl Core {
         state.snapshots.extend(frames);
         state.sending.insert(origin, Sending::Snapshot { at, since: now });
         self.lanes_due.insert(Lane::Snapshot);
+    }
+
+    fn linked_peers(&self) -> Vec<NodeId> {
+        self.peers.iter().filter(|(_, peer)| peer.linked).map(|(&node, _)| node).collect()
     }
 
     fn push_control(&mut self, peer: NodeId, frame: Encoded) {

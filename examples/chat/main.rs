@@ -1,0 +1,166 @@
+//! A chat: start it as often as you like on one machine, and it is one server.
+//!
+//! ```text
+//! cargo run --release --example chat -- [--http ADDR] [--cluster NAME] [--node ADDR]
+//!                                       [--seed ADDR]... [--secret FILE]
+//! ```
+//!
+//! Prints `listening http://ADDR` to standard output once it is ready; logs go to standard error.
+//! Every message that a client of `/chat/{room}` sends, text or bytes, is published as it is to all
+//! clients of that room, the sender among them.
+
+use std::{
+    error::Error,
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+};
+
+use axum::{
+    Json, Router,
+    http::{HeaderValue, header},
+    response::IntoResponse,
+    routing::get,
+};
+use clap::Parser;
+use exosphere::{Close, Message, Node, Session};
+use serde_json::json;
+use tokio::signal;
+use tracing_subscriber::EnvFilter;
+
+/// A chat on a cluster of its own.
+#[derive(Parser)]
+struct Arguments {
+    /// Where browsers connect. Defaults to 127.0.0.1:8080, or the next port that is free.
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
+    /// The cluster to be a node of.
+    #[arg(long, value_name = "NAME", default_value = "chat")]
+    cluster: String,
+    /// Where other nodes connect. Defaults to 127.0.0.1:5701, or the next port that is free.
+    #[arg(long, value_name = "ADDR")]
+    node: Option<SocketAddr>,
+    /// A node to ask for the others, as host or host:port. May be given many times.
+    #[arg(long, value_name = "ADDR")]
+    seed: Vec<String>,
+    /// The file with the cluster's secret, which is made if it is missing.
+    #[arg(long, value_name = "FILE")]
+    secret: Option<PathBuf>,
+}
+
+/// The port that browsers connect to if nothing else is said, and how many are tried.
+const HTTP_PORT: u16 = 8080;
+const HTTP_PORTS: u16 = 100;
+
+/// What the page may do: nothing but what it came with, and WebSockets.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'";
+
+async fn publish(session: Session, message: Message) -> Result<(), Close> {
+    session.publish(session.path().as_str(), message).await?;
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+
+    let listener = listen(arguments.http)?;
+    let addr = listener.local_addr()?;
+    let node = start(arguments).await?;
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    println!("listening http://{addr}");
+    let ending = shutdown(node.clone());
+    axum::serve(listener, pages(node)).with_graceful_shutdown(ending).await?;
+    Ok(())
+}
+
+async fn start(arguments: Arguments) -> Result<Node, exosphere::StartError> {
+    let mut builder = Node::builder(arguments.cluster).route("/chat/{room}", publish);
+    if let Some(addr) = arguments.node {
+        builder = builder.addr(addr);
+    }
+    if let Some(path) = arguments.secret {
+        builder = builder.secret_file(path);
+    }
+    for seed in arguments.seed {
+        builder = builder.seed(seed);
+    }
+    // A page of one node of this machine may go on with another when its own is gone.
+    for port in HTTP_PORT..HTTP_PORT + HTTP_PORTS {
+        for host in ["127.0.0.1", "localhost"] {
+            builder = builder.allow_origin(format!("http://{host}:{port}"));
+        }
+    }
+    builder.start().await
+}
+
+/// The page and what it needs; everything else is the node's.
+fn pages(node: Node) -> Router {
+    let text = |kind: &'static str, text: &'static str| get(move || async move { page(kind, text) });
+    let asked = node.clone();
+    Router::new()
+        .route("/", text("text/html; charset=utf-8", include_str!("index.html")))
+        .route("/chat.css", text("text/css", include_str!("chat.css")))
+        .route("/chat.js", text("text/javascript", include_str!("chat.js")))
+        .route("/socket.js", text("text/javascript", include_str!("socket.js")))
+        .route("/node", get(move || async move { Json(describe(&asked)) }))
+        .fallback_service(node.service())
+}
+
+fn page(kind: &'static str, text: &'static str) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (headers, text)
+}
+
+fn describe(node: &Node) -> serde_json::Value {
+    let roster = node.members().current();
+    let member = |member: &exosphere::Member| {
+        let (id, addr) = (member.id.to_string(), member.addr.to_string());
+        json!({ "id": id, "addr": addr, "http": null, "this": member.this })
+    };
+    let members: Vec<_> = roster.members().iter().map(member).collect();
+    json!({ "id": node.id().to_string(), "members": members })
+}
+
+/// The address that was asked for, or else the first port that is free.
+fn listen(asked: Option<SocketAddr>) -> io::Result<TcpListener> {
+    if let Some(addr) = asked {
+        return TcpListener::bind(addr);
+    }
+    let mut ports = HTTP_PORT..HTTP_PORT + HTTP_PORTS;
+    loop {
+        let port = ports.next().ok_or(io::ErrorKind::AddrInUse)?;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound,
+        }
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM, and ends the node: its clients go elsewhere.
+async fn shutdown(node: Node) {
+    let interrupted = signal::ctrl_c();
+    #[cfg(unix)]
+    let terminated = async {
+        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = interrupted => {}
+        _ = terminated => {}
+    }
+    node.shutdown().await;
+}

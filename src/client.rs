@@ -1,0 +1,35 @@
+//! The clients' side: bytes to and from browsers, as negotiated with each of them.
+//!
+//! Nothing here knows of topics or of positions. A request is read into a [`Negotiation`], a
+//! WebSocket is a [`Socket`], and what is to be sent is encoded once, by [`frame`], for all.
+
+mod attachment;
+mod body;
+mod client_version;
+pub(crate) mod frame;
+mod framing;
+mod greeting;
+pub(crate) mod http;
+mod negotiation;
+mod origin;
+mod parameters;
+mod received;
+pub(crate) mod responses;
+mod server;
+mod transport;
+pub(crate) mod websocket;
+mod write_queue;
+
+pub use body::Body;
+pub(crate) use http::{Limits as HttpLimits, serve};
+pub(crate) use client_version::ClientVersion;
+pub(crate) use framing::Framing;
+pub(crate) use greeting::Greeting;
+pub(crate) use negotiation::{Asked, AskedHeartbeat, Negotiation, NegotiationError};
+pub(crate) use origin::Origin;
+pub(crate) use parameters::{Parameters, application_query};
+pub(crate) use received::{ReceiveError, receive};
+pub(crate) use server::Server;
+pub(crate) use transport::Transport;
+pub(crate) use websocket::{Incoming, Socket, SocketError};
+pub(crate) use write_queue::WriteQueue;

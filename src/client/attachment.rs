@@ -1,0 +1,366 @@
+//! A WebSocket that is a session's attachment: the task that owns it.
+//!
+//! ```text
+//!            the client closes, breaks a rule, is silent for too long, or is gone
+//!   Serving -----------------------------------------------------------------------> Ending
+//!      |                                                                               ^
+//!      +-------------------------------------------------------------------------------+
+//!            a newer attachment, the application, or the node ends it
+//! ```
+//!
+//! What a session is to get is taken from the topics' logs only as the socket takes it, so that a
+//! slow client costs a cursor and one batch. An unmodified client acknowledges by answering a ping
+//! that was written behind messages: it has read past them. One ping at a time is under way, and no
+//! more than one each [`MARK_EVERY`].
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
+};
+
+use futures_util::task::AtomicWaker;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Sleep,
+};
+use tracing::{debug, trace};
+
+use super::{
+    Framing, Greeting, Incoming, Negotiation, Socket, SocketError, frame,
+    server::{CLIENT_HEARTBEAT, LEGACY_ACK},
+};
+use crate::{
+    id::SessionId,
+    message::Message,
+    proto::{Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Mark},
+    runtime::{Call, Full, Hub, Mailbox, Turn, clock},
+};
+
+/// How much is taken from the logs at once.
+const BUDGET: Budget = Budget { messages: 256, bytes: 64 << 10 };
+
+/// How often a client is asked to confirm what it has, while messages flow.
+const MARK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often a client is sent a heartbeat, below the 30 s after which proxies lose patience.
+const HEARTBEAT: Duration = Duration::from_secs(25);
+
+/// After how many heartbeats without an answer a client is taken to be gone.
+const MAX_MISSED: u32 = 2;
+
+/// How long a session is kept for a client that comes back.
+const SESSION_KEPT: Duration = Duration::from_secs(120);
+
+/// How long a client may take to confirm that the connection is closed.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The number of a ping that is a heartbeat: no mark has it.
+const HEARTBEAT_PING: u64 = 0;
+
+/// Where a wire form is kept beside a message.
+mod form {
+    pub(super) const BARE: usize = 0;
+    pub(super) const FRAMED: usize = 1;
+}
+
+/// How serving a client ended.
+enum End {
+    /// By us: the client is told.
+    Told(Close),
+    /// By the client, for good.
+    Done,
+    /// By the client or the network: it may be back.
+    Gone,
+}
+
+/// A WebSocket that is a session's attachment.
+pub(super) struct Attachment<IO> {
+    socket: Socket<IO>,
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
+    key: AttachmentKey,
+    session: SessionId,
+    framing: Framing,
+    /// Whether the client speaks the Atmosphere protocol.
+    protocol: bool,
+    reading: Arc<Reading>,
+    /// What came while the mailbox was full.
+    waiting: Option<Call>,
+    mark_at: Instant,
+    heartbeat: Option<Heartbeat>,
+    timer: Pin<Box<Sleep>>,
+}
+
+struct Heartbeat {
+    every: Duration,
+    due: Instant,
+    missed: u32,
+    /// Whether anything was written since the last one.
+    written: bool,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
+    pub(super) fn new(
+        mut socket: Socket<IO>,
+        hub: Arc<Hub>,
+        mailbox: Arc<Mailbox>,
+        attached: Attached,
+        negotiation: &Negotiation,
+    ) -> Self {
+        let now = clock::now();
+        let (session, framing) = (attached.session, negotiation.framing);
+        let greeting = Greeting::of(negotiation).frame(session, CLIENT_HEARTBEAT, framing);
+        greeting.into_iter().for_each(|greeting| socket.push(greeting));
+        let heartbeat = negotiation.heartbeat.or(HEARTBEAT).map(|every| Heartbeat {
+            every,
+            due: now + every,
+            missed: 0,
+            written: false,
+        });
+        debug!(resumed = attached.resumed, ?framing, "attached");
+        Self {
+            socket,
+            hub,
+            mailbox,
+            key: attached.key,
+            session,
+            framing,
+            protocol: negotiation.protocol,
+            reading: Arc::default(),
+            waiting: None,
+            mark_at: now,
+            timer: Box::pin(tokio::time::sleep_until(clock::far_off().into())),
+            heartbeat,
+        }
+    }
+
+    /// Serves the client until it is gone.
+    pub(super) async fn run(mut self) {
+        let waker = Waker::from(Arc::clone(&self.reading));
+        let end = poll_fn(|cx| self.poll_serve(cx, &waker)).await;
+        match &end {
+            End::Told(close) => {
+                debug!(code = close.code.get(), reason = %close.reason, "closing");
+                self.socket.start_close(close.code.get(), &close.reason);
+            }
+            End::Done => {
+                debug!("done");
+                self.hub.with(|core, now| core.close(self.session, CloseReason::Client, now));
+            }
+            End::Gone => debug!("gone"),
+        }
+        self.hub.detach(self.key, SESSION_KEPT);
+        let closed = poll_fn(|cx| self.socket.poll_shutdown(cx));
+        let _ = tokio::time::timeout(CLOSE_PATIENCE, closed).await; // Who is gone is gone.
+    }
+
+    fn poll_serve(&mut self, cx: &mut Context<'_>, reading: &Waker) -> Poll<End> {
+        self.reading.task.register(cx.waker());
+        if let Poll::Ready(end) = self.poll_incoming(cx, reading) {
+            return Poll::Ready(end);
+        }
+        loop {
+            while self.socket.has_room()
+                && let Poll::Ready(turn) = self.hub.poll_turn(self.key, BUDGET, cx)
+            {
+                match turn {
+                    Turn::Batch(batch) => self.write(batch),
+                    Turn::End(close) => return Poll::Ready(End::Told(close)),
+                }
+            }
+            if let Poll::Ready(end) = self.poll_timer(cx) {
+                return Poll::Ready(end);
+            }
+            match self.socket.poll_flush(cx) {
+                Poll::Ready(Ok(())) if self.socket.has_room() => {}
+                Poll::Ready(Ok(())) => continue,
+                Poll::Ready(Err(error)) => {
+                    debug!(%error, "the connection broke");
+                    return Poll::Ready(End::Gone);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+            // All is written; there may be more to read from the logs, if a batch was full.
+            match self.hub.poll_turn(self.key, BUDGET, cx) {
+                Poll::Ready(Turn::Batch(batch)) => self.write(batch),
+                Poll::Ready(Turn::End(close)) => return Poll::Ready(End::Told(close)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Reads what the client sends, as far as the handler keeps up.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>, reading: &Waker) -> Poll<End> {
+        if let Some(call) = self.waiting.take() {
+            if self.mailbox.poll_room(cx).is_pending() {
+                self.waiting = Some(call);
+                return Poll::Pending;
+            }
+            self.mailbox.post(call);
+            self.reading.fire();
+        }
+        if !self.reading.take() {
+            return Poll::Pending;
+        }
+        let mut reader = Context::from_waker(reading);
+        while let Poll::Ready(incoming) = self.socket.poll_next(&mut reader) {
+            if let Some(heartbeat) = &mut self.heartbeat {
+                heartbeat.missed = 0;
+            }
+            match incoming {
+                Incoming::Message(message) => {
+                    if let Err(Full(call)) = self.mailbox.try_post(self.call_for(message)) {
+                        self.waiting = Some(call);
+                        return self.poll_incoming(cx, reading);
+                    }
+                }
+                Incoming::Ping => {}
+                Incoming::Pong(Some(HEARTBEAT_PING)) => self.mailbox.post(Call::Heartbeat),
+                Incoming::Pong(Some(number)) => {
+                    trace!(number, "acknowledged");
+                    let mark = Mark::new(number);
+                    self.hub.with(|core, _| core.acknowledge(self.key, mark));
+                }
+                Incoming::Pong(None) => {}
+                Incoming::Closed { code, .. } if code == CloseCode::Normal.get() => {
+                    return Poll::Ready(End::Done);
+                }
+                Incoming::Closed { code, reason } => {
+                    debug!(code, reason, "the client closed");
+                    return Poll::Ready(End::Gone);
+                }
+                Incoming::Failed(error) => {
+                    let is_misbehavior = matches!(error, SocketError::Violation(_));
+                    debug!(%error, is_misbehavior, "the connection failed");
+                    return Poll::Ready(End::Gone);
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    fn call_for(&self, message: Message) -> Call {
+        match message.as_text() {
+            Some(Framing::PADDING | LEGACY_ACK) if self.protocol => Call::Heartbeat,
+            _ => Call::Message(message),
+        }
+    }
+
+    fn write(&mut self, batch: Batch) {
+        for gap in batch.gaps {
+            self.mailbox.post(Call::Gap(gap));
+        }
+        trace!(messages = batch.entries.len(), "writing");
+        let framing = self.framing;
+        for entry in batch.entries {
+            let form = if framing == Framing::Bare { form::BARE } else { form::FRAMED };
+            self.socket.push(entry.form(form, |message| encode(framing, message)).clone());
+        }
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.written = true;
+        }
+        let now = clock::now();
+        if now >= self.mark_at {
+            self.mark(now);
+        } else if self.timer.deadline().into_std() > self.mark_at {
+            self.timer.as_mut().reset(self.mark_at.into());
+        }
+    }
+
+    /// Asks the client to confirm what it was given, unless it is being asked.
+    fn mark(&mut self, now: Instant) {
+        if let Some(mark) = self.hub.with(|core, _| core.mark(self.key)) {
+            self.mark_at = now + MARK_EVERY;
+            self.socket.push(frame::ping(mark.get()));
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let due = self.heartbeat.as_ref().map_or_else(clock::far_off, |beat| beat.due);
+            let now = clock::now();
+            if due <= now {
+                if let Some(end) = self.beat(now) {
+                    return Poll::Ready(End::Told(end));
+                }
+                continue;
+            }
+            if self.timer.deadline().into_std() > due {
+                self.timer.as_mut().reset(due.into());
+            }
+            match self.timer.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => {
+                    self.timer.as_mut().reset(due.into());
+                    if now >= self.mark_at {
+                        self.mark(now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A heartbeat is due. Says why the client is given up, if it is.
+    fn beat(&mut self, now: Instant) -> Option<Close> {
+        let heartbeat = self.heartbeat.as_mut()?;
+        heartbeat.due = now + heartbeat.every;
+        heartbeat.missed += 1;
+        if heartbeat.missed > MAX_MISSED {
+            return Some(Close::new(CloseCode::GoingAway, "nothing was heard for too long"));
+        }
+        let is_silent = !std::mem::take(&mut heartbeat.written);
+        if self.protocol && is_silent {
+            self.socket.push(frame::text(Framing::Bare, self.framing.heartbeat()));
+        }
+        self.socket.push(frame::ping(HEARTBEAT_PING));
+        None
+    }
+}
+
+fn encode(framing: Framing, message: &Message) -> bytes::Bytes {
+    match message.as_text() {
+        Some(text) => frame::text(framing, text),
+        None => frame::binary(message.as_bytes()),
+    }
+}
+
+/// Whether the socket has something to read: reading costs even when there is nothing, and the
+/// task is mostly woken to write.
+struct Reading {
+    fired: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Reading {
+    fn fire(&self) {
+        self.fired.store(true, Ordering::Release);
+    }
+
+    fn take(&self) -> bool {
+        self.fired.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Default for Reading {
+    /// At first nobody has looked.
+    fn default() -> Self {
+        Self { fired: AtomicBool::new(true), task: AtomicWaker::new() }
+    }
+}
+
+impl Wake for Reading {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.fire();
+        self.task.wake();
+    }
+}

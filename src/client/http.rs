@@ -1,0 +1,274 @@
+//! The HTTP server: who connects is served, over HTTP/1.1 with upgrades or over HTTP/2.
+//!
+//! Which of the two a client speaks is seen from its first bytes, which HTTP/2 fixes. They are
+//! looked at, not taken, so that after an upgrade the connection is a bare [`TcpStream`].
+
+use std::{
+    convert::Infallible,
+    error::Error as StdError,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    rt::Executor,
+    server::conn::{http1, http2},
+    service::{Service, service_fn},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{Span, debug, debug_span, warn};
+
+use crate::runtime::Tasks;
+
+/// What clients may ask of the server before they are known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How long a client may take for the head of a request, counted from when it could begin it.
+    /// So this is also how long a connection is kept with no request on it. Defaults to 10 s.
+    pub(crate) head_patience: Duration,
+    /// How many bytes the head of a request may have. Defaults to 16 KiB; more is answered by 431.
+    pub(crate) head_bytes: usize,
+    /// How many headers a request may have. Defaults to 64; more is answered by 431.
+    pub(crate) headers: usize,
+    /// How many requests may be under way on one HTTP/2 connection. Defaults to 100; more wait.
+    pub(crate) streams: u32,
+    /// How long requests may go on once the node shuts down. Defaults to 10 s.
+    pub(crate) shutdown_patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_patience: Duration::from_secs(10),
+            head_bytes: 16 * 1024,
+            headers: 64,
+            streams: 100,
+            shutdown_patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Takes an address to serve on. Must be called on the runtime.
+///
+/// # Errors
+///
+/// What the system says, such as that the address is in use.
+pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // Or a node that starts again has to wait for the connections of its predecessor.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves everyone who connects, until the node shuts down; then requests under way may end.
+///
+/// # Cancel safety
+///
+/// Dropping the future stops accepting, and leaves alone who is connected.
+pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, tasks: &Tasks, limits: Limits)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
+{
+    let mut refused = 0;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = tasks.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                refused = 0;
+                let connection = serve_connection(stream, service.clone(), tasks.clone(), limits);
+                tasks.spawn(debug_span!("http", %peer), connection);
+            }
+            Err(error) if is_of_one_client(&error) => debug!(%error, "a client gave up"),
+            Err(error) => {
+                refused += 1;
+                let pause = ACCEPT_PAUSE.saturating_mul(refused).min(MAX_ACCEPT_PAUSE);
+                warn!(%error, ?pause, "cannot accept connections");
+                tokio::select! {
+                    biased;
+                    () = tasks.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Whether an error of accepting is about the one connection. Otherwise it will come again at
+/// once: there are no more file descriptors, or there is no more memory.
+fn is_of_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+async fn serve_connection<S, B>(stream: TcpStream, service: S, tasks: Tasks, limits: Limits)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
+{
+    if let Err(error) = configure(&stream) {
+        debug!(%error, "cannot configure the connection");
+    }
+    let speaks_http2 = tokio::select! {
+        biased;
+        () = tasks.cancelled() => return,
+        spoken = tokio::time::timeout(limits.head_patience, speaks_http2(&stream)) => spoken,
+    };
+    let served = match speaks_http2 {
+        Ok(Ok(true)) => {
+            let asked = Arc::new(AtomicBool::new(false));
+            let noted = Arc::clone(&asked);
+            let noting = service_fn(move |request| {
+                noted.store(true, Ordering::Relaxed);
+                service.call(request)
+            });
+            let connection = http2(&tasks, limits).serve_connection(TokioIo::new(stream), noting);
+            let serving = drive(connection, |it| it.graceful_shutdown(), &tasks, limits);
+            tokio::select! {
+                biased;
+                served = serving => served,
+                () = silent(&asked, limits) => return debug!("closed, as the client asks nothing"),
+            }
+        }
+        Ok(Ok(false)) => {
+            let connection = http1(limits).serve_connection(TokioIo::new(stream), service);
+            let connection = connection.with_upgrades();
+            drive(connection, |it| it.graceful_shutdown(), &tasks, limits).await
+        }
+        Ok(Err(error)) => return debug!(%error, "closed"),
+        Err(_) => return debug!("closed, as the client says nothing"),
+    };
+    match served {
+        Some(Ok(())) => {}
+        Some(Err(error)) => debug!(%error, "closed"),
+        None => debug!("closed, as the node shuts down"),
+    }
+}
+
+/// Serves a connection to its end. `None` if that took too long once the node shut down.
+async fn drive<C, E>(
+    connection: C,
+    end: impl FnOnce(Pin<&mut C>),
+    tasks: &Tasks,
+    limits: Limits,
+) -> Option<Result<(), E>>
+where
+    C: Future<Output = Result<(), E>>,
+{
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        () = tasks.cancelled() => end(connection.as_mut()),
+        served = connection.as_mut() => return Some(served),
+    }
+    tokio::time::timeout(limits.shutdown_patience, connection).await.ok()
+}
+
+/// Waits until the time for a first request is over, and there was none.
+///
+/// hyper sees to this itself, and for every request, only with HTTP/1.1. With HTTP/2, a client that
+/// has asked once is known by its answers to pings.
+async fn silent(asked: &AtomicBool, limits: Limits) {
+    tokio::time::sleep(limits.head_patience).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending().await
+    }
+}
+
+fn http1(limits: Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_patience)
+        .max_headers(limits.headers)
+        .max_header_size(limits.head_bytes)
+        .max_buf_size(limits.head_bytes.max(MIN_BUFFER_BYTES));
+    builder
+}
+
+fn http2(tasks: &Tasks, limits: Limits) -> http2::Builder<Spawn> {
+    let mut builder = http2::Builder::new(Spawn(tasks.clone()));
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(HTTP2_PING_INTERVAL)
+        .keep_alive_timeout(HTTP2_PING_PATIENCE);
+    builder
+}
+
+/// Whether a client's first bytes are those of HTTP/2, of which nothing is taken.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; HTTP2_START.len()];
+    loop {
+        let seen = stream.peek(&mut first).await?;
+        if seen == 0 || first[..seen] != HTTP2_START[..seen] {
+            return Ok(false);
+        }
+        if seen == HTTP2_START.len() {
+            return Ok(true);
+        }
+        // What has come stays there, so there is no waiting for more of it.
+        tokio::time::sleep(PEEK_PAUSE).await;
+    }
+}
+
+fn configure(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    // So a client that is gone without a word is noticed soon after something is sent to it.
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
+
+/// Runs the requests of an HTTP/2 connection as tasks of the node.
+#[derive(Clone, Debug)]
+struct Spawn(Tasks);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawn {
+    fn execute(&self, request: F) {
+        self.0.spawn(Span::current(), request);
+    }
+}
+
+/// How many connections may wait to be accepted. Many clients come back at once when a node died.
+const BACKLOG: i32 = 4096;
+/// How long to wait, times the number of failures in a row, before accepting is tried again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// What an HTTP/2 connection begins with, and no HTTP/1 request can.
+const HTTP2_START: [u8; 4] = *b"PRI ";
+const PEEK_PAUSE: Duration = Duration::from_millis(10);
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
+const HTTP2_PING_PATIENCE: Duration = Duration::from_secs(20);
+/// The least that hyper accepts.
+const MIN_BUFFER_BYTES: usize = 8192;
+/// How long what was sent may go without the client's TCP acknowledging it.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! What a client and the node agree on at the start of a request, read once.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, Uri};
+use thiserror::Error;
+
+use super::{ClientVersion, Framing, Parameters, Transport, websocket};
+use crate::id::SessionId;
+
+/// What a request says about its client.
+///
+/// What a client gets wrong is as if it had not said it, as far as that is harmless; the rest is
+/// an error.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Negotiation {
+    pub(crate) asked: Asked,
+    pub(crate) client: ClientVersion,
+    pub(crate) transport: Transport,
+    pub(crate) framing: Framing,
+    /// Whether the client understands a handshake.
+    pub(crate) protocol: bool,
+    pub(crate) heartbeat: AskedHeartbeat,
+    /// The content type of the client's messages.
+    pub(crate) content_type: Option<Box<str>>,
+    /// From where the client wants to read on, not parsed yet.
+    pub(crate) position: Option<Box<str>>,
+}
+
+impl Negotiation {
+    /// The longest that the value of a parameter may be.
+    const MAX_VALUE_BYTES: usize = 256;
+    /// The longest that a position may be.
+    const MAX_POSITION_BYTES: usize = 1024;
+
+    /// Reads what a request says, in its headers or in its query.
+    ///
+    /// # Errors
+    ///
+    /// [`NegotiationError`] if the client cannot be served as it wants to be.
+    pub(crate) fn read(uri: &Uri, headers: &HeaderMap) -> Result<Self, NegotiationError> {
+        let parameters = Parameters::new(uri, headers);
+        let value = |name| parameters.get(name, Self::MAX_VALUE_BYTES);
+        let negotiation = Self {
+            asked: Asked::read(&parameters),
+            client: value(name::FRAMEWORK)
+                .map_or(ClientVersion::Unknown, |text| ClientVersion::read(&text)),
+            transport: match websocket::is_upgrade(headers) {
+                true => Transport::WebSocket,
+                false => value(name::TRANSPORT)
+                    .map_or(Transport::Undefined, |text| Transport::read(&text)),
+            },
+            framing: match value(name::TRACK_MESSAGE_SIZE) {
+                Some(text) if text.eq_ignore_ascii_case("true") => Framing::Length,
+                _ => Framing::Bare,
+            },
+            protocol: parameters.has(name::PROTOCOL),
+            heartbeat: value(name::HEARTBEAT)
+                .map_or(AskedHeartbeat::Default, |text| AskedHeartbeat::read(&text)),
+            content_type: value(name::CONTENT_TYPE).map(|text| text.into()),
+            position: match parameters.get(name::POSITION, Self::MAX_POSITION_BYTES) {
+                None if parameters.has(name::POSITION) => return Err(NegotiationError::Position),
+                position => position.map(|text| text.into()),
+            },
+        };
+        negotiation.check_version()?;
+        Ok(negotiation)
+    }
+
+    /// Whether the client waits for its first handshake, which tells it its id.
+    pub(crate) fn wants_first_handshake(&self) -> bool {
+        self.protocol && self.asked == Asked::New && self.transport != Transport::Close
+    }
+
+    /// Only a handshake depends on the version, so only who waits for one has to name it.
+    fn check_version(&self) -> Result<(), NegotiationError> {
+        match self.client {
+            ClientVersion::Unknown | ClientVersion::Ancient if self.wants_first_handshake() => {
+                Err(NegotiationError::Version)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Which session a client asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Asked {
+    /// A new one.
+    New,
+    /// The one that it had.
+    Resume(SessionId),
+    /// One whose id no node has ever given out. It gets a new one, as if its own had expired; but
+    /// an old client then believes that it had its handshake.
+    Foreign,
+}
+
+impl Asked {
+    fn read(parameters: &Parameters<'_>) -> Self {
+        match parameters.get(name::TRACKING_ID, Negotiation::MAX_VALUE_BYTES).as_deref() {
+            None if parameters.has(name::TRACKING_ID) => Self::Foreign,
+            None | Some("" | "0") => Self::New,
+            Some(text) => text.parse().map_or(Self::Foreign, Self::Resume),
+        }
+    }
+
+    /// The session that the client had.
+    pub(crate) fn session(self) -> Option<SessionId> {
+        match self {
+            Self::Resume(session) => Some(session),
+            Self::New | Self::Foreign => None,
+        }
+    }
+}
+
+/// How often a client wants to hear from the node when there is nothing to say.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AskedHeartbeat {
+    /// As often as the node likes.
+    Default,
+    /// Never.
+    Off,
+    /// This often.
+    Every(Duration),
+}
+
+impl AskedHeartbeat {
+    fn read(seconds: &str) -> Self {
+        match seconds.parse::<u32>() {
+            Ok(0) => Self::Off,
+            Ok(seconds) => Self::Every(Duration::from_secs(seconds.into())),
+            Err(_) => Self::Default,
+        }
+    }
+
+    /// How often the client will hear from a node that is configured for `configured`, which is
+    /// the most often that a client can get. `None` is never.
+    pub(crate) fn or(self, configured: Duration) -> Option<Duration> {
+        match self {
+            Self::Default => Some(configured),
+            Self::Off => None,
+            Self::Every(asked) => Some(asked.max(configured)),
+        }
+    }
+}
+
+/// A client cannot be served as it wants to be. No session was made or touched.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub(crate) enum NegotiationError {
+    /// The client is too old, or does not say how old it is. Trying again does not help.
+    #[error("Atmosphere Protocol version not supported.")]
+    Version,
+    /// The position is not one that a node gave out. Coming back without it helps.
+    #[error("the position is longer than 1024 bytes or not printable; ask again without it")]
+    Position,
+}
+
+impl NegotiationError {
+    /// The status of the answer.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Version => StatusCode::NOT_IMPLEMENTED,
+            Self::Position => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// The names of the parameters.
+pub(crate) mod name {
+    pub(crate) const CONTENT_TYPE: &str = "content-type";
+    pub(crate) const FRAMEWORK: &str = "x-atmosphere-framework";
+    pub(crate) const HEARTBEAT: &str = "x-heartbeat-server";
+    pub(crate) const POSITION: &str = "x-exosphere-position";
+    pub(crate) const PROTOCOL: &str = "x-atmo-protocol";
+    pub(crate) const TRACKING_ID: &str = "x-atmosphere-tracking-id";
+    pub(crate) const TRACK_MESSAGE_SIZE: &str = "x-atmosphere-trackmessagesize";
+    pub(crate) const TRANSPORT: &str = "x-atmosphere-transport";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "2c1f0000-1234-4abc-8def-0123456789ab";
+
+    fn read(uri: &str) -> Result<Negotiation, NegotiationError> {
+        Negotiation::read(&uri.parse().unwrap(), &HeaderMap::new())
+    }
+
+    #[test]
+    fn a_real_url_is_understood() {
+        let read = read(
+            "/chat?X-Atmosphere-tracking-id=0&X-Atmosphere-Framework=3.1.3-javascript\
+             &X-Atmosphere-Transport=long-polling&X-Atmosphere-TrackMessageSize=true\
+             &Content-Type=application%2Fjson&X-atmo-protocol=true&_=1724300000000",
+        );
+        let expected = Negotiation {
+            asked: Asked::New,
+            client: ClientVersion::Legacy,
+            transport: Transport::LongPolling,
+            framing: Framing::Length,
+            protocol: true,
+            heartbeat: AskedHeartbeat::Default,
+            content_type: Some("application/json".into()),
+            position: None,
+        };
+        assert_eq!(read, Ok(expected));
+    }
+
+    #[test]
+    fn a_request_that_says_nothing_is_served_plainly() {
+        let plain = read("/chat").unwrap();
+        assert_eq!((plain.asked, plain.transport), (Asked::New, Transport::Undefined));
+        assert_eq!((plain.framing, plain.protocol), (Framing::Bare, false));
+    }
+
+    #[test]
+    fn a_websocket_needs_no_parameters() {
+        let mut headers = HeaderMap::new();
+        headers.insert("connection", "keep-alive, Upgrade".parse().unwrap());
+        headers.insert("upgrade", "WebSocket".parse().unwrap());
+        let read = Negotiation::read(&"/chat".parse().unwrap(), &headers).unwrap();
+        assert_eq!(read.transport, Transport::WebSocket);
+    }
+
+    #[test]
+    fn only_a_uuid_is_a_session() {
+        let asked = |id: &str| read(&format!("/?X-Atmosphere-tracking-id={id}")).unwrap().asked;
+        assert_eq!(asked(ID), Asked::Resume(ID.parse().unwrap()));
+        assert_eq!(asked("0"), Asked::New);
+        assert_eq!(asked(""), Asked::New);
+        for foreign in ["1", "1724300000000", "%00", "a", &"x".repeat(300), &ID[1..]] {
+            assert_eq!(asked(foreign), Asked::Foreign, "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn the_version_matters_to_a_first_handshake_only() {
+        let first = "/?X-atmo-protocol=true&X-Atmosphere-tracking-id=0&X-Atmosphere-Framework=";
+        for refused in ["", "2.2.0-javascript", "1.0", "nonsense"] {
+            assert_eq!(read(&format!("{first}{refused}")), Err(NegotiationError::Version));
+        }
+        for served in ["2.2.1", "4.0", "5.0.7"] {
+            assert!(read(&format!("{first}{served}")).is_ok(), "{served}");
+        }
+        assert!(read("/?X-Atmosphere-Framework=1.0").is_ok());
+        assert!(read(&format!("/?X-atmo-protocol&X-Atmosphere-tracking-id={ID}")).is_ok());
+        assert!(read("/?X-atmo-protocol&X-Atmosphere-Transport=close").is_ok());
+    }
+
+    #[test]
+    fn a_heartbeat_is_never_more_often_than_configured() {
+        let every = Duration::from_secs(25);
+        let heartbeat =
+            |text: &str| read(&format!("/?X-Heartbeat-Server={text}")).unwrap().heartbeat.or(every);
+        assert_eq!(heartbeat("60"), Some(Duration::from_secs(60)));
+        assert_eq!(heartbeat("0"), None);
+        for configured in ["25", "10", "-1", "1.5", "", "99999999999"] {
+            assert_eq!(heartbeat(configured), Some(every), "{configured:?}");
+        }
+    }
+
+    #[test]
+    fn a_position_is_taken_whole_or_refused() {
+        let position = |text: &str| read(&format!("/?X-Exosphere-Position={text}"));
+        assert_eq!(position("0198-17").unwrap().position.as_deref(), Some("0198-17"));
+        assert!(position(&"x".repeat(1024)).is_ok());
+        assert_eq!(position(&"x".repeat(1025)), Err(NegotiationError::Position));
+        assert_eq!(position("%00"), Err(NegotiationError::Position));
+    }
+}

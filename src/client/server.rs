@@ -1,0 +1,242 @@
+//! Requests: what a client wants, and who answers.
+
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use http_body::Body as HttpBody;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use tracing::{Span, debug, debug_span};
+use uuid::Uuid;
+
+use super::{
+    Asked, Body, Negotiation, Origin, Socket, Transport, receive, responses,
+    attachment::Attachment,
+    framing::Framing,
+    websocket,
+};
+use crate::{
+    id::{SessionId, TopicName},
+    message::Message,
+    proto::{Close, CloseCode, CloseReason, wire::MAX_MESSAGE_BYTES},
+    runtime::{Call, Front, Hub, Tasks},
+};
+
+/// How long a client may take for the body of a request.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often clients that understand it are asked to show that they are there.
+pub(super) const CLIENT_HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// What old clients send once after the handshake, if told to. It means nothing.
+pub(super) const LEGACY_ACK: &str = "...ACK...";
+
+/// The clients' side of a node.
+pub(crate) struct Server {
+    hub: Arc<Hub>,
+    front: Arc<dyn Front>,
+    tasks: Tasks,
+    /// The origins whose pages may connect, beside the node's own.
+    origins: Vec<String>,
+    span: Span,
+}
+
+impl Server {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        front: Arc<dyn Front>,
+        tasks: Tasks,
+        origins: Vec<String>,
+        span: Span,
+    ) -> Self {
+        Self { hub, front, tasks, origins, span }
+    }
+
+    /// Answers a request.
+    pub(crate) async fn answer<B>(self: &Arc<Self>, mut request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send,
+    {
+        let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+        let (parts, body) = request.into_parts();
+        let mut response = match self.try_answer(&parts, upgrade, body).await {
+            Ok(response) | Err(response) => response,
+        };
+        let request = Request::from_parts(parts, ());
+        responses::allow_origin(&mut response, &request, &self.origins);
+        response
+    }
+
+    async fn try_answer<B>(
+        self: &Arc<Self>,
+        parts: &Parts,
+        upgrade: Option<OnUpgrade>,
+        body: B,
+    ) -> Result<Response<Body>, Response<Body>>
+    where
+        B: HttpBody<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send,
+    {
+        if self.tasks.is_cancelled() {
+            return Err(responses::error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this node is shutting down; another may answer",
+            ));
+        }
+        let path = read_path(parts.uri.path())?;
+        if !self.front.has_route(path.as_str()) {
+            return Err(responses::not_found());
+        }
+        if Origin::read(&parts.uri, &parts.headers) == Origin::Foreign
+            && !responses::is_listed(&parts.headers, &self.origins)
+        {
+            return Err(responses::foreign_origin());
+        }
+        if parts.method == Method::OPTIONS {
+            return Ok(responses::options());
+        }
+        let negotiation = Negotiation::read(&parts.uri, &parts.headers)?;
+        if negotiation.transport == Transport::Close {
+            return Ok(self.close(&negotiation));
+        }
+        match parts.method {
+            Method::GET if websocket::is_upgrade(&parts.headers) => {
+                let response = websocket::accept(parts)?;
+                let upgrade = upgrade.ok_or_else(responses::not_a_websocket)?;
+                self.upgrade(upgrade, negotiation, path);
+                Ok(response)
+            }
+            Method::GET if negotiation.transport == Transport::Undefined => Ok(responses::done()),
+            Method::GET => Err(responses::not_a_websocket()),
+            Method::POST => {
+                let body = receive(body, MAX_MESSAGE_BYTES, BODY_PATIENCE).await;
+                let body = body.map_err(|err| Response::from(&err))?;
+                self.post(&negotiation, &path, parts, body).await
+            }
+            _ => Err(responses::method_not_allowed()),
+        }
+    }
+
+    /// The client says that it is done. It is told that this is well, whatever it was.
+    fn close(&self, negotiation: &Negotiation) -> Response<Body> {
+        if let Asked::Resume(session) = negotiation.asked {
+            self.hub.with(|core, now| core.close(session, CloseReason::Client, now));
+        }
+        responses::done()
+    }
+
+    /// A message that was posted: the handler of the path is told, in the name of the session if
+    /// the client has one, and the answer is what it says.
+    async fn post(
+        &self,
+        negotiation: &Negotiation,
+        path: &TopicName,
+        parts: &Parts,
+        body: Bytes,
+    ) -> Result<Response<Body>, Response<Body>> {
+        let session = negotiation.asked.session().filter(|&session| {
+            self.hub.with(|core, _| {
+                let known = core.replica().session(session);
+                known.is_some_and(|known| *known.path == *path.as_str())
+            })
+        });
+        let mailbox = match session {
+            Some(session) => self.front.mailbox(session, path.as_str()),
+            None => self.front.visitor(fresh_id(), path.as_str()),
+        };
+        let mailbox = mailbox.ok_or_else(responses::not_found)?;
+        let message = read_message(parts, body);
+        let call = match message.as_text() {
+            Some(LEGACY_ACK) if negotiation.protocol => return Ok(responses::done()),
+            Some(Framing::PADDING) if negotiation.protocol => Call::Heartbeat,
+            _ => Call::Message(message),
+        };
+        match mailbox.ask(call).await {
+            Ok(()) => Ok(responses::done()),
+            Err(close) => Err(responses::error(status_of(&close), &close.reason)),
+        }
+    }
+
+    /// Serves the WebSocket, once the server that holds the connection lets go of it.
+    fn upgrade(self: &Arc<Self>, upgrade: OnUpgrade, negotiation: Negotiation, path: TopicName) {
+        let server = Arc::clone(self);
+        self.tasks.spawn(self.span.clone(), async move {
+            match upgrade.await {
+                Ok(upgraded) => server.attach(TokioIo::new(upgraded), &negotiation, &path),
+                Err(error) => debug!(%error, "a client left before the upgrade"),
+            }
+        });
+    }
+
+    /// Attaches a connection to its session, in a task of its own: what the handshake needed is
+    /// gone then.
+    fn attach(
+        &self,
+        io: TokioIo<hyper::upgrade::Upgraded>,
+        negotiation: &Negotiation,
+        path: &TopicName,
+    ) {
+        let asked = negotiation.asked.session();
+        let attached = self.hub.attach(asked, fresh_id(), path.as_str());
+        let mailbox = self.front.mailbox(attached.session, path.as_str());
+        let mailbox = mailbox.expect("the path was checked before the upgrade");
+        if attached.ready_due {
+            mailbox.post(Call::Ready);
+        }
+        let socket = Socket::new(io, Bytes::new(), MAX_MESSAGE_BYTES);
+        let hub = Arc::clone(&self.hub);
+        let attachment = Attachment::new(socket, hub, mailbox, attached, negotiation);
+        let session = attached.session.to_string();
+        let span = debug_span!(parent: &self.span, "session", id = &session[..8]);
+        self.tasks.spawn(span, attachment.run());
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+/// A session id that nobody can guess.
+fn fresh_id() -> SessionId {
+    SessionId::from_bits(Uuid::new_v4().as_u128())
+}
+
+/// The path that was asked for, decoded, which is the name of a topic too.
+fn read_path(path: &str) -> Result<TopicName, Response<Body>> {
+    let invalid = |why: &str| responses::error(StatusCode::BAD_REQUEST, why);
+    let decoded = percent_decode_str(path).decode_utf8();
+    let decoded = decoded.map_err(|_| invalid("the path is not UTF-8"))?;
+    let trimmed = match decoded.strip_suffix('/') {
+        Some("") | None => &*decoded,
+        Some(trimmed) => trimmed,
+    };
+    match trimmed {
+        "/" => Err(responses::not_found()),
+        path => TopicName::parse(path).map_err(|err| invalid(&err.to_string())),
+    }
+}
+
+/// A posted body: text, unless it says that it is not, or is not.
+fn read_message(parts: &Parts, body: Bytes) -> Message {
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
+    let is_binary = content_type.is_some_and(|it| it.as_bytes() == b"application/octet-stream");
+    match is_binary {
+        true => Message::binary(body),
+        false => Message::from_utf8(body.clone()).unwrap_or_else(|_| Message::binary(body)),
+    }
+}
+
+fn status_of(close: &Close) -> StatusCode {
+    match close.code {
+        CloseCode::Forbidden => StatusCode::FORBIDDEN,
+        CloseCode::GoingAway => StatusCode::SERVICE_UNAVAILABLE,
+        CloseCode::Normal => StatusCode::GONE,
+        CloseCode::NotText | CloseCode::Policy | CloseCode::Protocol => StatusCode::BAD_REQUEST,
+        CloseCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        CloseCode::Superseded => StatusCode::CONFLICT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,277 @@
+//! The task that sends a node's beacons and hears those of others.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep_until,
+};
+use tracing::{debug, debug_span, trace, warn};
+
+use super::{Beacon, Kind, answers::Answers, schedule::Schedule, sockets::Sockets};
+use crate::{
+    cluster::{Sighting, dice, keys::Keys},
+    id::NodeId,
+    proto::wire::ProtocolRange,
+    runtime::{Tasks, clock},
+};
+
+/// Starts to send and to hear beacons, for `node` at `addr`, until the node ends.
+///
+/// Only nodes at a loopback address do, as beacons do not leave the machine. Whoever is heard is
+/// told to `sightings`; if that is full, it is not, and is heard again later. Queries of nodes that
+/// `members` has are not answered. Without multicast there are no beacons, which is logged once.
+pub(crate) fn start(
+    node: NodeId,
+    addr: SocketAddr,
+    keys: Keys,
+    sightings: mpsc::Sender<Sighting>,
+    members: watch::Receiver<BTreeMap<NodeId, SocketAddr>>,
+    tasks: &Tasks,
+) {
+    if !addr.ip().is_loopback() {
+        debug!(%addr, "no beacons, since peers are not on this machine");
+        return;
+    }
+    match Sockets::open() {
+        Ok(sockets) => {
+            let beacons = Beacons::new(node, addr, keys, sightings, members, sockets);
+            tasks.spawn(debug_span!("beacons"), beacons.run(tasks.clone()));
+        }
+        Err(error) => warn!(%error, "no beacons, so nodes of this machine need seeds"),
+    }
+}
+
+/// The beacons of one node.
+struct Beacons {
+    node: NodeId,
+    addr: SocketAddr,
+    keys: Keys,
+    sightings: mpsc::Sender<Sighting>,
+    members: watch::Receiver<BTreeMap<NodeId, SocketAddr>>,
+    sockets: Sockets,
+    schedule: Schedule,
+    answers: Answers,
+}
+
+impl Beacons {
+    fn new(
+        node: NodeId,
+        addr: SocketAddr,
+        keys: Keys,
+        sightings: mpsc::Sender<Sighting>,
+        members: watch::Receiver<BTreeMap<NodeId, SocketAddr>>,
+        sockets: Sockets,
+    ) -> Self {
+        let schedule = Schedule::new(clock::now());
+        let answers = Answers::default();
+        Self { node, addr, keys, sightings, members, sockets, schedule, answers }
+    }
+
+    async fn run(mut self, tasks: Tasks) {
+        let (mut group_buffer, mut own_buffer) = ([0; BUFFER_BYTES], [0; BUFFER_BYTES]);
+        loop {
+            self.send_what_is_due(clock::now());
+            let due = self.poll_timeout().into();
+            tokio::select! {
+                biased;
+                () = tasks.cancelled() => break,
+                received = self.sockets.receive(&mut group_buffer, &mut own_buffer) => {
+                    match received {
+                        Ok((datagram, from)) => {
+                            self.handle_datagram(datagram, from, clock::now());
+                        }
+                        Err(error) => self.handle_error(&error, &tasks).await,
+                    }
+                }
+                () = sleep_until(due) => {}
+            }
+        }
+        self.say(Kind::Bye);
+    }
+
+    fn handle_datagram(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
+        let beacon = match Beacon::open(&self.keys, datagram) {
+            Ok(beacon) => beacon,
+            Err(reason) => {
+                trace!(%from, %reason, "not a beacon for us");
+                return;
+            }
+        };
+        if beacon.node == self.node {
+            return;
+        }
+        trace!(node = %beacon.node, addr = %beacon.addr, kind = ?beacon.kind, "beacon");
+        if beacon.kind == Kind::Query && !self.members.borrow().contains_key(&beacon.node) {
+            let pause = dice::below(Answers::LONGEST_PAUSE);
+            self.answers.handle_query(beacon.node, from, pause, now);
+        }
+        if beacon.kind != Kind::Bye {
+            let sighting = Sighting { node: Some(beacon.node), addr: beacon.addr };
+            // Whoever is not told now is heard again.
+            let _ = self.sightings.try_send(sighting);
+        }
+    }
+
+    /// Waits a little: an error that stays would make the loop spin.
+    async fn handle_error(&self, error: &io::Error, tasks: &Tasks) {
+        debug!(%error, "beacons cannot be heard just now");
+        let _ = tokio::time::timeout(AFTER_ERROR, tasks.cancelled()).await;
+    }
+
+    fn send_what_is_due(&mut self, now: Instant) {
+        while let Some(to) = self.answers.poll_transmit(now) {
+            let answer = self.beacon(Kind::Announce).seal(&self.keys);
+            if let Err(error) = self.sockets.say_to(&answer, to) {
+                debug!(%error, %to, "answer lost");
+            }
+        }
+        if self.schedule.poll_timeout() <= now {
+            self.say(if self.is_looking() { Kind::Query } else { Kind::Announce });
+            let dice = u16::from_le_bytes(dice::bytes()) % 1000;
+            self.schedule.handle_sent(dice.into(), now);
+        }
+    }
+
+    fn say(&self, kind: Kind) {
+        if let Err(error) = self.sockets.say(&self.beacon(kind).seal(&self.keys)) {
+            debug!(%error, ?kind, "beacon lost");
+        }
+    }
+
+    fn is_looking(&self) -> bool {
+        self.schedule.is_young() || self.members.borrow().keys().all(|node| *node == self.node)
+    }
+
+    fn beacon(&self, kind: Kind) -> Beacon {
+        let ProtocolRange { min: proto_min, max: proto_max, .. } = ProtocolRange::OURS;
+        Beacon { kind, node: self.node, addr: self.addr, proto_min, proto_max }
+    }
+
+    fn poll_timeout(&self) -> Instant {
+        let scheduled = self.schedule.poll_timeout();
+        self.answers.poll_timeout().map_or(scheduled, |answer| answer.min(scheduled))
+    }
+}
+
+/// One byte more than a beacon has, so that a longer datagram is seen to be longer.
+const BUFFER_BYTES: usize = Beacon::MAX_BYTES + 1;
+
+/// How long nothing is heard after an error.
+const AFTER_ERROR: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::cluster::secret::Secret;
+
+    /// A node that hears and sends beacons, which knows of nobody.
+    struct Heard {
+        sightings: mpsc::Receiver<Sighting>,
+        members: watch::Sender<BTreeMap<NodeId, SocketAddr>>,
+        tasks: Tasks,
+    }
+
+    fn node(id: u64, secret: [u8; 32]) -> Heard {
+        let keys = Keys::derive(&Secret::from_bytes(secret.to_vec()).unwrap(), "chat");
+        let (tasks, (sightings, heard)) = (Tasks::default(), mpsc::channel(64));
+        let members = watch::Sender::default();
+        let addr = ([127, 0, 0, 1], id as u16).into();
+        start(NodeId::from_bits(id), addr, keys, sightings, members.subscribe(), &tasks);
+        Heard { sightings: heard, members, tasks }
+    }
+
+    fn sighting(id: u64) -> Sighting {
+        Sighting { node: Some(NodeId::from_bits(id)), addr: ([127, 0, 0, 1], id as u16).into() }
+    }
+
+    async fn heard(node: &mut Heard, id: u64) {
+        let heard =
+            async { while node.sightings.recv().await.expect("the task runs") != sighting(id) {} };
+        timeout(Duration::from_secs(10), heard).await.expect("a beacon within ten seconds");
+    }
+
+    #[tokio::test]
+    async fn nodes_of_one_machine_hear_each_other() {
+        let secret = dice::bytes();
+        let (mut a, mut b) = (node(1, secret), node(2, secret));
+        heard(&mut a, 2).await;
+        heard(&mut b, 1).await;
+        let mut c = node(3, secret);
+        heard(&mut c, 1).await;
+        heard(&mut c, 2).await;
+        heard(&mut a, 3).await;
+        for node in [a, b, c] {
+            node.tasks.shutdown(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Goal: a newcomer hears from those who have long fallen silent, because they answer.
+    ///
+    /// Method: hear its query as a node whose own next beacon is a long time off.
+    #[tokio::test]
+    async fn a_query_of_an_unknown_node_is_answered() {
+        let secret = dice::bytes();
+        let keys = Keys::derive(&Secret::from_bytes(secret.to_vec()).unwrap(), "chat");
+        let old = node(1, secret);
+        let asking = Sockets::open().unwrap();
+        let (node, addr) = (NodeId::from_bits(2), ([127, 0, 0, 1], 2).into());
+        let query = Beacon { kind: Kind::Query, node, addr, proto_min: 1, proto_max: 1 };
+        let (mut group, mut own) = ([0; BUFFER_BYTES], [0; BUFFER_BYTES]);
+        let answered = async {
+            loop {
+                asking.say(&query.seal(&keys)).unwrap();
+                let quiet = Duration::from_millis(300);
+                let Ok(received) = timeout(quiet, asking.receive(&mut group, &mut own)).await
+                else {
+                    continue;
+                };
+                let (datagram, _) = received.unwrap();
+                match Beacon::open(&keys, datagram) {
+                    Ok(Beacon { kind: Kind::Announce, node, .. }) => return node,
+                    _ => continue,
+                }
+            }
+        };
+        let answered = timeout(Duration::from_secs(10), answered).await.unwrap();
+        assert_eq!(answered, NodeId::from_bits(1));
+        drop(old);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_ends_says_goodbye() {
+        let secret = dice::bytes();
+        let keys = Keys::derive(&Secret::from_bytes(secret.to_vec()).unwrap(), "chat");
+        let listening = Sockets::open().unwrap();
+        let leaving = node(1, secret);
+        leaving.members.send_replace(BTreeMap::new());
+        leaving.tasks.shutdown(Duration::from_secs(1)).await;
+        let (mut group, mut own) = ([0; BUFFER_BYTES], [0; BUFFER_BYTES]);
+        let bye = async {
+            loop {
+                let (datagram, _) = listening.receive(&mut group, &mut own).await.unwrap();
+                if matches!(Beacon::open(&keys, datagram), Ok(Beacon { kind: Kind::Bye, .. })) {
+                    return;
+                }
+            }
+        };
+        timeout(Duration::from_secs(10), bye).await.expect("a goodbye");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_not_local_sends_none() {
+        let keys = Keys::derive(&Secret::from_bytes(vec![1; 32]).unwrap(), "chat");
+        let (tasks, (sightings, mut heard)) = (Tasks::default(), mpsc::channel(1));
+        let members = watch::Sender::default().subscribe();
+        let addr = "192.0.2.1:5701".parse().unwrap();
+        start(NodeId::from_bits(1), addr, keys, sightings, members, &tasks);
+        assert_eq!(heard.recv().await, None, "no task holds the other end");
+    }
+}

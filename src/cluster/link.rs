@@ -1,0 +1,203 @@
+//! One connection to a peer: greeting, reading, and writing for as long as it is the one to send on.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use quinn::{Connection, RecvStream, SendStream};
+use thiserror::Error;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+};
+use tracing::{debug, warn};
+
+use super::{
+    gossip::{Gossip, MAX_MESSAGE_BYTES},
+    identity::{PeerIdentityError, peer_identity},
+    lanes::{self, Frames, LinkError},
+    membership::Membership,
+};
+use crate::{
+    id::NodeId,
+    proto::{
+        Lane,
+        wire::{Encoded, Hello, Refusal},
+    },
+    runtime::Hub,
+};
+
+/// How long a peer may take to say hello.
+const HELLO_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The code that a connection is closed with when the peer says what is no frame.
+const MALFORMED: u32 = 0x30;
+
+/// The code that a connection is closed with when the peer is not who it says it is.
+const NO_IDENTITY: u32 = 0x22;
+
+/// A connection on which both have said hello.
+#[derive(Debug)]
+pub(super) struct Greeted {
+    pub(super) connection: Connection,
+    /// What the peer said.
+    pub(super) hello: Hello,
+    /// Whether this node opened the connection.
+    pub(super) dialed: bool,
+    control_out: SendStream,
+    control_in: FramesDebug,
+}
+
+/// Says hello, and waits for the peer to.
+pub(super) async fn greet(
+    connection: Connection,
+    own: Hello,
+    cluster: &str,
+    dialed: bool,
+) -> Result<Greeted, GreetError> {
+    let certified = peer_identity(&connection, cluster).inspect_err(|_| {
+        connection.close(NO_IDENTITY.into(), b"no identity");
+    })?;
+    let greeting = exchange(&connection, &own);
+    let patience = tokio::time::timeout(HELLO_PATIENCE, greeting).await;
+    let (control_out, control_in, hello) = patience.map_err(|_| GreetError::Silent)??;
+    if let Err(refusal) = own.meet(&hello, certified) {
+        if refusal != Refusal::Oneself {
+            warn!(peer = %certified.short(), %refusal, "a peer was refused");
+        }
+        connection.close(refusal.code().into(), refusal.to_string().as_bytes());
+        return Err(refusal.into());
+    }
+    let control_in = FramesDebug(control_in);
+    Ok(Greeted { connection, hello, dialed, control_out, control_in })
+}
+
+async fn exchange(
+    connection: &Connection,
+    own: &Hello,
+) -> Result<(SendStream, Frames, Hello), LinkError> {
+    let mut control_out = lanes::open(connection, Lane::Control).await?;
+    control_out.write_all(&Encoded::hello(own).to_bytes()).await?;
+    let mut stream = connection.accept_uni().await?;
+    if read_code(&mut stream).await? != Some(lanes::code(Lane::Control)) {
+        return Err(LinkError::NoHello);
+    }
+    let mut control_in = Frames::new(stream);
+    let hello = control_in.hello().await?;
+    Ok((control_out, control_in, hello))
+}
+
+/// Serves a connection until it is gone.
+pub(super) async fn run(
+    greeted: Greeted,
+    hub: Arc<Hub>,
+    gossip: Arc<Gossip>,
+    mut sending: watch::Receiver<usize>,
+) {
+    let Greeted { connection, hello, control_out, control_in, .. } = greeted;
+    let peer = hello.node;
+    let mut readers = JoinSet::new();
+    let mut writers = JoinSet::new();
+    let mut control_out = Some(control_out);
+    readers.spawn(lanes::receive(Arc::clone(&hub), peer, control_in.0));
+    let mut is_sending = false;
+    loop {
+        let should_send = *sending.borrow_and_update() == connection.stable_id();
+        if should_send && !is_sending {
+            for lane in Lane::ALL {
+                let stream = if lane == Lane::Control { control_out.take() } else { None };
+                let (hub, connection) = (Arc::clone(&hub), connection.clone());
+                writers.spawn(lanes::send(hub, peer, connection, lane, stream));
+            }
+        } else if is_sending && !should_send {
+            writers.abort_all();
+        }
+        is_sending = should_send;
+        tokio::select! {
+            biased;
+            () = hub.tasks().cancelled() => break,
+            reason = connection.closed() => {
+                debug!(%reason, "connection closed");
+                break;
+            }
+            changed = sending.changed() => if changed.is_err() { break },
+            Some(ended) = readers.join_next() => handle_end(&connection, ended),
+            Some(ended) = writers.join_next() => handle_end(&connection, ended),
+            accepted = connection.accept_uni() => if let Ok(stream) = accepted {
+                let from = (peer, hello.addr);
+                let (hub, gossip) = (Arc::clone(&hub), Arc::clone(&gossip));
+                readers.spawn(read(hub, gossip, from, stream));
+            },
+        }
+    }
+}
+
+/// Reads one stream to its end.
+async fn read(
+    hub: Arc<Hub>,
+    gossip: Arc<Gossip>,
+    (peer, addr): (NodeId, std::net::SocketAddr),
+    mut stream: RecvStream,
+) -> Result<(), LinkError> {
+    match read_code(&mut stream).await? {
+        Some(lanes::GOSSIP) => {
+            let Ok(message) = stream.read_to_end(MAX_MESSAGE_BYTES).await else {
+                debug!("gossip that is too long, or broke off, was ignored");
+                return Ok(());
+            };
+            if let Err(error) = gossip.handle(addr, peer, Bytes::from(message)) {
+                debug!(%error, "gossip was refused");
+            }
+            Ok(())
+        }
+        Some(code) if Lane::ALL.iter().any(|&lane| lanes::code(lane) == code) => {
+            lanes::receive(hub, peer, Frames::new(stream)).await
+        }
+        _ => Ok(()), // A lane of a later version.
+    }
+}
+
+async fn read_code(stream: &mut RecvStream) -> Result<Option<u8>, LinkError> {
+    let mut code = [0];
+    Ok(stream.read(&mut code).await?.map(|_| code[0]))
+}
+
+fn handle_end(
+    connection: &Connection,
+    ended: Result<Result<(), LinkError>, tokio::task::JoinError>,
+) {
+    match ended {
+        Ok(Err(error @ (LinkError::Wire(_) | LinkError::NoHello))) => {
+            warn!(%error, "a peer misbehaves; its link is closed");
+            connection.close(MALFORMED.into(), b"malformed");
+        }
+        Ok(Err(error)) => debug!(%error, "a stream broke off"),
+        Ok(Ok(())) => {}
+        Err(error) if error.is_panic() => {
+            tracing::error!(%error, "a link failed; it is closed");
+            connection.close(MALFORMED.into(), b"failed");
+        }
+        Err(_) => {}
+    }
+}
+
+/// A stream of frames, which has nothing to show.
+pub(super) struct FramesDebug(Frames);
+
+impl std::fmt::Debug for FramesDebug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Frames")
+    }
+}
+
+/// Why a link was not begun. Nothing of the peer's was taken over.
+#[derive(Debug, Error)]
+pub(super) enum GreetError {
+    #[error(transparent)]
+    Identity(#[from] PeerIdentityError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the peer says nothing")]
+    Silent,
+}

@@ -1,0 +1,43 @@
+//! The seam between this crate and whatever finds out which members are alive.
+
+use std::{collections::BTreeMap, future::Future, net::SocketAddr};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::id::NodeId;
+
+/// Knows which members of the cluster are alive, by exchanging messages with some of them.
+///
+/// It has no socket. Messages that it wants to send leave through a channel that it is given, for
+/// the address that a member advertises, and what arrives is handed to [`handle`](Self::handle).
+pub(crate) trait Membership: Send + Sync + 'static {
+    /// Why a message is refused.
+    type Refusal: std::error::Error + Send + Sync + 'static;
+
+    /// There is a link to the member at `addr` now: let it know of us, and learn what it knows.
+    fn meet(&self, addr: SocketAddr);
+
+    /// A message arrived from the member `from`, which advertises `from_addr`.
+    ///
+    /// # Errors
+    ///
+    /// The message breaks the rules, or too many wait. Nothing was changed. The peer repeats
+    /// whatever matters, so the message may be forgotten.
+    fn handle(
+        &self,
+        from_addr: SocketAddr,
+        from: NodeId,
+        bytes: Bytes,
+    ) -> Result<(), Self::Refusal>;
+
+    /// The members that are alive, this node included, with the addresses that they advertise.
+    fn members(&self) -> watch::Receiver<BTreeMap<NodeId, SocketAddr>>;
+
+    /// Tells the others that this node leaves, and waits for that, a moment at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the others hear of it in time even if the future is dropped.
+    fn leave(&self) -> impl Future<Output = ()> + Send;
+}

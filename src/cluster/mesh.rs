@@ -1,0 +1,204 @@
+//! The links of a node: who is dialed, which connection is sent on, and who is a member.
+//!
+//! One task owns it all; connections, dialers, gossip and discovery send it events. A peer may have
+//! two connections for a while, when both nodes dialed each other. Frames are accepted from either;
+//! the one that the lower node id opened is sent on, and whoever opened the other closes it after a
+//! moment. Operations are numbered, so that changing over loses and repeats nothing.
+
+mod dials;
+mod peers;
+mod run;
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use quinn::Endpoint;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tracing::{Span, debug, info_span};
+
+use super::{
+    Sighting, beacon,
+    endpoint::{BindError, Binder, FIRST_PORT, PORTS},
+    gossip::Gossip,
+    identity::Identity,
+    keys::Keys,
+    membership::Membership,
+    secret::{Secret, SecretError},
+    seeds::{self, InvalidSeed, Seed},
+};
+use crate::{
+    proto::{Position, Roster, wire::Hello},
+    runtime::Hub,
+};
+
+/// How long a node that starts waits for a first peer.
+const FIRST_PEER_PATIENCE: Duration = Duration::from_millis(400);
+
+/// How many events of each kind wait for the mesh.
+const MAX_WAITING: usize = 256;
+
+/// The code that connections are closed with by a node that leaves.
+const LEFT: u32 = 0x10;
+
+/// How a node is to be reached, and how it is to find its peers.
+#[derive(Clone, Debug)]
+pub(crate) struct MeshConfig {
+    pub(crate) cluster: String,
+    pub(crate) addr: Option<SocketAddr>,
+    pub(crate) seeds: Vec<String>,
+    pub(crate) secret_file: Option<PathBuf>,
+}
+
+impl MeshConfig {
+    /// The defaults for a node of `cluster`.
+    pub(crate) fn new(cluster: String) -> Self {
+        Self { cluster, addr: None, seeds: Vec::new(), secret_file: None }
+    }
+
+    fn secret(&self) -> Result<Secret, SecretError> {
+        match &self.secret_file {
+            Some(path) => Secret::load_or_create(path),
+            None => Secret::load_or_create(&Secret::default_path(&self.cluster)?),
+        }
+    }
+}
+
+/// Why a node has no links. Nothing was started.
+#[derive(Debug, Error)]
+pub(crate) enum MeshError {
+    #[error("cannot listen for peers on {addr}")]
+    Bind { addr: SocketAddr, source: io::Error },
+    #[error("{addr} is reachable from other machines, but there is no secret of theirs")]
+    NoSecret { addr: SocketAddr },
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("{seed:?} is no seed")]
+    Seed { seed: String, source: InvalidSeed },
+    #[error("the transport cannot be set up")]
+    Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The links of a node.
+pub(crate) struct Mesh {
+    hub: Arc<Hub>,
+    endpoint: Endpoint,
+    addr: SocketAddr,
+    gossip: Arc<Gossip>,
+    roster: watch::Receiver<Roster>,
+}
+
+/// What every task of the mesh may need.
+struct Shared {
+    hub: Arc<Hub>,
+    endpoint: Endpoint,
+    cluster: String,
+    addr: SocketAddr,
+    gossip: Arc<Gossip>,
+}
+
+impl Shared {
+    /// What this node says of itself when a link begins.
+    fn hello(&self) -> Hello {
+        let have: Position = self.hub.with(|core, _| core.replica().applied().clone());
+        Hello::new(&self.cluster, self.hub.id(), self.addr, have)
+    }
+}
+
+impl Mesh {
+    /// Binds the node's socket, and begins to look for its peers.
+    pub(crate) async fn start(config: MeshConfig, hub: Arc<Hub>) -> Result<Self, MeshError> {
+        let parsed: Result<Vec<_>, _> = config.seeds.iter().map(|seed| parse_seed(seed)).collect();
+        let known_seeds = parsed?;
+        if let Some(addr) = config.addr
+            && !addr.ip().is_loopback()
+            && config.secret_file.is_none()
+        {
+            return Err(MeshError::NoSecret { addr });
+        }
+        let keys = Keys::derive(&config.secret()?, &config.cluster);
+        let identity = Identity::new(&keys, hub.id()).map_err(transport)?;
+        let endpoint = bind(&Binder::new(&identity, &keys).map_err(transport)?, config.addr)?;
+        let addr = endpoint.local_addr().map_err(transport)?;
+
+        let tasks = hub.tasks();
+        let (sightings, sighted) = mpsc::channel::<Sighting>(MAX_WAITING);
+        let (outgoing, gossip_out) = mpsc::channel::<(SocketAddr, Bytes)>(MAX_WAITING);
+        let gossip = Gossip::start(hub.id(), &config.cluster, addr, outgoing, tasks).await;
+        let gossip = Arc::new(gossip);
+        beacon::start(hub.id(), addr, keys, sightings.clone(), gossip.members(), tasks);
+        seeds::start(known_seeds, sightings, gossip.members(), tasks);
+
+        let shared = Arc::new(Shared {
+            hub: Arc::clone(&hub),
+            endpoint: endpoint.clone(),
+            cluster: config.cluster,
+            addr,
+            gossip: Arc::clone(&gossip),
+        });
+        let (shown, mut roster) = watch::channel(Roster::new((hub.id(), addr), []));
+        let span = info_span!(parent: Span::current(), "mesh");
+        let running = run::run(shared, sighted, gossip_out, shown);
+        tasks.spawn(span, running);
+        roster.borrow_and_update();
+        if tokio::time::timeout(FIRST_PEER_PATIENCE, roster.changed()).await.is_err() {
+            debug!("no peer yet");
+        }
+        Ok(Self { hub, endpoint, addr, gossip, roster })
+    }
+
+    /// Where peers reach this node.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The live nodes, now and whenever that changes.
+    pub(crate) fn roster(&self) -> watch::Receiver<Roster> {
+        self.roster.clone()
+    }
+
+    /// Hands peers what they lack, and says goodbye. Waits for each for `patience` at the most.
+    pub(crate) async fn leave(&self, patience: Duration) {
+        let handed_over = self.hub.until(crate::proto::Core::is_handed_over);
+        if tokio::time::timeout(patience, handed_over).await.is_err() {
+            tracing::warn!("some peers do not have all that this node has");
+        }
+        self.hub.with(|core, _| core.say_goodbye());
+        let _ = tokio::time::timeout(patience, self.gossip.leave()).await;
+    }
+
+    /// Closes every connection, and waits until peers have heard of it.
+    pub(crate) async fn close(&self) {
+        self.endpoint.close(LEFT.into(), b"left");
+        let _ = tokio::time::timeout(FIRST_PEER_PATIENCE, self.endpoint.wait_idle()).await;
+    }
+}
+
+fn parse_seed(seed: &str) -> Result<Seed, MeshError> {
+    seed.parse().map_err(|source| MeshError::Seed { seed: seed.to_owned(), source })
+}
+
+fn bind(binder: &Binder, addr: Option<SocketAddr>) -> Result<Endpoint, MeshError> {
+    let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let bound = match addr {
+        Some(addr) => binder.bind(addr),
+        None => binder.bind_first_free(ip, FIRST_PORT, PORTS),
+    };
+    bound.map_err(|err| match err {
+        BindError::Io { addr, source } => MeshError::Bind { addr, source },
+        taken @ (BindError::Taken { .. } | BindError::AllTaken { .. }) => {
+            let addr = addr.unwrap_or(SocketAddr::new(ip, FIRST_PORT));
+            MeshError::Bind { addr, source: io::Error::new(io::ErrorKind::AddrInUse, taken) }
+        }
+    })
+}
+
+fn transport(err: impl std::error::Error + Send + Sync + 'static) -> MeshError {
+    MeshError::Transport(Box::new(err))
+}

@@ -1,0 +1,349 @@
+//! The task that owns the links.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use quinn::{Connection, Incoming};
+use tokio::{
+    sync::{mpsc, watch},
+    time::MissedTickBehavior,
+};
+use tracing::{Instrument, Span, debug, info, info_span};
+
+use super::{
+    MAX_WAITING, Shared,
+    dials::Dials,
+    peers::{Established, Next, Peers},
+};
+use crate::{
+    cluster::{
+        Sighting,
+        endpoint::should_retry,
+        identity::SERVER_NAME,
+        lanes,
+        link::{self, Greeted},
+        membership::Membership,
+    },
+    id::NodeId,
+    proto::Roster,
+    runtime::clock,
+};
+
+/// How long the node with the higher id leaves it to the other to dial.
+const YIELD_TO_LOWER: Duration = Duration::from_millis(300);
+
+/// How long a connection that is not sent on stays open, for what is on its way.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How long a dial may take.
+const DIAL_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often members without a link are dialed, as far as their back-off allows.
+const REDIAL_EVERY: Duration = Duration::from_millis(200);
+
+/// The code that the spare one of two connections is closed with.
+const DUPLICATE: u32 = 0x11;
+
+/// What happened to a connection.
+enum Event {
+    Closed { peer: NodeId, stable_id: usize },
+    Dialed { addr: SocketAddr, succeeded: bool },
+    Greeted(Greeted),
+    HandshakeEnded,
+}
+
+/// Runs the mesh until the node ends.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut sighted: mpsc::Receiver<Sighting>,
+    mut gossip_out: mpsc::Receiver<(SocketAddr, Bytes)>,
+    shown: watch::Sender<Roster>,
+) {
+    let tasks = shared.hub.tasks().clone();
+    let endpoint = shared.endpoint.clone();
+    let mut live = shared.gossip.members();
+    let (events, mut happened) = mpsc::channel(MAX_WAITING);
+    let mut mesh = Run::new(shared, events, shown);
+    let mut redial = tokio::time::interval(REDIAL_EVERY);
+    redial.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = tasks.cancelled() => return,
+            Some(event) = happened.recv() => mesh.handle_event(event),
+            Ok(()) = live.changed() => {
+                let members = live.borrow_and_update().clone();
+                mesh.handle_members(members);
+            }
+            Some((to, message)) = gossip_out.recv() => mesh.handle_gossip(to, message),
+            Some(incoming) = endpoint.accept() => mesh.handle_incoming(incoming),
+            Some(sighting) = sighted.recv() => mesh.handle_sighting(sighting),
+            _ = redial.tick() => mesh.handle_tick(),
+        }
+    }
+}
+
+struct Run {
+    shared: Arc<Shared>,
+    events: mpsc::Sender<Event>,
+    shown: watch::Sender<Roster>,
+    peers: Peers<Connection>,
+    dials: Dials,
+    /// The members that gossip believes to be alive.
+    live: BTreeMap<NodeId, SocketAddr>,
+    /// The peers that gossip has believed to be alive at some time: of others, the link tells.
+    known: BTreeSet<NodeId>,
+    /// The connection that is sent on, for each peer.
+    sending: BTreeMap<NodeId, watch::Sender<usize>>,
+    handshakes: usize,
+}
+
+impl Run {
+    fn new(
+        shared: Arc<Shared>,
+        events: mpsc::Sender<Event>,
+        shown: watch::Sender<Roster>,
+    ) -> Self {
+        Self {
+            shared,
+            events,
+            shown,
+            peers: Peers::default(),
+            dials: Dials::default(),
+            live: BTreeMap::new(),
+            known: BTreeSet::new(),
+            sending: BTreeMap::new(),
+            handshakes: 0,
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Closed { peer, stable_id } => {
+                let next = self.peers.remove(peer, stable_id);
+                self.follow(peer, next);
+                self.show();
+            }
+            Event::Dialed { addr, succeeded } => self.dials.end(addr, succeeded, clock::now()),
+            Event::HandshakeEnded => self.handshakes -= 1,
+            Event::Greeted(greeted) => self.handle_greeted(greeted),
+        }
+    }
+
+    /// A connection is open, and both have said hello.
+    fn handle_greeted(&mut self, greeted: Greeted) {
+        let (peer, addr) = (greeted.hello.node, greeted.hello.addr);
+        let own = self.shared.hub.id();
+        let initiator = if greeted.dialed { own } else { peer };
+        let connection = greeted.connection.clone();
+        let established = Established {
+            connection: connection.clone(),
+            stable_id: connection.stable_id(),
+            initiator,
+            have: greeted.hello.have.clone(),
+        };
+        let next = self.peers.add(peer, addr, established, own);
+        let sending = self.sending.entry(peer).or_insert_with(|| watch::channel(0).0);
+        let (shared, events, is_sending) =
+            (Arc::clone(&self.shared), self.events.clone(), sending.subscribe());
+        let span = info_span!(parent: Span::current(), "link", peer = %peer.short());
+        let stable_id = connection.stable_id();
+        self.shared.hub.tasks().spawn(span, async move {
+            let gossip = Arc::clone(&shared.gossip);
+            link::run(greeted, Arc::clone(&shared.hub), gossip, is_sending).await;
+            let _ = events.send(Event::Closed { peer, stable_id }).await; // The mesh may be gone.
+        });
+        self.follow(peer, next);
+        for spare in self.peers.spare(peer).iter().filter(|spare| spare.initiator == own) {
+            self.close_later(spare.connection.clone());
+        }
+        self.shared.gossip.meet(addr);
+        self.show();
+    }
+
+    /// Tells the core and the link tasks which connection is sent on.
+    fn follow(&mut self, peer: NodeId, next: Next) {
+        match next {
+            Next::Same => {}
+            Next::SendOn(stable_id) => {
+                let have = self.peers.active(peer).map(|active| active.have.clone());
+                let have = have.unwrap_or_default();
+                self.shared.hub.with(|core, now| core.handle_link_up(peer, have, now));
+                if let Some(sending) = self.sending.get(&peer) {
+                    sending.send_replace(stable_id);
+                }
+                debug!(peer = %peer.short(), stable_id, "link up");
+            }
+            Next::Unlinked => {
+                self.sending.remove(&peer);
+                let is_dead = !self.live.contains_key(&peer);
+                self.shared.hub.with(|core, now| {
+                    core.handle_link_down(peer);
+                    if is_dead {
+                        core.handle_dead(peer, now);
+                    }
+                });
+                debug!(peer = %peer.short(), "link down");
+            }
+        }
+    }
+
+    /// Gossip believes others to be alive than before.
+    fn handle_members(&mut self, members: BTreeMap<NodeId, SocketAddr>) {
+        let own = self.shared.hub.id();
+        let before = std::mem::replace(&mut self.live, members);
+        let gone: Vec<_> =
+            before.keys().filter(|node| !self.live.contains_key(node)).copied().collect();
+        self.known.extend(self.live.keys());
+        self.shared.hub.with(|core, now| {
+            for &node in self.live.keys().filter(|&&node| node != own) {
+                core.handle_live(node, now);
+            }
+            for node in gone {
+                core.handle_dead(node, now);
+            }
+        });
+        self.show();
+        self.handle_tick();
+    }
+
+    /// Gossip wants to say something to whoever is at `to`.
+    fn handle_gossip(&mut self, to: SocketAddr, message: Bytes) {
+        match self.peers.at(to) {
+            Some(active) => {
+                let send = lanes::send_gossip(active.connection.clone(), message);
+                self.shared.hub.tasks().spawn(Span::current(), send);
+            }
+            // It is said again, once there is a link.
+            None => self.handle_sighting(Sighting { node: None, addr: to }),
+        }
+    }
+
+    fn handle_incoming(&mut self, incoming: Incoming) {
+        if should_retry(&incoming, self.handshakes) {
+            let _ = incoming.retry(); // It fails only if it was retried already.
+            return;
+        }
+        self.handshakes += 1;
+        let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
+        let accept = async move {
+            match incoming.await {
+                Ok(connection) => greet(&shared, connection, false, &events).await,
+                Err(error) => debug!(%error, "a stranger was turned away"),
+            }
+            let _ = events.send(Event::HandshakeEnded).await; // The mesh may be gone.
+        };
+        self.shared.hub.tasks().spawn(Span::current(), accept);
+    }
+
+    fn handle_sighting(&mut self, Sighting { node, addr }: Sighting) {
+        let own = self.shared.hub.id();
+        let is_linked =
+            node.is_some_and(|node| self.peers.has(node)) || self.peers.at(addr).is_some();
+        if is_linked || node == Some(own) || addr == self.shared.addr {
+            return;
+        }
+        if !self.dials.begin(addr, clock::now()) {
+            return;
+        }
+        let wait = match node {
+            Some(node) if own > node => YIELD_TO_LOWER,
+            _ => Duration::ZERO,
+        };
+        let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
+        let dial = async move {
+            tokio::time::sleep(wait).await;
+            let is_linked = node.is_some_and(|node| {
+                shared.hub.with(|core, _| core.is_linked(node))
+            });
+            let succeeded = is_linked || dial(&shared, addr, &events).await;
+            let _ = events.send(Event::Dialed { addr, succeeded }).await; // The mesh may be gone.
+        };
+        self.shared.hub.tasks().spawn(Span::current(), dial);
+    }
+
+    /// Dials members that there is no link to.
+    fn handle_tick(&mut self) {
+        self.dials.sweep(clock::now());
+        let unlinked: Vec<_> = self
+            .live
+            .iter()
+            .filter(|(node, _)| !self.peers.has(**node))
+            .map(|(&node, &addr)| Sighting { node: Some(node), addr })
+            .collect();
+        for sighting in unlinked {
+            self.handle_sighting(sighting);
+        }
+    }
+
+    /// Shows who is a member: whom gossip believes to be alive, and who has a link and has not been
+    /// heard of by gossip yet.
+    fn show(&mut self) {
+        self.known.retain(|node| self.live.contains_key(node) || self.peers.has(*node));
+        let live = self.live.iter().map(|(&node, &addr)| (node, addr));
+        let linked = self.peers.iter().filter(|(node, _)| !self.known.contains(node));
+        let members: BTreeMap<_, _> = live.chain(linked).collect();
+        let roster = Roster::new((self.shared.hub.id(), self.shared.addr), members);
+        self.shown.send_if_modified(|shown| {
+            let is_news = *shown != roster;
+            if is_news {
+                info!("{roster}");
+                *shown = roster;
+            }
+            is_news
+        });
+    }
+
+    fn close_later(&self, connection: Connection) {
+        let close = async move {
+            tokio::time::sleep(LINGER).await;
+            connection.close(DUPLICATE.into(), b"duplicate");
+        };
+        self.shared.hub.tasks().spawn(Span::current(), close);
+    }
+}
+
+async fn dial(shared: &Arc<Shared>, addr: SocketAddr, events: &mpsc::Sender<Event>) -> bool {
+    let connecting = match shared.endpoint.connect(addr, SERVER_NAME) {
+        Ok(connecting) => connecting,
+        Err(error) => {
+            debug!(%addr, %error, "not dialed");
+            return false;
+        }
+    };
+    match tokio::time::timeout(DIAL_PATIENCE, connecting).await {
+        Ok(Ok(connection)) => {
+            greet(shared, connection, true, events).await;
+            true
+        }
+        Ok(Err(error)) => {
+            debug!(%addr, %error, "nobody of this cluster answers");
+            false
+        }
+        Err(_) => {
+            debug!(%addr, "nobody answers");
+            false
+        }
+    }
+}
+
+async fn greet(
+    shared: &Arc<Shared>,
+    connection: Connection,
+    dialed: bool,
+    events: &mpsc::Sender<Event>,
+) {
+    let own = shared.hello();
+    let greeted = link::greet(connection, own, &shared.cluster, dialed);
+    match greeted.instrument(Span::current()).await {
+        Ok(greeted) => {
+            let _ = events.send(Event::Greeted(greeted)).await; // The mesh may be gone.
+        }
+        Err(error) => debug!(%error, "a link was not begun"),
+    }
+}

@@ -1,0 +1,39 @@
+//! Anything that can go wrong, for a `main` that does not care which.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::{
+    id::InvalidTopicName, node::StartError, session::JoinError, topic::PublishError,
+};
+
+/// Anything that can go wrong, for a `main` that does not care which.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// See [`InvalidTopicName`].
+    #[error(transparent)]
+    InvalidTopicName(#[from] InvalidTopicName),
+    /// See [`JoinError`].
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// See [`PublishError`].
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// See [`ServeError`].
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// See [`StartError`].
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Why clients cannot be served. The node goes on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address cannot be listened on. Another address, or waiting until it is free, helps.
+    #[error("cannot listen for clients")]
+    Bind(#[source] io::Error),
+}

@@ -1,0 +1,142 @@
+//! What an application does when something happens to a session.
+
+use std::{future::Future, pin::Pin};
+
+use crate::{
+    message::Message,
+    proto::{Close, CloseCode, CloseReason, Gap},
+    runtime::Call,
+    session::{JoinError, Session},
+    topic::PublishError,
+};
+
+/// An application's side of its sessions.
+///
+/// Calls for one session come one at a time, in the order things happened. Calls for different
+/// sessions run at the same time. A slow call therefore holds up its own client and nobody else.
+///
+/// Write the methods as `async fn`; the signatures here only add that their futures are [`Send`].
+/// A closure will do for a handler that has only [`message`](Self::message) to say.
+///
+/// ```
+/// use exosphere::{Close, Handler, Message, Session};
+///
+/// struct Echo;
+///
+/// impl Handler for Echo {
+///     async fn message(&self, session: &Session, message: Message) -> Result<(), Close> {
+///         session.send(message).await?;
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot handle sessions",
+    note = "implement `Handler`, or pass an `async fn(Session, Message) -> Result<(), Close>`"
+)]
+pub trait Handler: Send + Sync + 'static {
+    /// A session begins. Called before any other method, and once: again only if the node died
+    /// before this had returned.
+    ///
+    /// Unless you write it otherwise, the session joins the topic that is called like its path.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the session. Whether the client then comes back is up to its code.
+    fn ready(&self, session: &Session) -> impl Future<Output = Result<(), Close>> + Send {
+        async { Ok(session.join(session.path().as_str()).await?) }
+    }
+
+    /// The client sent a message.
+    ///
+    /// A client that posts without having a session has one for this call alone: it can publish,
+    /// but neither join nor be sent anything.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the session. Whether the client then comes back is up to its code.
+    fn message(
+        &self,
+        session: &Session,
+        message: Message,
+    ) -> impl Future<Output = Result<(), Close>> + Send;
+
+    /// The client has shown that it is there, though it had nothing to say.
+    fn heartbeat(&self, session: &Session) -> impl Future<Output = ()> + Send {
+        let _ = session;
+        async {}
+    }
+
+    /// The client will not get some messages, because a topic's limit was reached.
+    fn gap(&self, session: &Session, gap: &Gap) -> impl Future<Output = ()> + Send {
+        let _ = (session, gap);
+        async {}
+    }
+
+    /// The session is over. Called after every other method, on one node of the cluster.
+    ///
+    /// Not called if the last node dies, so nothing that must happen may wait for it.
+    fn disconnect(
+        &self,
+        session: &Session,
+        reason: CloseReason,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (session, reason);
+        async {}
+    }
+}
+
+impl<F, Fut> Handler for F
+where
+    F: Fn(Session, Message) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Close>> + Send,
+{
+    async fn message(&self, session: &Session, message: Message) -> Result<(), Close> {
+        self(session.clone(), message).await
+    }
+}
+
+/// A handler of whatever type.
+pub(crate) trait AnyHandler: Send + Sync {
+    fn call<'a>(
+        &'a self,
+        session: &'a Session,
+        call: Call,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + 'a>>;
+}
+
+impl<H: Handler> AnyHandler for H {
+    fn call<'a>(
+        &'a self,
+        session: &'a Session,
+        call: Call,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + 'a>> {
+        Box::pin(async move {
+            match call {
+                Call::Ready => return self.ready(session).await,
+                Call::Message(message) => return self.message(session, message).await,
+                Call::Heartbeat => self.heartbeat(session).await,
+                Call::Gap(gap) => self.gap(session, &gap).await,
+                Call::Disconnect(reason) => self.disconnect(session, reason).await,
+            }
+            Ok(())
+        })
+    }
+}
+
+impl From<JoinError> for Close {
+    fn from(err: JoinError) -> Self {
+        Self::new(CloseCode::Policy, err.to_string())
+    }
+}
+
+impl From<PublishError> for Close {
+    fn from(err: PublishError) -> Self {
+        let code = match err {
+            PublishError::TooLarge { .. } => CloseCode::TooLarge,
+            PublishError::ShuttingDown => CloseCode::GoingAway,
+            _ => CloseCode::Policy,
+        };
+        Self::new(code, err.to_string())
+    }
+}

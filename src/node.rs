@@ -1,0 +1,148 @@
+//! One node: the thing an application starts, embeds, and shuts down.
+
+mod builder;
+mod members;
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use crate::{
+    client::{HttpLimits, Server},
+    cluster::Mesh,
+    error::ServeError,
+    id::{InvalidTopicName, NodeId, TopicName},
+    proto::{Close, CloseCode},
+    runtime::{Hub, Tasks},
+    service::NodeService,
+    topic::Topic,
+};
+
+pub use builder::{Builder, StartError};
+pub use members::Members;
+
+/// How long a shutdown waits for each of its steps.
+const SHUTDOWN_STEP: Duration = Duration::from_secs(5);
+
+/// A running node. Cheap to clone: a clone is the same node.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    hub: Arc<Hub>,
+    mesh: Mesh,
+    server: Arc<Server>,
+    /// The tasks that serve clients, which end before the others do.
+    clients: Tasks,
+}
+
+impl Node {
+    /// A node of the cluster called `cluster`, yet to be started, with defaults that suit several
+    /// nodes on one machine.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), exosphere::Error> {
+    /// use exosphere::{Close, Message, Node, Session};
+    ///
+    /// async fn echo(session: Session, message: Message) -> Result<(), Close> {
+    ///     session.send(message).await?;
+    ///     Ok(())
+    /// }
+    ///
+    /// let node = Node::builder("echo").route("/echo", echo).start().await?;
+    /// node.serve("127.0.0.1:8080").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(cluster: impl Into<String>) -> Builder {
+        Builder::new(cluster.into())
+    }
+
+    /// The name of this node, which is new at each start.
+    pub fn id(&self) -> NodeId {
+        self.inner.hub.id()
+    }
+
+    /// Where this node's peers reach it.
+    pub fn addr(&self) -> SocketAddr {
+        self.inner.mesh.addr()
+    }
+
+    /// The nodes of the cluster, now and whenever that changes.
+    pub fn members(&self) -> Members {
+        Members::new(self.inner.mesh.roster())
+    }
+
+    /// The topic called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTopicName`] says what is wrong with the name.
+    pub fn topic(&self, name: &str) -> Result<Topic, InvalidTopicName> {
+        Ok(Topic::new(TopicName::parse(name)?, Arc::clone(&self.inner.hub)))
+    }
+
+    /// This node's routes as a service, to be mounted in a server of your own.
+    ///
+    /// It implements both `tower`'s and `hyper`'s `Service`. The server must allow HTTP/1.1
+    /// upgrades, or there are no WebSockets.
+    pub fn service(&self) -> NodeService {
+        NodeService::new(Arc::clone(&self.inner.server))
+    }
+
+    /// Serves this node's routes on `addr`, and nothing else, until the node is shut down.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`] if `addr` cannot be listened on. The node goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops accepting; connections that are open stay open.
+    pub async fn serve(&self, addr: impl tokio::net::ToSocketAddrs) -> Result<(), ServeError> {
+        let listener = tokio::net::TcpListener::bind(addr).await.map_err(ServeError::Bind)?;
+        self.serve_listener(listener.into_std().map_err(ServeError::Bind)?).await
+    }
+
+    /// Serves this node's routes on a socket that listens already, until the node is shut down.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`] if the socket cannot be used. The node goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops accepting; connections that are open stay open.
+    pub async fn serve_listener(&self, listener: std::net::TcpListener) -> Result<(), ServeError> {
+        listener.set_nonblocking(true).map_err(ServeError::Bind)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::Bind)?;
+        let limits = HttpLimits::default();
+        crate::client::serve(listener, self.service(), &self.inner.clients, limits).await;
+        Ok(())
+    }
+
+    /// Ends this node: tells its clients to go to another, waits for its handlers, hands its peers
+    /// what they lack, and says goodbye. Harmless if it has ended already.
+    ///
+    /// Each step takes five seconds at most; what is not done by then is named in a warning.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the node half shut down: call this again to go on.
+    pub async fn shutdown(&self) {
+        let Inner { hub, mesh, clients, .. } = &*self.inner;
+        hub.end_attachments(&Close::new(CloseCode::GoingAway, "the node is shutting down"));
+        clients.shutdown(SHUTDOWN_STEP).await;
+        mesh.leave(SHUTDOWN_STEP).await;
+        hub.tasks().shutdown(SHUTDOWN_STEP).await;
+        mesh.close().await;
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("id", &self.id()).field("addr", &self.addr()).finish()
+    }
+}

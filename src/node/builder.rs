@@ -1,0 +1,217 @@
+//! How a node is to be, and how it starts.
+
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use thiserror::Error;
+use tracing::{Instrument, info_span};
+
+use super::{Inner, Node};
+use crate::{
+    client::Server,
+    cluster::{Mesh, MeshConfig, MeshError},
+    handler::Handler,
+    id::NodeId,
+    proto::Limits,
+    route::{InvalidRoute, Routes, Table},
+    runtime::{Call, Front, Hub, Tasks},
+};
+
+/// The longest a cluster's name may be, in bytes.
+const MAX_CLUSTER_BYTES: usize = 64;
+
+/// How a node is to be. See [`Node::builder`].
+///
+/// Everything has a default. Mistakes are reported by [`start`](Self::start), and only there.
+#[must_use = "a builder does nothing until `start`"]
+pub struct Builder {
+    mesh: MeshConfig,
+    origins: Vec<String>,
+    routes: Table,
+    mistake: Option<StartError>,
+}
+
+impl Builder {
+    pub(super) fn new(cluster: String) -> Self {
+        let mistake = check_cluster(&cluster).err();
+        let mesh = MeshConfig::new(cluster);
+        Self { mesh, origins: Vec::new(), routes: Table::default(), mistake }
+    }
+
+    /// Lets `handler` have the sessions of clients that connect to `path`.
+    ///
+    /// A segment `{name}` stands for any one segment, and `{*name}` at the end for all that follow;
+    /// see [`Session::param`](crate::Session::param). Each concrete path is a topic of its own.
+    pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
+        if let Err(err) = self.routes.insert(path, Arc::new(handler)) {
+            self.mistake.get_or_insert(err.into());
+        }
+        self
+    }
+
+    /// Where this node talks with its peers: one UDP port.
+    ///
+    /// Defaults to the first free port of 127.0.0.1 from 5701 on. An address that is not a loopback
+    /// one needs a [`secret`](Self::secret_file) that all nodes are given.
+    pub fn addr(mut self, addr: impl Into<SocketAddr>) -> Self {
+        self.mesh.addr = Some(addr.into());
+        self
+    }
+
+    /// A peer to ask for the others, as `host` or `host:port`. May be given many times.
+    ///
+    /// A name is looked up again and again, so it may stand for nodes that come and go. Without a
+    /// port, 5701 to 5703 are tried. One seed that is reachable is enough; on one machine none is
+    /// needed, because nodes find each other by multicast on the loopback interface.
+    pub fn seed(mut self, seed: impl Into<String>) -> Self {
+        self.mesh.seeds.push(seed.into());
+        self
+    }
+
+    /// The file that holds the cluster's secret, at least 16 random bytes, which is made if it is
+    /// missing. Nobody but its owner may read it.
+    ///
+    /// Defaults to a file for each cluster and user on this machine.
+    pub fn secret_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.mesh.secret_file = Some(path.into());
+        self
+    }
+
+    /// An origin, such as `https://chat.example`, whose pages may connect beside those that this
+    /// node's own host serves. May be given many times. Defaults to none.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// Starts the node: binds its socket, and looks for its peers.
+    ///
+    /// Returns once the node can be used and has had a moment (a second at most) to find a peer.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says which setting is wrong. Nothing keeps running.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready stops what was started.
+    pub async fn start(self) -> Result<Node, StartError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        let id = NodeId::from_bits(uuid::Uuid::new_v4().as_u64_pair().0);
+        let span = info_span!("node", id = %id.short());
+        let (tasks, clients) = (Tasks::default(), Tasks::default());
+        let stop = StopOnDrop(Some(tasks.clone()));
+        let (hub, mut endings) = Hub::new(id, Limits::default(), tasks.clone());
+        let hub = Arc::new(hub);
+        let mesh = Mesh::start(self.mesh, Arc::clone(&hub)).instrument(span.clone()).await?;
+        let routes = Arc::new(Routes::new(self.routes, Arc::clone(&hub), clients.clone()));
+
+        let swept = Arc::clone(&hub);
+        tasks.spawn(span.clone(), async move { swept.sweep().await });
+        let (front, ending) = (Arc::clone(&routes), tasks.clone());
+        tasks.spawn(span.clone(), async move {
+            while let Some((session, reason)) = tokio::select! {
+                biased;
+                ended = endings.recv() => ended,
+                () = ending.cancelled() => None,
+            } {
+                if let Some(mailbox) = front.mailbox(session.id, &session.path) {
+                    mailbox.post(Call::Disconnect(reason));
+                }
+            }
+        });
+        let server = Server::new(Arc::clone(&hub), routes, clients.clone(), self.origins, span);
+        let server = Arc::new(server);
+        stop.disarm();
+        Ok(Node { inner: Arc::new(Inner { hub, mesh, server, clients }) })
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("mesh", &self.mesh).finish_non_exhaustive()
+    }
+}
+
+/// Stops the tasks of a node that did not come to be.
+struct StopOnDrop(Option<Tasks>);
+
+impl StopOnDrop {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        if let Some(tasks) = &self.0 {
+            tasks.cancel();
+        }
+    }
+}
+
+/// Why a node did not start. Nothing is left running.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address for peers cannot be had. Another address, or waiting until it is free, helps.
+    #[error("cannot listen for peers on {addr}")]
+    Bind {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The cluster's name is empty, longer than 64 bytes, or has control characters.
+    #[error("the cluster's name {name:?} is not 1 to 64 bytes without control characters")]
+    InvalidCluster {
+        /// The name.
+        name: String,
+    },
+    /// Two routes cannot be told apart, or one is malformed.
+    #[error(transparent)]
+    InvalidRoute(#[from] InvalidRoute),
+    /// A seed is not `host` or `host:port`.
+    #[error("the seed {seed:?} is not a host or host:port")]
+    InvalidSeed {
+        /// The seed.
+        seed: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The address is not a loopback one, and there is no secret that other machines could know.
+    #[error("{addr} is reachable from other machines: set a secret file that all nodes are given")]
+    NoSecret {
+        /// The address.
+        addr: SocketAddr,
+    },
+    /// The cluster's secret cannot be used.
+    #[error("the cluster's secret cannot be used")]
+    Secret(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Something in the system failed that no setting can help.
+    #[error("the cluster's transport cannot be set up")]
+    Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<MeshError> for StartError {
+    fn from(err: MeshError) -> Self {
+        match err {
+            MeshError::Bind { addr, source } => Self::Bind { addr, source },
+            MeshError::NoSecret { addr } => Self::NoSecret { addr },
+            MeshError::Secret(err) => Self::Secret(Box::new(err)),
+            MeshError::Seed { seed, source } => {
+                Self::InvalidSeed { seed, source: Box::new(source) }
+            }
+            MeshError::Transport(err) => Self::Transport(err),
+        }
+    }
+}
+
+fn check_cluster(name: &str) -> Result<(), StartError> {
+    let is_valid = (1..=MAX_CLUSTER_BYTES).contains(&name.len());
+    match is_valid && !name.chars().any(char::is_control) {
+        true => Ok(()),
+        false => Err(StartError::InvalidCluster { name: name.to_owned() }),
+    }
+}

@@ -1,0 +1,146 @@
+//! Which handler answers for which path.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use crate::{
+    handler::AnyHandler,
+    id::{SessionId, TopicName},
+    proto::Close,
+    runtime::{Call, Callee, Front, Hub, Mailbox, Tasks},
+    session::Session,
+};
+
+/// Handlers by their path templates, before the node has started.
+#[derive(Default)]
+pub(crate) struct Table(matchit::Router<Arc<dyn AnyHandler>>);
+
+impl Table {
+    /// Lets `handler` answer for the paths of `template`.
+    pub(crate) fn insert(
+        &mut self,
+        template: &str,
+        handler: Arc<dyn AnyHandler>,
+    ) -> Result<(), InvalidRoute> {
+        let invalid = |why: String| InvalidRoute { template: template.to_owned(), why };
+        if !template.starts_with('/') {
+            return Err(invalid("it does not begin with a slash".to_owned()));
+        }
+        self.0.insert(template, handler).map_err(|err| invalid(err.to_string()))
+    }
+}
+
+/// A route that cannot be: its template is malformed, or stands for paths of another one.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("the route {template:?} cannot be: {why}")]
+#[non_exhaustive]
+pub struct InvalidRoute {
+    /// The template.
+    pub template: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// The routes of a node, and the mailboxes of the sessions that are in use.
+pub(crate) struct Routes {
+    table: Table,
+    hub: Arc<Hub>,
+    clients: Tasks,
+    /// A mailbox lives as long as somebody delivers to it or it is being run.
+    mailboxes: Mutex<Mailboxes>,
+}
+
+#[derive(Default)]
+struct Mailboxes {
+    by_session: HashMap<SessionId, Weak<Mailbox>>,
+    /// At which size those that are gone are looked for.
+    sweep_at: usize,
+}
+
+impl Routes {
+    /// Handlers run as tasks of `clients`, which shutdown waits for.
+    pub(crate) fn new(table: Table, hub: Arc<Hub>, clients: Tasks) -> Self {
+        Self { table, hub, clients, mailboxes: Mutex::default() }
+    }
+
+    fn open(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>> {
+        let found = self.table.0.at(path).ok()?;
+        let name = TopicName::parse(path).ok()?;
+        let params = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let session = Session::new(session, name, params.collect(), Arc::clone(&self.hub));
+        let bound =
+            Bound { session, handler: Arc::clone(found.value), hub: Arc::clone(&self.hub) };
+        Some(Arc::new(Mailbox::new(bound, self.clients.clone())))
+    }
+}
+
+impl Front for Routes {
+    fn has_route(&self, path: &str) -> bool {
+        self.table.0.at(path).is_ok()
+    }
+
+    fn mailbox(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>> {
+        let mut mailboxes = self.mailboxes.lock();
+        if let Some(mailbox) = mailboxes.by_session.get(&session).and_then(Weak::upgrade) {
+            return Some(mailbox);
+        }
+        let mailbox = self.open(session, path)?;
+        if mailboxes.by_session.len() >= mailboxes.sweep_at {
+            mailboxes.by_session.retain(|_, mailbox| mailbox.strong_count() > 0);
+            mailboxes.sweep_at = 64 + 2 * mailboxes.by_session.len();
+        }
+        mailboxes.by_session.insert(session, Arc::downgrade(&mailbox));
+        Some(mailbox)
+    }
+
+    fn visitor(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>> {
+        self.open(session, path)
+    }
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routes").finish_non_exhaustive()
+    }
+}
+
+/// A handler, bound to the session that it is told about.
+struct Bound {
+    session: Session,
+    handler: Arc<dyn AnyHandler>,
+    hub: Arc<Hub>,
+}
+
+impl Callee for Bound {
+    fn call(
+        &self,
+        call: Call,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>> {
+        if !matches!(call, Call::Ready) {
+            return self.handler.call(&self.session, call);
+        }
+        Box::pin(async move {
+            let id = self.session.id();
+            let is_ready = self.hub.with(|core, _| {
+                core.replica().session(id).is_none_or(|session| session.ready)
+            });
+            if !is_ready {
+                self.handler.call(&self.session, call).await?;
+                self.hub.with(|core, now| core.set_ready(id, now));
+            }
+            Ok(())
+        })
+    }
+
+    fn end(&self, close: Close) {
+        self.session.close(close);
+    }
+}

@@ -1,0 +1,19 @@
+//! The application, as transports see it.
+
+use std::sync::Arc;
+
+use super::Mailbox;
+use crate::id::SessionId;
+
+/// Finds out who answers for a path.
+pub(crate) trait Front: Send + Sync {
+    /// Whether there is a handler for `path`.
+    fn has_route(&self, path: &str) -> bool;
+
+    /// The mailbox of `session`, whose client asked for `path`; the same for each call, as long as
+    /// the session is known here. `None` if there is no handler for the path.
+    fn mailbox(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>>;
+
+    /// A mailbox for one message of a client that has no session.
+    fn visitor(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>>;
+}

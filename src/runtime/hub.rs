@@ -1,0 +1,314 @@
+//! The node's core, shared by its tasks.
+//!
+//! Everything that happens goes through [`Hub::with`]: lock, act, collect what is due, unlock, wake.
+//! Nothing is awaited under the lock, and nobody is woken under it.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+
+use super::{Tasks, clock};
+use crate::{
+    id::{NodeId, SessionId},
+    proto::{
+        Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Core, Ended, Event,
+        Lane, Limits, Session,
+    },
+};
+
+/// What an attachment is to do next.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Write this.
+    Batch(Batch),
+    /// Close the connection, and say so to the client.
+    End(Close),
+}
+
+/// A session that ended, and why.
+pub(crate) type Ending = (Session, CloseReason);
+
+/// The node's core, shared by its tasks.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    id: NodeId,
+    tasks: Tasks,
+    state: Mutex<State>,
+    lanes: [Notify; Lane::ALL.len()],
+    timeout: Notify,
+    progress: Notify,
+    progress_waiters: AtomicUsize,
+    endings: mpsc::UnboundedSender<Ending>,
+}
+
+#[derive(Debug)]
+struct State {
+    core: Core,
+    /// One for each task that serves an attachment, until the task lets go of it.
+    slots: HashMap<AttachmentKey, Slot>,
+    /// When the sweeper will look next.
+    sweep_at: Option<Instant>,
+}
+
+/// What the runtime knows of an attachment.
+#[derive(Debug, Default)]
+struct Slot {
+    waker: Option<Waker>,
+    ended: Option<Close>,
+}
+
+/// What is to be done once the lock is released.
+#[derive(Default)]
+struct Due {
+    wakers: Vec<Waker>,
+    endings: Vec<Ending>,
+    lanes: Vec<Lane>,
+    is_sweep_earlier: bool,
+}
+
+impl Hub {
+    /// The hub of node `id`, and the stream of the sessions that end here, which is at most as long
+    /// as there are sessions.
+    pub(crate) fn new(
+        id: NodeId,
+        limits: Limits,
+        tasks: Tasks,
+    ) -> (Self, mpsc::UnboundedReceiver<Ending>) {
+        let (endings, ended) = mpsc::unbounded_channel();
+        let core = Core::new(id, limits);
+        let hub = Self {
+            id,
+            tasks,
+            state: Mutex::new(State { core, slots: HashMap::new(), sweep_at: None }),
+            lanes: Default::default(),
+            timeout: Notify::new(),
+            progress: Notify::new(),
+            progress_waiters: AtomicUsize::new(0),
+            endings,
+        };
+        (hub, ended)
+    }
+
+    /// This node.
+    pub(crate) fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The tasks of this node.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Lets something happen to the core, and sees to what follows from it.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Core, Instant) -> T) -> T {
+        let now = clock::now();
+        let mut state = self.state.lock();
+        let value = act(&mut state.core, now);
+        let due = state.collect();
+        drop(state);
+        self.carry_out(due);
+        value
+    }
+
+    /// A client is connected to `path`: see [`Core::attach`].
+    pub(crate) fn attach(
+        &self,
+        asked: Option<SessionId>,
+        fresh: SessionId,
+        path: &str,
+    ) -> Attached {
+        let now = clock::now();
+        let mut state = self.state.lock();
+        let attached = state.core.attach(asked, fresh, path, now);
+        let due = state.collect();
+        state.slots.insert(attached.key, Slot::default());
+        drop(state);
+        self.carry_out(due);
+        attached
+    }
+
+    /// What an attachment is to do next; its task is woken once there is something.
+    pub(crate) fn poll_turn(
+        &self,
+        key: AttachmentKey,
+        budget: Budget,
+        cx: &Context<'_>,
+    ) -> Poll<Turn> {
+        let mut state = self.state.lock();
+        let State { core, slots, .. } = &mut *state;
+        let slot = slots.get_mut(&key).expect("an attachment has a slot until it is detached");
+        if let Some(close) = &slot.ended {
+            return Poll::Ready(Turn::End(close.clone()));
+        }
+        let batch = core.read(key, budget);
+        if batch.is_empty() {
+            match &mut slot.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        Poll::Ready(Turn::Batch(batch))
+    }
+
+    /// An attachment's connection is gone: see [`Core::detach`].
+    pub(crate) fn detach(&self, key: AttachmentKey, kept: std::time::Duration) {
+        self.with(|core, now| core.detach(key, kept, now));
+        self.state.lock().slots.remove(&key);
+    }
+
+    /// Ends a session, and tells its client why if it is attached here.
+    pub(crate) fn end(&self, session: SessionId, close: Close) {
+        let now = clock::now();
+        let mut state = self.state.lock();
+        let key = state.core.attachment_of(session);
+        state.core.close(session, CloseReason::Application, now);
+        let due = state.collect();
+        if let Some(slot) = key.and_then(|key| state.slots.get_mut(&key)) {
+            slot.ended = Some(close);
+        }
+        drop(state);
+        self.carry_out(due);
+    }
+
+    /// Tells every client to go elsewhere.
+    pub(crate) fn end_attachments(&self, close: &Close) {
+        let mut state = self.state.lock();
+        let mut wakers = Vec::new();
+        for slot in state.slots.values_mut() {
+            slot.ended.get_or_insert_with(|| close.clone());
+            wakers.extend(slot.waker.take());
+        }
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until there may be something to send on `lane`.
+    ///
+    /// Register before looking: `let due = hub.lane(..); look; due.await`.
+    pub(crate) fn lane(&self, lane: Lane) -> impl Future<Output = ()> + '_ {
+        let mut due = Box::pin(self.lanes[lane as usize].notified());
+        due.as_mut().enable();
+        due
+    }
+
+    /// Waits until `is_so` holds of the core, looking again whenever peers or clients acknowledge.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub(crate) async fn until(&self, is_so: impl Fn(&Core) -> bool) {
+        let _waiter = Waiter::new(&self.progress_waiters);
+        loop {
+            let mut progress = std::pin::pin!(self.progress.notified());
+            progress.as_mut().enable();
+            if is_so(&self.state.lock().core) {
+                return;
+            }
+            progress.await;
+        }
+    }
+
+    /// Does what time asks for, until the node ends.
+    pub(crate) async fn sweep(&self) {
+        loop {
+            let due = {
+                let mut state = self.state.lock();
+                state.sweep_at = state.core.poll_timeout();
+                state.sweep_at
+            };
+            let sleep = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.tasks.cancelled() => return,
+                () = self.timeout.notified() => {}
+                () = sleep => self.with(|core, now| core.handle_timeout(now)),
+            }
+        }
+    }
+
+    fn carry_out(&self, due: Due) {
+        due.wakers.into_iter().for_each(Waker::wake);
+        for lane in due.lanes {
+            self.lanes[lane as usize].notify_waiters();
+        }
+        for ending in due.endings {
+            let _ = self.endings.send(ending); // Nobody listens once the node has ended.
+        }
+        if due.is_sweep_earlier {
+            self.timeout.notify_one();
+        }
+        if self.progress_waiters.load(Ordering::Acquire) > 0 {
+            self.progress.notify_waiters();
+        }
+    }
+}
+
+impl State {
+    fn collect(&mut self) -> Due {
+        let mut due = Due::default();
+        while let Some(event) = self.core.poll_event() {
+            match event {
+                Event::SessionEnded { session, reason } => due.endings.push((session, reason)),
+                Event::AttachmentEnded { key, why } => {
+                    if let Some(slot) = self.slots.get_mut(&key) {
+                        slot.ended.get_or_insert_with(|| closing(why));
+                        due.wakers.extend(slot.waker.take());
+                    }
+                }
+                _ => debug_assert!(false, "every event is acted on"),
+            }
+        }
+        let wakes = self.core.poll_wakes();
+        due.wakers.reserve(wakes.len());
+        for key in wakes {
+            due.wakers.extend(self.slots.get_mut(&key).and_then(|slot| slot.waker.take()));
+        }
+        due.lanes.extend(self.core.poll_lanes());
+        let next = self.core.poll_timeout();
+        due.is_sweep_earlier =
+            next.is_some_and(|next| self.sweep_at.is_none_or(|planned| next < planned));
+        if due.is_sweep_earlier {
+            self.sweep_at = next;
+        }
+        due
+    }
+}
+
+/// Counts who waits for progress.
+struct Waiter<'a>(&'a AtomicUsize);
+
+impl<'a> Waiter<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What a client is told when its attachment is over though it did nothing.
+fn closing(why: Ended) -> Close {
+    match why {
+        Ended::Superseded => {
+            Close::new(CloseCode::Superseded, "a newer connection of this session has taken over")
+        }
+        Ended::Closed(_) => Close::new(CloseCode::Normal, "the session is over"),
+    }
+}

@@ -1,0 +1,192 @@
+//! What is to be told to a session's handler, one thing at a time and in order.
+//!
+//! A mailbox belongs to a session, not to a connection: what comes over a WebSocket, in a POST and
+//! from the sweeper goes through the same queue. A task runs the queue while there is something in
+//! it, so that an idle session costs none.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::{Future, poll_fn},
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use futures_util::FutureExt;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tracing::error;
+
+use super::Tasks;
+use crate::{
+    message::Message,
+    proto::{Close, CloseCode, CloseReason, Gap},
+};
+
+/// How many messages wait for a handler. At the limit the client is not read from.
+const MAX_WAITING: usize = 64;
+
+/// How many bytes of messages wait for a handler. At the limit the client is not read from.
+const MAX_WAITING_BYTES: usize = 1 << 20;
+
+/// Something to tell a handler.
+#[derive(Debug)]
+pub(crate) enum Call {
+    Ready,
+    Message(Message),
+    Heartbeat,
+    Gap(Gap),
+    Disconnect(CloseReason),
+}
+
+impl Call {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.len(),
+            Self::Disconnect(_) | Self::Gap(_) | Self::Heartbeat | Self::Ready => 0,
+        }
+    }
+}
+
+/// A handler, on behalf of one session.
+pub(crate) trait Callee: Send + Sync {
+    /// Tells the handler.
+    fn call(&self, call: Call)
+    -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>>;
+
+    /// The handler wants the session to end.
+    fn end(&self, close: Close);
+}
+
+/// The mailbox has no room. Nothing was put in; waiting for [`Mailbox::poll_room`] helps.
+#[derive(Debug)]
+pub(crate) struct Full(pub(crate) Call);
+
+/// A session's mailbox.
+pub(crate) struct Mailbox {
+    callee: Box<dyn Callee>,
+    tasks: Tasks,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    letters: VecDeque<Letter>,
+    bytes: usize,
+    running: bool,
+    /// Who waits for room, which is at most the session's one attachment.
+    waiting: Option<Waker>,
+}
+
+struct Letter {
+    call: Call,
+    answer: Option<oneshot::Sender<Result<(), Close>>>,
+}
+
+impl Mailbox {
+    pub(crate) fn new(callee: impl Callee + 'static, tasks: Tasks) -> Self {
+        Self { callee: Box::new(callee), tasks, queue: Mutex::default() }
+    }
+
+    /// Puts something in, whether there is room or not: for what cannot be refused.
+    pub(crate) fn post(self: &Arc<Self>, call: Call) {
+        self.put(Letter { call, answer: None });
+    }
+
+    /// Puts something in, if there is room.
+    pub(crate) fn try_post(self: &Arc<Self>, call: Call) -> Result<(), Full> {
+        match self.queue.lock().has_room() {
+            false => Err(Full(call)),
+            true => {
+                self.post(call);
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts something in once there is room, and waits for what the handler says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before there was room puts nothing in; after that, the handler is told
+    /// all the same.
+    pub(crate) async fn ask(self: &Arc<Self>, call: Call) -> Result<(), Close> {
+        poll_fn(|cx| self.poll_room(cx)).await;
+        let (answer, answered) = oneshot::channel();
+        self.put(Letter { call, answer: Some(answer) });
+        let going = || Err(Close::new(CloseCode::GoingAway, "the node is shutting down"));
+        answered.await.unwrap_or_else(|_| going())
+    }
+
+    /// Waits until there is room.
+    pub(crate) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut queue = self.queue.lock();
+        if queue.has_room() {
+            return Poll::Ready(());
+        }
+        if let Some(earlier) = queue.waiting.replace(cx.waker().clone()) {
+            earlier.wake(); // It looks again, and takes its turn after this one.
+        }
+        Poll::Pending
+    }
+
+    fn put(self: &Arc<Self>, letter: Letter) {
+        let mut queue = self.queue.lock();
+        queue.bytes += letter.call.bytes();
+        queue.letters.push_back(letter);
+        if !std::mem::replace(&mut queue.running, true) {
+            drop(queue);
+            let mailbox = Arc::clone(self);
+            self.tasks.spawn(tracing::Span::current(), async move { mailbox.run().await });
+        }
+    }
+
+    async fn run(self: Arc<Self>) {
+        while let Some(Letter { call, answer }) = self.take() {
+            let said = AssertUnwindSafe(self.callee.call(call)).catch_unwind().await;
+            let said = said.unwrap_or_else(|_| {
+                error!("a handler panicked; its session is closed");
+                Err(Close::new(CloseCode::Internal, "the handler failed"))
+            });
+            if let Err(close) = &said {
+                self.callee.end(close.clone());
+            }
+            if let Some(answer) = answer {
+                let _ = answer.send(said); // Who asked may have gone.
+            }
+        }
+    }
+
+    /// The next letter; if there is none, the queue is no longer run.
+    fn take(&self) -> Option<Letter> {
+        let mut queue = self.queue.lock();
+        let letter = queue.letters.pop_front();
+        match &letter {
+            Some(letter) => queue.bytes -= letter.call.bytes(),
+            None => {
+                queue.running = false;
+                queue.letters = VecDeque::new();
+            }
+        }
+        let waiting = queue.has_room().then(|| queue.waiting.take()).flatten();
+        drop(queue);
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+        letter
+    }
+}
+
+impl Queue {
+    fn has_room(&self) -> bool {
+        self.letters.len() < MAX_WAITING && self.bytes < MAX_WAITING_BYTES
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").finish_non_exhaustive()
+    }
+}

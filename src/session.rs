@@ -1,0 +1,160 @@
+//! A client, as the application sees it.
+
+use std::{fmt, sync::Arc};
+
+use thiserror::Error;
+
+pub use crate::proto::{CloseReason, Gap};
+use crate::{
+    id::{InvalidTopicName, SessionId, TopicName},
+    message::Message,
+    proto::{Close, Recipients, Refused},
+    runtime::Hub,
+    topic::{PublishError, Receipt, Topic},
+};
+
+/// A client's session. Cheap to clone: a clone is the same session.
+///
+/// It begins with the client's first connection and outlives it: a client that comes back, on any
+/// node, within two minutes is the same session and gets what it missed.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    id: SessionId,
+    path: TopicName,
+    params: Vec<(String, String)>,
+    hub: Arc<Hub>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        id: SessionId,
+        path: TopicName,
+        params: Vec<(String, String)>,
+        hub: Arc<Hub>,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { id, path, params, hub }) }
+    }
+
+    /// The name by which any node knows this session.
+    ///
+    /// Whoever knows it can take the session over, so show it to nobody but its client.
+    pub fn id(&self) -> SessionId {
+        self.inner.id
+    }
+
+    /// The path that the client asked for, decoded, which is the name of its route's topic too.
+    pub fn path(&self) -> &TopicName {
+        &self.inner.path
+    }
+
+    /// What stands in the path where the route's template has `{name}`.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let param = self.inner.params.iter().find(|(param, _)| param == name);
+        param.map(|(_, value)| value.as_str())
+    }
+
+    /// Sends a message to this client alone, now or when it is back.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]: nothing was sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready means that nothing was sent.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<Receipt, PublishError> {
+        if self.inner.hub.tasks().is_cancelled() {
+            return Err(PublishError::ShuttingDown);
+        }
+        let (hub, session) = (&self.inner.hub, self.inner.id);
+        let id = hub.with(|core, now| core.send(session, message.into(), now))?;
+        Ok(Receipt::new(id, TopicName::private(session), Arc::clone(hub)))
+    }
+
+    /// Lets this client read a topic, from now on. Harmless if it does already.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`]: the client reads what it read before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready means that nothing changed.
+    pub async fn join(&self, topic: &str) -> Result<(), JoinError> {
+        let topic = TopicName::parse(topic)?;
+        Ok(self.inner.hub.with(|core, now| core.join(self.inner.id, &topic, now))?)
+    }
+
+    /// Lets this client read a topic no longer. What was published before, it still gets.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`]: the client reads what it read before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready means that nothing changed.
+    pub async fn leave(&self, topic: &str) -> Result<(), JoinError> {
+        let topic = TopicName::parse(topic)?;
+        Ok(self.inner.hub.with(|core, now| core.leave(self.inner.id, &topic, now))?)
+    }
+
+    /// Publishes a message to a topic, as [`Topic::publish`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]: nothing was published.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready means that nothing was published.
+    pub async fn publish(
+        &self,
+        topic: &str,
+        message: impl Into<Message>,
+    ) -> Result<Receipt, PublishError> {
+        let topic = Topic::new(TopicName::parse(topic)?, Arc::clone(&self.inner.hub));
+        topic.publish_for(Recipients::Everyone, message.into())
+    }
+
+    /// Ends the session, wherever its client is connected. Harmless if it is over already.
+    pub fn close(&self, close: Close) {
+        self.inner.hub.end(self.inner.id, close);
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
+
+/// Why a client's topics are as they were.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// Not the name of a topic. Trying again does not help.
+    #[error(transparent)]
+    InvalidTopicName(#[from] InvalidTopicName),
+    /// The session is over. Trying again does not help.
+    #[error("the session is over")]
+    SessionOver,
+    /// The session is in 128 topics already. Leaving one helps.
+    #[error("the session is in 128 topics already")]
+    TooManyTopics,
+}
+
+impl From<Refused> for JoinError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::TooManyTopics => Self::TooManyTopics,
+            Refused::NoSession | Refused::TooLarge { .. } | Refused::TooManyRecipients { .. } => {
+                Self::SessionOver
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Topics: named logs of messages, which sessions read.
+
+mod receipt;
+
+use std::{fmt, sync::Arc};
+
+use thiserror::Error;
+
+use crate::{
+    id::{InvalidTopicName, SessionId, TopicName},
+    message::Message,
+    proto::{Recipients, Refused},
+    runtime::Hub,
+};
+
+pub use receipt::Receipt;
+
+/// A handle to a topic. Cheap to clone: a clone is the same topic.
+///
+/// A topic need not be made: it is there as soon as somebody publishes to it or joins it, on every
+/// node, and gone when it has no sessions and no messages.
+#[derive(Clone)]
+pub struct Topic {
+    name: TopicName,
+    hub: Arc<Hub>,
+}
+
+impl Topic {
+    pub(crate) fn new(name: TopicName, hub: Arc<Hub>) -> Self {
+        Self { name, hub }
+    }
+
+    /// Publishes a message to every session in the topic, on every node.
+    ///
+    /// Returns as soon as this node has the message, which takes no network round trip. To wait for
+    /// more, see [`Receipt`].
+    ///
+    /// Messages published on one node reach every session in the order in which they were
+    /// published. Messages from different nodes may reach different sessions in different orders.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]: nothing was published.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready means that nothing was published.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example(node: exosphere::Node) -> Result<(), exosphere::Error> {
+    /// let prices = node.topic("prices/EURUSD")?;
+    /// let receipt = prices.publish("1.0843").await?;
+    /// println!("published as {}", receipt.id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn publish(&self, message: impl Into<Message>) -> Result<Receipt, PublishError> {
+        self.publish_for(Recipients::Everyone, message.into())
+    }
+
+    /// Publishes a message to these of the topic's sessions, of which there may be 1,000.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]: nothing was published.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready means that nothing was published.
+    pub async fn publish_to(
+        &self,
+        sessions: impl IntoIterator<Item = SessionId>,
+        message: impl Into<Message>,
+    ) -> Result<Receipt, PublishError> {
+        self.publish_for(Recipients::only(sessions), message.into())
+    }
+
+    /// Publishes a message to all of the topic's sessions but these, of which there may be 1,000.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]: nothing was published.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready means that nothing was published.
+    pub async fn publish_except(
+        &self,
+        sessions: impl IntoIterator<Item = SessionId>,
+        message: impl Into<Message>,
+    ) -> Result<Receipt, PublishError> {
+        self.publish_for(Recipients::except(sessions), message.into())
+    }
+
+    /// The name of this topic.
+    pub fn name(&self) -> &TopicName {
+        &self.name
+    }
+
+    /// The sessions in this topic, on whichever nodes they are, as far as this node knows.
+    pub fn members(&self) -> Vec<SessionId> {
+        self.hub.with(|core, _| {
+            let topics = core.replica().topics();
+            let members = topics.find(&self.name).map(|key| &topics.get(key).members);
+            members.map_or_else(Vec::new, |members| members.keys().copied().collect())
+        })
+    }
+
+    pub(crate) fn publish_for(
+        &self,
+        to: Recipients,
+        message: Message,
+    ) -> Result<Receipt, PublishError> {
+        if self.hub.tasks().is_cancelled() {
+            return Err(PublishError::ShuttingDown);
+        }
+        let id = self.hub.with(|core, now| core.publish(&self.name, to, message, now))?;
+        Ok(Receipt::new(id, self.name.clone(), Arc::clone(&self.hub)))
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Topic").field(&self.name).finish()
+    }
+}
+
+/// Why a message was not published. Nobody will receive it.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// Not the name of a topic. Trying again does not help.
+    #[error(transparent)]
+    InvalidTopicName(#[from] InvalidTopicName),
+    /// The session that the message was for is over. Trying again does not help.
+    #[error("the session is over")]
+    SessionOver,
+    /// This node is shutting down. Another node may take the message.
+    #[error("the node is shutting down")]
+    ShuttingDown,
+    /// The message is longer than 1 MiB. Trying again does not help.
+    #[error("the message has {bytes} bytes, more than the limit of 1 MiB")]
+    TooLarge {
+        /// The length of the message.
+        bytes: usize,
+    },
+    /// The message names more than 1,000 sessions. Giving them a topic of their own helps.
+    #[error("the message is for {named} named sessions, more than the limit of 1,000")]
+    TooManyRecipients {
+        /// How many it names.
+        named: usize,
+    },
+}
+
+impl From<Refused> for PublishError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoSession | Refused::TooManyTopics => Self::SessionOver,
+            Refused::TooLarge { bytes } => Self::TooLarge { bytes },
+            Refused::TooManyRecipients { named } => Self::TooManyRecipients { named },
+        }
+    }
+}
