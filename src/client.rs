@@ -21,10 +21,10 @@ pub(crate) mod websocket;
 mod write_queue;
 
 pub use body::Body;
-pub(crate) use http::{Limits as HttpLimits, serve};
 pub(crate) use client_version::ClientVersion;
 pub(crate) use framing::Framing;
 pub(crate) use greeting::Greeting;
+pub(crate) use http::{Limits as HttpLimits, serve};
 pub(crate) use negotiation::{Asked, AskedHeartbeat, Negotiation, NegotiationError};
 pub(crate) use origin::Origin;
 pub(crate) use parameters::{Parameters, application_query};

@@ -4,9 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::{
-    id::InvalidTopicName, node::StartError, session::JoinError, topic::PublishError,
-};
+use crate::{id::InvalidTopicName, node::StartError, session::JoinError, topic::PublishError};
 
 /// Anything that can go wrong, for a `main` that does not care which.
 #[derive(Debug, Error)]

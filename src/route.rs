@@ -76,8 +76,7 @@ impl Routes {
         let name = TopicName::parse(path).ok()?;
         let params = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let session = Session::new(session, name, params.collect(), Arc::clone(&self.hub));
-        let bound =
-            Bound { session, handler: Arc::clone(found.value), hub: Arc::clone(&self.hub) };
+        let bound = Bound { session, handler: Arc::clone(found.value), hub: Arc::clone(&self.hub) };
         Some(Arc::new(Mailbox::new(bound, self.clients.clone())))
     }
 }
@@ -120,18 +119,15 @@ struct Bound {
 }
 
 impl Callee for Bound {
-    fn call(
-        &self,
-        call: Call,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>> {
+    fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>> {
         if !matches!(call, Call::Ready) {
             return self.handler.call(&self.session, call);
         }
         Box::pin(async move {
             let id = self.session.id();
-            let is_ready = self.hub.with(|core, _| {
-                core.replica().session(id).is_none_or(|session| session.ready)
-            });
+            let is_ready = self
+                .hub
+                .with(|core, _| core.replica().session(id).is_none_or(|session| session.ready));
             if !is_ready {
                 self.handler.call(&self.session, call).await?;
                 self.hub.with(|core, now| core.set_ready(id, now));

@@ -100,7 +100,8 @@ async fn start(arguments: Arguments) -> Result<Node, exosphere::StartError> {
 
 /// The page and what it needs; everything else is the node's.
 fn pages(node: Node) -> Router {
-    let text = |kind: &'static str, text: &'static str| get(move || async move { page(kind, text) });
+    let text =
+        |kind: &'static str, text: &'static str| get(move || async move { page(kind, text) });
     let asked = node.clone();
     Router::new()
         .route("/", text("text/html; charset=utf-8", include_str!("index.html")))

@@ -46,9 +46,9 @@ fn frame(opcode: u8, prefix: &[u8], payload: &[u8]) -> Bytes {
     let len = prefix.len() + payload.len();
     let mut frame = Vec::with_capacity(header_bytes(len) + len);
     frame.push(FINAL | opcode);
-    match len {
-        ..=MAX_TINY => frame.push(len as u8),
-        ..=MAX_SHORT => {
+    match header_bytes(len) {
+        TINY_HEADER => frame.push(len as u8),
+        SHORT_HEADER => {
             frame.push(SHORT);
             frame.extend_from_slice(&(len as u16).to_be_bytes());
         }
@@ -65,9 +65,9 @@ fn frame(opcode: u8, prefix: &[u8], payload: &[u8]) -> Bytes {
 /// How long the header of an unmasked frame is.
 fn header_bytes(payload_len: usize) -> usize {
     match payload_len {
-        ..=MAX_TINY => 2,
-        ..=MAX_SHORT => 4,
-        _ => 10,
+        len if len <= MAX_TINY => TINY_HEADER,
+        len if len <= MAX_SHORT => SHORT_HEADER,
+        _ => LONG_HEADER,
     }
 }
 
@@ -112,6 +112,9 @@ pub(crate) const LONG: u8 = 127;
 /// The longest payload of a control frame, and of a frame whose length is in its second byte.
 pub(crate) const MAX_TINY: usize = 125;
 const MAX_SHORT: usize = u16::MAX as usize;
+const TINY_HEADER: usize = 2;
+const SHORT_HEADER: usize = 4;
+const LONG_HEADER: usize = 10;
 /// What is left of a control frame after the code.
 const MAX_REASON_BYTES: usize = MAX_TINY - 2;
 

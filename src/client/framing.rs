@@ -1,9 +1,9 @@
 //! How a client tells one message from the next in what it receives.
 //!
 //! With `X-Atmosphere-TrackMessageSize`, every text is preceded by its length and a `|`. The length
-//! counts UTF-16 code units, because that is what a browser's `String.length` counts. What is framed
-//! is decided here alone, from what the client asked for and never from what a message looks like:
-//! a text that happens to end in `|X` is a text like any other.
+//! counts UTF-16 code units, because that is what a browser's `String.length` counts. What is
+//! framed is decided here alone, from what the client asked for and never from what a message looks
+//! like: a text that happens to end in `|X` is a text like any other.
 
 use std::fmt::{self, Write};
 

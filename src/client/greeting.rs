@@ -13,7 +13,8 @@
 //! A client that does not understand handshakes gets nothing. It does not matter whether a session
 //! that was asked for still existed: an old client reads one handshake only, and so keeps the id
 //! that it had. By polling, a new client waits for a handshake only after it lost a connection,
-//! which a request does not show: who knows that it did sends a [`Greeting::Handshake`] nevertheless.
+//! which a request does not show: who knows that it did sends a [`Greeting::Handshake`] all the
+//! same.
 
 use std::time::Duration;
 

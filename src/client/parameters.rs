@@ -1,7 +1,7 @@
 //! The parameters of a request, which stand in its headers or in its query.
 //!
-//! A browser cannot set the headers of a WebSocket or of an `EventSource`, so everything may also be
-//! in the query. A header wins. Names are compared without regard to case; values are
+//! A browser cannot set the headers of a WebSocket or of an `EventSource`, so everything may also
+//! be in the query. A header wins. Names are compared without regard to case; values are
 //! percent-decoded, but a `+` stays a `+`, because clients leave `Content-Type` as it is.
 
 use std::borrow::Cow;

@@ -12,10 +12,8 @@ use tracing::{Span, debug, debug_span};
 use uuid::Uuid;
 
 use super::{
-    Asked, Body, Negotiation, Origin, Socket, Transport, receive, responses,
-    attachment::Attachment,
-    framing::Framing,
-    websocket,
+    Asked, Body, Negotiation, Origin, Socket, Transport, attachment::Attachment, framing::Framing,
+    receive, responses, websocket,
 };
 use crate::{
     id::{SessionId, TopicName},

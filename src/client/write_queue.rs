@@ -313,6 +313,11 @@ mod tests {
         }
     }
 
+    #[test]
+    fn nothing_is_gathered_for_a_connection_that_just_took_a_part() {
+        assert_eq!(calls(10, &[8, 8, 8]), [(1, 24), (1, 6), (1, 8)]);
+    }
+
     #[tokio::test]
     async fn a_small_pipe_gets_all_in_order() {
         let (mut near, mut far) = duplex(64);

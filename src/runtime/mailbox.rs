@@ -53,8 +53,7 @@ impl Call {
 /// A handler, on behalf of one session.
 pub(crate) trait Callee: Send + Sync {
     /// Tells the handler.
-    fn call(&self, call: Call)
-    -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>>;
+    fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>>;
 
     /// The handler wants the session to end.
     fn end(&self, close: Close);
@@ -97,13 +96,12 @@ impl Mailbox {
 
     /// Puts something in, if there is room.
     pub(crate) fn try_post(self: &Arc<Self>, call: Call) -> Result<(), Full> {
-        match self.queue.lock().has_room() {
-            false => Err(Full(call)),
-            true => {
-                self.post(call);
-                Ok(())
-            }
+        let has_room = self.queue.lock().has_room();
+        if !has_room {
+            return Err(Full(call));
         }
+        self.post(call);
+        Ok(())
     }
 
     /// Puts something in once there is room, and waits for what the handler says.

@@ -103,14 +103,15 @@ async fn a_websocket_is_served_by_its_own_task() {
     socket.close(None).await.unwrap();
     assert!(matches!(socket.next().await, Some(Ok(Message::Close(_)))));
     assert!(socket.next().await.is_none());
+    drop(socket);
     timeout(SOON, tasks.shutdown(SOON)).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_bad_upgrade_is_refused_with_a_sentence() {
     let (addr, _tasks) = start(Limits::default());
-    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\
-                   Sec-WebSocket-Version: 8\r\n\r\n";
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\n\
+                   Upgrade: websocket\r\nSec-WebSocket-Version: 8\r\n\r\n";
     let answer = raw(addr, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
     assert!(answer.ends_with("only version 13 of WebSocket is spoken here\n"), "{answer}");
@@ -142,6 +143,21 @@ async fn who_says_too_little_is_hung_up_on() {
     for beginning in ["", "P", "PRI", "GET", "GET / HTTP/1.1\r\nHost:", "POST"] {
         let answer = raw(addr, beginning.as_bytes()).await;
         assert!(!answer.contains("200"), "{beginning:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn who_asked_over_http2_may_ask_again_later() {
+    let limits = Limits { head_patience: Duration::from_millis(100), ..Limits::default() };
+    let (addr, tasks) = start(limits);
+    let io = TokioIo::new(TcpStream::connect(addr).await.unwrap());
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tasks.spawn(Span::none(), async move { drop(connection.await) });
+    for _ in 0..3 {
+        let request = Request::get(format!("http://{addr}/")).body(Empty::<Bytes>::new()).unwrap();
+        assert_eq!(client.send_request(request).await.unwrap().status(), StatusCode::OK);
+        tokio::time::sleep(limits.head_patience * 2).await;
     }
 }
 

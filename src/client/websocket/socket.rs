@@ -11,8 +11,8 @@
 //! ```
 //!
 //! One task owns a socket, and polls it: [`poll_next`](Socket::poll_next) for what comes,
-//! [`poll_flush`](Socket::poll_flush) for what goes, and, once the first has said that it is over or
-//! there is no more patience, [`poll_shutdown`](Socket::poll_shutdown) until it is ready or a
+//! [`poll_flush`](Socket::poll_flush) for what goes, and, once the first has said that it is over
+//! or there is no more patience, [`poll_shutdown`](Socket::poll_shutdown) until it is ready or a
 //! deadline has passed. Pings are answered and close frames returned on the way.
 //!
 //! The buffer that is read into belongs to the thread, so that a socket on which nothing happens

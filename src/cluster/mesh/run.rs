@@ -104,11 +104,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(
-        shared: Arc<Shared>,
-        events: mpsc::Sender<Event>,
-        shown: watch::Sender<Roster>,
-    ) -> Self {
+    fn new(shared: Arc<Shared>, events: mpsc::Sender<Event>, shown: watch::Sender<Roster>) -> Self {
         Self {
             shared,
             events,
@@ -258,9 +254,8 @@ impl Run {
         let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
         let dial = async move {
             tokio::time::sleep(wait).await;
-            let is_linked = node.is_some_and(|node| {
-                shared.hub.with(|core, _| core.is_linked(node))
-            });
+            let is_linked =
+                node.is_some_and(|node| shared.hub.with(|core, _| core.is_linked(node)));
             let succeeded = is_linked || dial(&shared, addr, &events).await;
             let _ = events.send(Event::Dialed { addr, succeeded }).await; // The mesh may be gone.
         };

@@ -9,12 +9,9 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{
-        self,
-        protocol::{
-            CloseFrame, Message as Frame, Role,
-            frame::{Frame as RawFrame, coding},
-        },
+    tungstenite::protocol::{
+        CloseFrame, Message as Frame, Role,
+        frame::{Frame as RawFrame, coding},
     },
 };
 
@@ -195,7 +192,9 @@ async fn a_client_that_closes_gets_its_code_back() {
             other => panic!("{other:?}"),
         }
         assert!(!near.is_open());
+        let pushed_bytes = near.queue().pushed_bytes();
         near.push(frame::text(Framing::Bare, "too late"));
+        assert_eq!(near.queue().pushed_bytes(), pushed_bytes);
         let (frames, ()) = tokio::join!(all(far), shut_down(&mut near));
         let [Frame::Close(close)] = &frames[..] else { panic!("{frames:?}") };
         assert_eq!(close.as_ref().map_or(1005, |close| close.code.into()), code);
@@ -204,7 +203,7 @@ async fn a_client_that_closes_gets_its_code_back() {
 
 #[tokio::test]
 async fn a_close_of_ours_comes_after_what_was_sent_and_is_answered() {
-    let (mut near, mut far) = pair(64).await;
+    let (mut near, far) = pair(64).await;
     near.push(frame::text(Framing::Bare, "last"));
     near.start_close(close_code::GOING_AWAY, &"\u{e9}".repeat(100));
     near.start_close(close_code::INTERNAL, "a second close changes nothing");
