@@ -16,6 +16,8 @@
 mod links;
 mod reading;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

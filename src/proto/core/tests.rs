@@ -1,0 +1,157 @@
+//! Nodes together, on links that lose nothing.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::{Core, Ended, Event, Lane, Limits};
+use crate::{
+    id::{NodeId, SessionId, TopicName},
+    message::Message,
+    proto::{AttachmentKey, Budget, CloseReason, Position, Recipients, wire::Frame},
+};
+
+const ALL: Budget = Budget { messages: usize::MAX, bytes: usize::MAX };
+
+/// Some nodes that are all linked, and the time.
+struct Nodes {
+    cores: BTreeMap<NodeId, Core>,
+    now: Instant,
+}
+
+impl Nodes {
+    #[expect(clippy::disallowed_methods, reason = "some instant to count from")]
+    fn new(ids: impl IntoIterator<Item = u64>) -> Self {
+        let mut nodes = Self { cores: BTreeMap::new(), now: Instant::now() };
+        ids.into_iter().for_each(|id| nodes.start(id));
+        nodes
+    }
+
+    fn start(&mut self, id: u64) {
+        let (mut core, now) = (Core::new(NodeId::from_bits(id), Limits::default()), self.now);
+        for (&other, peer) in &mut self.cores {
+            core.handle_link_up(other, peer.replica().applied().clone(), now);
+            peer.handle_link_up(core.id(), Position::new(), now);
+        }
+        self.cores.insert(core.id(), core);
+        self.settle();
+    }
+
+    fn kill(&mut self, id: u64) {
+        self.cores.remove(&NodeId::from_bits(id));
+        for core in self.cores.values_mut() {
+            core.handle_link_down(NodeId::from_bits(id));
+            core.handle_dead(NodeId::from_bits(id), self.now);
+        }
+        self.settle();
+    }
+
+    fn get(&mut self, id: u64) -> &mut Core {
+        self.cores.get_mut(&NodeId::from_bits(id)).unwrap()
+    }
+
+    /// Lets everything that is on its way arrive.
+    fn settle(&mut self) {
+        let ids: Vec<_> = self.cores.keys().copied().collect();
+        let mut is_moving = true;
+        while is_moving {
+            is_moving = false;
+            for (&from, &to) in ids.iter().flat_map(|a| ids.iter().map(move |b| (a, b))) {
+                for lane in Lane::ALL {
+                    let sender = self.cores.get_mut(&from).unwrap();
+                    for frame in sender.poll_transmit(to, lane, usize::MAX, self.now) {
+                        let frame = Frame::decode(&frame.to_bytes()).unwrap();
+                        self.cores.get_mut(&to).unwrap().handle_frame(from, frame, self.now);
+                        is_moving = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, time: Duration, step: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += step;
+            for core in self.cores.values_mut() {
+                core.handle_timeout(self.now);
+            }
+            self.settle();
+        }
+    }
+
+    /// The client of an attachment receives all there is, and says so.
+    fn receive(&mut self, id: u64, key: AttachmentKey) -> usize {
+        let core = self.get(id);
+        let batch = core.read(key, ALL);
+        assert_eq!(batch.gaps, []);
+        if let Some(mark) = core.mark(key) {
+            core.acknowledge(key, mark);
+        }
+        self.settle();
+        batch.entries.len()
+    }
+
+    fn publish(&mut self, id: u64) {
+        let (now, message) = (self.now, Message::from("m"));
+        self.get(id).publish(&topic(), Recipients::Everyone, message, now).unwrap();
+        self.settle();
+    }
+
+    fn attach(&mut self, id: u64) -> AttachmentKey {
+        let now = self.now;
+        let key = self.get(id).attach(Some(session()), session(), "/a", now).key;
+        self.settle();
+        key
+    }
+}
+
+fn session() -> SessionId {
+    SessionId::from_bits(7)
+}
+
+fn topic() -> TopicName {
+    TopicName::parse("/a").unwrap()
+}
+
+#[test]
+fn a_session_is_closed_from_whichever_node() {
+    for (owner, closer) in [(1, 2), (2, 1)] {
+        let mut nodes = Nodes::new([1, 2]);
+        nodes.attach(owner);
+        let now = nodes.now;
+        nodes.get(closer).close(session(), CloseReason::Application, now);
+        nodes.settle();
+        for core in nodes.cores.values() {
+            assert!(core.replica().session(session()).is_none(), "{closer} closes on {owner}");
+        }
+        let ended = nodes.get(owner).poll_event();
+        let why = Ended::Closed(CloseReason::Application);
+        assert!(matches!(ended, Some(Event::AttachmentEnded { why: told, .. }) if told == why));
+    }
+}
+
+#[test]
+fn a_close_that_overtakes_an_older_one_is_not_undone_by_it() {
+    use crate::{
+        id::{Epoch, MessageId, Seq},
+        proto::{Op, Replica},
+    };
+    let mut nodes = Nodes::new([1]);
+    nodes.attach(1);
+    let mut state = nodes.get(1).replica().state_of(session()).unwrap();
+    state.session.claim.epoch = Epoch::new(4);
+    let close = |epoch| Op::SessionClosed {
+        session: session(),
+        epoch: Epoch::new(epoch),
+        reason: CloseReason::Client,
+    };
+    let mut replica = Replica::new(Limits::default().log);
+    let ops = [close(5), close(2), Op::SessionClaimed(state)];
+    for (origin, op) in (1..).zip(ops) {
+        replica.apply(MessageId::new(NodeId::from_bits(origin), Seq::FIRST), op, nodes.now);
+    }
+    assert!(replica.session(session()).is_none());
+}
