@@ -7,9 +7,9 @@ use std::{
 
 use super::{Core, Ended, Event, Lane, Limits};
 use crate::{
-    id::{NodeId, SessionId, TopicName},
+    id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName},
     message::Message,
-    proto::{AttachmentKey, Budget, CloseReason, Position, Recipients, wire::Frame},
+    proto::{AttachmentKey, Budget, CloseReason, Op, Position, Recipients, Replica, wire::Frame},
 };
 
 const ALL: Budget = Budget { messages: usize::MAX, bytes: usize::MAX };
@@ -100,6 +100,20 @@ impl Nodes {
         self.settle();
     }
 
+    /// Publishes on each node, lets the session on node `id` receive it, and sees it settled.
+    fn publish_and_settle(&mut self, id: u64, key: AttachmentKey) {
+        for publisher in self.cores.keys().map(|node| node.to_bits()).collect::<Vec<_>>() {
+            self.publish(publisher);
+            assert_eq!(self.receive(id, key), 1);
+        }
+        self.pass(Duration::from_secs(10), Duration::from_millis(100));
+        for core in self.cores.values() {
+            let topic = core.replica().topics().find(&topic()).unwrap();
+            let log = &core.replica().topics().get(topic).log;
+            assert_eq!((log.len(), log.lost()), (0, &Position::new()), "on {}", core.id());
+        }
+    }
+
     fn attach(&mut self, id: u64) -> AttachmentKey {
         let now = self.now;
         let key = self.get(id).attach(Some(session()), session(), "/a", now).key;
@@ -135,10 +149,6 @@ fn a_session_is_closed_from_whichever_node() {
 
 #[test]
 fn a_close_that_overtakes_an_older_one_is_not_undone_by_it() {
-    use crate::{
-        id::{Epoch, MessageId, Seq},
-        proto::{Op, Replica},
-    };
     let mut nodes = Nodes::new([1]);
     nodes.attach(1);
     let mut state = nodes.get(1).replica().state_of(session()).unwrap();
@@ -154,4 +164,41 @@ fn a_close_that_overtakes_an_older_one_is_not_undone_by_it() {
         replica.apply(MessageId::new(NodeId::from_bits(origin), Seq::FIRST), op, nodes.now);
     }
     assert!(replica.session(session()).is_none());
+}
+
+/// Goal: a session that has outlived the node it joined a topic on is still reported on, also to
+/// and from nodes that came later.
+///
+/// Method: the session joins on 1, which dies. Node 3 comes and gets the session. Once 2 and 4 have
+/// forgotten 1, then once 3 has too, and then once a node has come that never heard of 1: what is
+/// published is settled everywhere when the session has it.
+#[test]
+fn what_a_forgotten_node_did_holds_nothing_up() {
+    let (mut nodes, kept) = (Nodes::new([1, 2, 4]), Limits::default().dead_kept);
+    let knows_1 = |core: &Core| core.replica().applied().get(NodeId::from_bits(1)) > Seq::FIRST;
+    nodes.attach(1);
+    let now = nodes.now;
+    nodes.get(1).join(session(), &topic(), now).unwrap();
+    nodes.settle();
+    nodes.publish(1);
+    let key = nodes.attach(2);
+    assert_eq!(nodes.receive(2, key), 1);
+    nodes.kill(1);
+    nodes.pass(kept / 2, Duration::from_secs(1));
+    nodes.start(3);
+    nodes.pass(Duration::from_secs(2), Duration::from_millis(100));
+    let key = nodes.attach(3);
+    assert_eq!(nodes.receive(3, key), 0);
+
+    nodes.pass(kept * 3 / 4, Duration::from_secs(1));
+    let know_1: Vec<_> = nodes.cores.values().filter(|core| knows_1(core)).map(Core::id).collect();
+    assert_eq!(know_1, [NodeId::from_bits(3)], "who came later forgets later");
+    nodes.publish_and_settle(3, key);
+
+    nodes.pass(kept, Duration::from_secs(1));
+    assert!(!nodes.cores.values().any(knows_1));
+    nodes.publish_and_settle(3, key);
+
+    nodes.start(5);
+    nodes.publish_and_settle(3, key);
 }
