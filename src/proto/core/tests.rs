@@ -202,3 +202,34 @@ fn what_a_forgotten_node_did_holds_nothing_up() {
     nodes.start(5);
     nodes.publish_and_settle(3, key);
 }
+
+/// Goal: who leaves gets what was published before, and is then waited for no more.
+///
+/// Method: a session leaves, with and without something unread; others read on.
+#[test]
+fn a_session_that_has_left_holds_nothing_up() {
+    for unread in [0, 1] {
+        let mut nodes = Nodes::new([1, 2]);
+        let key = nodes.attach(1);
+        let (now, other) = (nodes.now, SessionId::from_bits(8));
+        let other_key = nodes.get(2).attach(None, other, "/a", now).key;
+        nodes.get(1).join(session(), &topic(), now).unwrap();
+        nodes.get(2).join(other, &topic(), now).unwrap();
+        nodes.get(2).set_ready(other, now);
+        nodes.settle();
+        for _ in 0..unread {
+            nodes.publish(1);
+            assert_eq!(nodes.receive(1, key), 1);
+        }
+        nodes.get(2).leave(other, &topic(), now).unwrap();
+        nodes.settle();
+        nodes.publish(2);
+        assert_eq!(nodes.receive(1, key), 1);
+        assert_eq!(nodes.receive(2, other_key), unread);
+        nodes.publish_and_settle(1, key);
+        for core in nodes.cores.values() {
+            let topic = core.replica().topics().find(&topic()).unwrap();
+            assert_eq!(core.replica().topics().get(topic).members.len(), 1, "on {}", core.id());
+        }
+    }
+}
