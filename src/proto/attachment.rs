@@ -5,7 +5,8 @@
 //! same reader at different speeds.
 //!
 //! What was given is not yet acknowledged. A transport asks for a mark, lets its client confirm it
-//! in whatever way it can, and acknowledges the mark; at most one mark is under way.
+//! in whatever way it can, and acknowledges the mark; at most one mark is under way. What was passed
+//! over, because it is for others, needs nobody's confirmation once all before it is confirmed.
 
 use std::sync::Arc;
 
@@ -130,6 +131,8 @@ pub(super) struct Attachment {
     last_mark: Mark,
     /// Whether something was given since the last mark.
     unmarked: bool,
+    /// Whether messages were passed over that were for others.
+    skipped: bool,
     /// Whether the transport waits to be woken.
     pub(super) waiting: bool,
 }
@@ -142,6 +145,7 @@ impl Attachment {
             marked: None,
             last_mark: Mark::default(),
             unmarked: false,
+            skipped: false,
             waiting: false,
         }
     }
@@ -180,9 +184,18 @@ impl Attachment {
     ) {
         let mut left = budget;
         for reader in &mut self.readers {
-            reader.read(self.session, topic(reader.topic), &mut left, batch);
+            self.skipped |= reader.read(self.session, topic(reader.topic), &mut left, batch);
         }
         self.unmarked |= !batch.is_empty();
+    }
+
+    /// What the client has without confirming it, because nothing it was given is unconfirmed and
+    /// the rest was for others.
+    pub(super) fn skip(&mut self) -> Vec<(TopicKey, Position)> {
+        if self.unmarked || self.marked.is_some() || !std::mem::take(&mut self.skipped) {
+            return Vec::new();
+        }
+        self.sent()
     }
 
     /// A mark behind all that was given, unless one is under way or there is nothing new.
@@ -190,9 +203,8 @@ impl Attachment {
         if self.marked.is_some() || !self.unmarked {
             return None;
         }
-        let sent = self.readers.iter().map(|reader| (reader.topic, reader.sent.clone()));
         self.last_mark = Mark(self.last_mark.0 + 1);
-        self.marked = Some((self.last_mark, sent.collect()));
+        self.marked = Some((self.last_mark, self.sent()));
         self.unmarked = false;
         Some(self.last_mark)
     }
@@ -204,12 +216,24 @@ impl Attachment {
             None => Vec::new(),
         }
     }
+
+    fn sent(&self) -> Vec<(TopicKey, Position)> {
+        self.readers.iter().map(|reader| (reader.topic, reader.sent.clone())).collect()
+    }
 }
 
 impl Reader {
-    fn read(&mut self, session: SessionId, topic: &Topic, left: &mut Budget, batch: &mut Batch) {
+    /// Says whether it passed over messages that are for others.
+    fn read(
+        &mut self,
+        session: SessionId,
+        topic: &Topic,
+        left: &mut Budget,
+        batch: &mut Batch,
+    ) -> bool {
+        let mut skipped = false;
         if self.cursor == topic.log.end() && self.sent.includes(topic.log.lost()) {
-            return;
+            return skipped;
         }
         if !self.sent.includes(topic.log.lost()) {
             let from = self.sent.clone();
@@ -225,9 +249,12 @@ impl Reader {
                 left.messages -= 1;
                 left.bytes = left.bytes.saturating_sub(entry.message().len());
                 batch.entries.push(Arc::clone(entry));
+            } else {
+                skipped = true;
             }
             self.sent.advance(entry.id().origin, entry.id().seq.next());
         }
+        skipped
     }
 
     fn takes(&self, session: SessionId, entry: &Entry) -> bool {

@@ -225,11 +225,51 @@ fn a_session_that_has_left_holds_nothing_up() {
         nodes.settle();
         nodes.publish(2);
         assert_eq!(nodes.receive(1, key), 1);
-        assert_eq!(nodes.receive(2, other_key), unread);
+        let (core, later) = (nodes.get(2), now + Duration::from_secs(1));
+        assert_eq!(core.read(other_key, ALL).entries.len(), unread);
+        if let Some(mark) = core.mark(other_key) {
+            core.acknowledge(other_key, mark);
+        }
+        core.handle_timeout(later); // No report has gone out when the membership ends.
+        nodes.settle();
         nodes.publish_and_settle(1, key);
         for core in nodes.cores.values() {
             let topic = core.replica().topics().find(&topic()).unwrap();
             assert_eq!(core.replica().topics().get(topic).members.len(), 1, "on {}", core.id());
         }
+    }
+}
+
+/// Goal: what is not for a session is not waited for until its next message.
+///
+/// Method: messages that exclude the session come first, last, and while a mark is under way.
+#[test]
+fn a_message_for_others_holds_nothing_up() {
+    let mut nodes = Nodes::new([1, 2]);
+    let key = nodes.attach(1);
+    let now = nodes.now;
+    nodes.get(1).join(session(), &topic(), now).unwrap();
+    nodes.settle();
+    let exclude = |nodes: &mut Nodes| {
+        let others = Recipients::except([session()]);
+        nodes.get(2).publish(&topic(), others, Message::from("m"), now).unwrap();
+        nodes.settle();
+    };
+    exclude(&mut nodes);
+    nodes.publish(2);
+    let core = nodes.get(1);
+    assert_eq!(core.read(key, ALL).entries.len(), 1);
+    let mark = core.mark(key).unwrap();
+    exclude(&mut nodes);
+    let core = nodes.get(1);
+    assert!(core.read(key, ALL).is_empty());
+    assert!(!core.is_settled(&topic(), MessageId::new(NodeId::from_bits(2), Seq::new(1))));
+    core.acknowledge(key, mark);
+    nodes.settle();
+    nodes.pass(Duration::from_secs(10), Duration::from_millis(100));
+    for core in nodes.cores.values() {
+        let topic = core.replica().topics().find(&topic()).unwrap();
+        let log = &core.replica().topics().get(topic).log;
+        assert_eq!((log.len(), log.lost()), (0, &Position::new()), "on {}", core.id());
     }
 }
