@@ -103,9 +103,9 @@ impl Replica {
     /// Applies the next operation of its origin.
     ///
     /// Returns false, and changes nothing, if it is not the next: it was applied before, or others
-    /// before it are missing.
+    /// before it are missing; or it has the last of all numbers, which no journal reaches.
     pub fn apply(&mut self, id: MessageId, op: Op, now: Instant) -> bool {
-        if id.seq != self.applied.get(id.origin) {
+        if id.seq != self.applied.get(id.origin) || id.seq == id.seq.next() {
             return false;
         }
         let is_news = !self.known.covers(id);

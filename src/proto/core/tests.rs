@@ -9,7 +9,10 @@ use super::{Core, Ended, Event, Lane, Limits};
 use crate::{
     id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName},
     message::Message,
-    proto::{AttachmentKey, Budget, CloseReason, Op, Position, Recipients, Replica, wire::Frame},
+    proto::{
+        AttachmentKey, Budget, CloseReason, Op, Position, Recipients, Replica,
+        wire::{Encoded, Frame, SnapshotPart},
+    },
 };
 
 const ALL: Budget = Budget { messages: usize::MAX, bytes: usize::MAX };
@@ -272,4 +275,34 @@ fn a_message_for_others_holds_nothing_up() {
         let log = &core.replica().topics().get(topic).log;
         assert_eq!((log.len(), log.lost()), (0, &Position::new()), "on {}", core.id());
     }
+}
+
+/// Goal: whatever numbers a peer makes up, this node goes on, and can still be understood.
+#[test]
+fn numbers_that_a_peer_made_up_do_no_harm() {
+    let mut nodes = Nodes::new([1, 2]);
+    let (peer, now, last) = (NodeId::from_bits(2), nodes.now, Seq::new(u64::MAX));
+    let op = |origin, seq| {
+        let op = Op::SessionReady { session: session() };
+        let encoded = Encoded::op(MessageId::new(NodeId::from_bits(origin), seq), &op);
+        Frame::decode(&encoded.to_bytes()).unwrap()
+    };
+    let part = |origin, part: &SnapshotPart| {
+        let encoded = Encoded::snapshot(NodeId::from_bits(origin), last, 0, part);
+        Frame::decode(&encoded.to_bytes()).unwrap()
+    };
+    let core = nodes.get(1);
+    core.handle_frame(peer, op(9, Seq::FIRST), now);
+    core.handle_frame(peer, part(9, &SnapshotPart::End { view: Position::new() }), now);
+    for _ in 0..3 {
+        core.handle_frame(peer, op(9, last), now);
+    }
+    for origin in 10..1_000 {
+        core.handle_frame(peer, op(origin, Seq::FIRST), now);
+        core.handle_frame(peer, part(origin, &SnapshotPart::End { view: Position::new() }), now);
+    }
+    core.publish(&topic(), Recipients::Everyone, Message::from("m"), now).unwrap();
+    let have = core.replica().applied();
+    assert_eq!(have.iter().count(), Position::MAX_ORIGINS);
+    assert!(Frame::decode(&Encoded::have(have).to_bytes()).is_ok());
 }
