@@ -1,5 +1,4 @@
-//! exosphere: start your application twice and it is one server.
-#![warn(missing_docs)]
+#![doc = include_str!("../README.md")]
 
 #[cfg(feature = "node")]
 mod client;
@@ -7,6 +6,9 @@ mod client;
 mod cluster;
 #[cfg(feature = "node")]
 mod error;
+#[cfg(all(fuzzing, feature = "node"))]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(feature = "node")]
 mod handler;
 pub mod id;

@@ -3,10 +3,15 @@
 mod builder;
 mod members;
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::{SocketAddr, ToSocketAddrs},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
-    client::{HttpLimits, Server},
+    client::{HttpLimits, Server, listen},
     cluster::Mesh,
     error::ServeError,
     id::{InvalidTopicName, NodeId, TopicName},
@@ -94,6 +99,8 @@ impl Node {
 
     /// Serves this node's routes on `addr`, and nothing else, until the node is shut down.
     ///
+    /// A host name is looked up, and the first of its addresses that can be had is listened on.
+    ///
     /// # Errors
     ///
     /// [`ServeError`] if `addr` cannot be listened on. The node goes on.
@@ -101,9 +108,16 @@ impl Node {
     /// # Cancel safety
     ///
     /// Dropping the future stops accepting; connections that are open stay open.
-    pub async fn serve(&self, addr: impl tokio::net::ToSocketAddrs) -> Result<(), ServeError> {
-        let listener = tokio::net::TcpListener::bind(addr).await.map_err(ServeError::Bind)?;
-        self.serve_listener(listener.into_std().map_err(ServeError::Bind)?).await
+    pub async fn serve(&self, addr: impl ToSocketAddrs) -> Result<(), ServeError> {
+        let mut bound = Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
+        for addr in addr.to_socket_addrs().map_err(ServeError::Bind)? {
+            bound = listen(addr);
+            if bound.is_ok() {
+                break;
+            }
+        }
+        self.serve_all(bound.map_err(ServeError::Bind)?).await;
+        Ok(())
     }
 
     /// Serves this node's routes on a socket that listens already, until the node is shut down.
@@ -118,8 +132,7 @@ impl Node {
     pub async fn serve_listener(&self, listener: std::net::TcpListener) -> Result<(), ServeError> {
         listener.set_nonblocking(true).map_err(ServeError::Bind)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::Bind)?;
-        let limits = HttpLimits::default();
-        crate::client::serve(listener, self.service(), &self.inner.clients, limits).await;
+        self.serve_all(listener).await;
         Ok(())
     }
 
@@ -138,6 +151,13 @@ impl Node {
         mesh.leave(SHUTDOWN_STEP).await;
         hub.tasks().shutdown(SHUTDOWN_STEP).await;
         mesh.close().await;
+    }
+}
+
+impl Node {
+    async fn serve_all(&self, listener: tokio::net::TcpListener) {
+        let limits = HttpLimits::default();
+        crate::client::serve(listener, self.service(), &self.inner.clients, limits).await;
     }
 }
 

@@ -4,7 +4,6 @@ use std::{fmt, sync::Arc};
 
 use thiserror::Error;
 
-pub use crate::proto::{CloseReason, Gap};
 use crate::{
     id::{InvalidTopicName, SessionId, TopicName},
     message::Message,

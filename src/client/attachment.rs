@@ -153,7 +153,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
                 debug!("done");
                 self.hub.with(|core, now| core.close(self.session, CloseReason::Client, now));
             }
-            End::Gone => debug!("gone"),
+            End::Gone => debug!(written_bytes = self.socket.queue().written_bytes(), "gone"),
         }
         self.hub.detach(self.key, SESSION_KEPT);
         let closed = poll_fn(|cx| self.socket.poll_shutdown(cx));

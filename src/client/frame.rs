@@ -83,24 +83,14 @@ pub(crate) mod opcode {
 
 /// Why a WebSocket closes (RFC 6455, section 7.4).
 pub(crate) mod close_code {
-    /// All is done.
-    pub(crate) const NORMAL: u16 = 1000;
-    /// One side goes away, as a server that shuts down does.
-    pub(crate) const GOING_AWAY: u16 = 1001;
     /// A frame broke the rules.
     pub(crate) const PROTOCOL: u16 = 1002;
     /// There was no code. Never on the wire.
     pub(crate) const NONE: u16 = 1005;
     /// A text was not UTF-8.
     pub(crate) const NOT_TEXT: u16 = 1007;
-    /// What the client wants is not allowed.
-    pub(crate) const POLICY: u16 = 1008;
     /// A message was too big.
     pub(crate) const TOO_BIG: u16 = 1009;
-    /// A bug of the server's.
-    pub(crate) const INTERNAL: u16 = 1011;
-    /// Come again later, and perhaps elsewhere.
-    pub(crate) const TRY_AGAIN: u16 = 1013;
 }
 
 /// The first bit of a frame: no more of its message follows.

@@ -22,6 +22,7 @@ impl Framing {
     pub(crate) const PADDING: &str = "X";
 
     /// `text`, framed.
+    #[cfg(test)]
     pub(crate) fn encode_text(self, text: &str) -> String {
         let prefix = self.prefix(text);
         let mut framed = String::with_capacity(prefix.as_str().len() + text.len());

@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use thiserror::Error;
 
 use super::{ClientVersion, Framing, Parameters, Transport, websocket};
-use crate::id::SessionId;
+use crate::{id::SessionId, proto::Position};
 
 /// What a request says about its client.
 ///
@@ -21,17 +21,13 @@ pub(crate) struct Negotiation {
     /// Whether the client understands a handshake.
     pub(crate) protocol: bool,
     pub(crate) heartbeat: AskedHeartbeat,
-    /// The content type of the client's messages.
-    pub(crate) content_type: Option<Box<str>>,
-    /// From where the client wants to read on, not parsed yet.
-    pub(crate) position: Option<Box<str>>,
+    /// What the client says it has.
+    pub(crate) position: Option<Position>,
 }
 
 impl Negotiation {
     /// The longest that the value of a parameter may be.
     const MAX_VALUE_BYTES: usize = 256;
-    /// The longest that a position may be.
-    const MAX_POSITION_BYTES: usize = 1024;
 
     /// Reads what a request says, in its headers or in its query.
     ///
@@ -57,10 +53,13 @@ impl Negotiation {
             protocol: parameters.has(name::PROTOCOL),
             heartbeat: value(name::HEARTBEAT)
                 .map_or(AskedHeartbeat::Default, |text| AskedHeartbeat::read(&text)),
-            content_type: value(name::CONTENT_TYPE).map(|text| text.into()),
-            position: match parameters.get(name::POSITION, Self::MAX_POSITION_BYTES) {
+            position: match parameters.get(name::POSITION, Position::MAX_TOKEN_CHARS) {
                 None if parameters.has(name::POSITION) => return Err(NegotiationError::Position),
-                position => position.map(|text| text.into()),
+                None => None,
+                Some(token) => {
+                    let position = Position::parse_token(&token);
+                    Some(position.map_err(|_| NegotiationError::Position)?)
+                }
             },
         };
         negotiation.check_version()?;
@@ -151,7 +150,7 @@ pub(crate) enum NegotiationError {
     #[error("Atmosphere Protocol version not supported.")]
     Version,
     /// The position is not one that a node gave out. Coming back without it helps.
-    #[error("the position is longer than 1024 bytes or not printable; ask again without it")]
+    #[error("the position is not one that a node gave out; ask again without it")]
     Position,
 }
 
@@ -167,7 +166,6 @@ impl NegotiationError {
 
 /// The names of the parameters.
 pub(crate) mod name {
-    pub(crate) const CONTENT_TYPE: &str = "content-type";
     pub(crate) const FRAMEWORK: &str = "x-atmosphere-framework";
     pub(crate) const HEARTBEAT: &str = "x-heartbeat-server";
     pub(crate) const POSITION: &str = "x-exosphere-position";
@@ -201,7 +199,6 @@ mod tests {
             framing: Framing::Length,
             protocol: true,
             heartbeat: AskedHeartbeat::Default,
-            content_type: Some("application/json".into()),
             position: None,
         };
         assert_eq!(read, Ok(expected));
@@ -263,8 +260,8 @@ mod tests {
     #[test]
     fn a_position_is_taken_whole_or_refused() {
         let position = |text: &str| read(&format!("/?X-Exosphere-Position={text}"));
-        assert_eq!(position("0198-17").unwrap().position.as_deref(), Some("0198-17"));
-        assert!(position(&"x".repeat(1024)).is_ok());
+        assert_eq!(position(&Position::new().token()).unwrap().position, Some(Position::new()));
+        assert_eq!(position("0198-17"), Err(NegotiationError::Position));
         assert_eq!(position(&"x".repeat(1025)), Err(NegotiationError::Position));
         assert_eq!(position("%00"), Err(NegotiationError::Position));
     }

@@ -46,25 +46,6 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// What of a query is for the application: all but what the protocol put there.
-pub(crate) fn application_query(query: &str) -> String {
-    let pieces = query.split('&').filter(|piece| {
-        let name = piece.split('=').next().unwrap_or(piece);
-        !is_protocol(&decode(name))
-    });
-    pieces.collect::<Vec<_>>().join("&")
-}
-
-/// Whether a query parameter of this name is the protocol's.
-fn is_protocol(name: &str) -> bool {
-    const PREFIXES: [&str; 2] = ["x-atmo", "x-exosphere-"];
-    const NAMES: [&str; 3] = ["x-heartbeat-server", "content-type", "_"];
-    let starts = |prefix: &str| {
-        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    PREFIXES.into_iter().any(starts) || NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
-}
-
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').map(|piece| piece.split_once('=').unwrap_or((piece, "")))
 }
@@ -100,13 +81,5 @@ mod tests {
             assert_eq!(parameters.get(name, 10), None, "{name}");
         }
         assert_eq!(parameters.get("e", 10).as_deref(), Some("%"));
-    }
-
-    #[test]
-    fn the_application_sees_its_own_query_only() {
-        let query = "X-Atmosphere-tracking-id=0&room=1&_=17&X-atmo-protocol=true&Content-Type=a/b\
-                     &X-Heartbeat-Server=3&name=a%20b&X-Exosphere-Position=1&x";
-        assert_eq!(application_query(query), "room=1&name=a%20b&x");
-        assert_eq!(application_query("_=1"), "");
     }
 }

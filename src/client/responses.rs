@@ -5,7 +5,7 @@
 //!
 //! # Other origins
 //!
-//! A page may talk to the node that it came from, and to no other unless the application names its
+//! A page may talk to the node that it came from, and to others only if the application names its
 //! origin: `Access-Control-Allow-Origin` is
 //! sent to nobody but to a page of the same host and port ([`Origin::Same`]), which needs it where
 //! a proxy in front of the node makes the browser think otherwise of the scheme.
@@ -20,13 +20,6 @@ use crate::id::SessionId;
 /// The work is done, and there is nothing to say.
 pub(crate) fn done() -> Response<Body> {
     answer(StatusCode::OK, Body::default())
-}
-
-/// One piece of text, such as the answer to a long poll.
-pub(crate) fn text(text: impl Into<Bytes>) -> Response<Body> {
-    let mut response = answer(StatusCode::OK, Body::from(text.into()));
-    response.headers_mut().insert(header::CONTENT_TYPE, TEXT_PLAIN);
-    response
 }
 
 /// An error, and the sentence that says what is wrong.
@@ -194,7 +187,7 @@ mod tests {
 
     #[test]
     fn no_answer_is_kept_or_held_back() {
-        for response in [done(), text("hi"), options(), not_found(), method_not_allowed()] {
+        for response in [done(), options(), not_found(), method_not_allowed()] {
             let headers = response.headers();
             assert_eq!(headers[header::CACHE_CONTROL], "no-store, no-cache, must-revalidate");
             assert_eq!(headers[ACCEL_BUFFERING], "no");
@@ -207,11 +200,13 @@ mod tests {
             let request = Request::builder().header("host", "localhost:8080");
             let request = request.header("origin", origin).body(()).unwrap();
             let mut response = done();
-            allow_origin(&mut response, &request);
+            allow_origin(&mut response, &request, &["http://listed.example".to_owned()]);
             response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN).cloned()
         };
         assert_eq!(ask("http://localhost:8080").unwrap(), "http://localhost:8080");
         assert_eq!(ask("http://localhost:3000"), None);
+        assert_eq!(ask("http://listed.example").unwrap(), "http://listed.example");
+        assert_eq!(ask("http://listed.example.evil"), None);
         assert_eq!(ask("null"), None);
     }
 

@@ -151,7 +151,13 @@ impl Server {
             _ => Call::Message(message),
         };
         match mailbox.ask(call).await {
-            Ok(()) => Ok(responses::done()),
+            Ok(()) => {
+                let mut response = responses::done();
+                if let Some(session) = session {
+                    responses::name_session(&mut response, session);
+                }
+                Ok(response)
+            }
             Err(close) => Err(responses::error(status_of(&close), &close.reason)),
         }
     }
@@ -177,6 +183,9 @@ impl Server {
     ) {
         let asked = negotiation.asked.session();
         let attached = self.hub.attach(asked, fresh_id(), path.as_str());
+        if let Some(position) = &negotiation.position {
+            self.hub.with(|core, _| core.resume_at(attached.session, path, position));
+        }
         let mailbox = self.front.mailbox(attached.session, path.as_str());
         let mailbox = mailbox.expect("the path was checked before the upgrade");
         if attached.ready_due {
@@ -203,6 +212,7 @@ fn fresh_id() -> SessionId {
 }
 
 /// The path that was asked for, decoded, which is the name of a topic too.
+#[expect(clippy::result_large_err, reason = "it is the answer, once for each request")]
 fn read_path(path: &str) -> Result<TopicName, Response<Body>> {
     let invalid = |why: &str| responses::error(StatusCode::BAD_REQUEST, why);
     let decoded = percent_decode_str(path).decode_utf8();

@@ -14,6 +14,7 @@ pub(crate) use violation::Violation;
 ///
 /// Returns what there was until the first violation, if any. Any bytes whatever will do, which is
 /// what fuzzing wants.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn feed(
     bytes: &[u8],
     chunk_bytes: usize,

@@ -97,6 +97,7 @@ impl WriteQueue {
     }
 
     /// Whether all is written.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
@@ -107,6 +108,7 @@ impl WriteQueue {
     }
 
     /// How many bytes will have been written since the beginning once all is.
+    #[cfg(test)]
     pub(crate) fn pushed_bytes(&self) -> u64 {
         self.written_bytes + self.waiting_bytes as u64
     }

@@ -33,7 +33,6 @@ pub(crate) struct Binder {
     server: ServerConfig,
     client: ClientConfig,
     keys: Keys,
-    known_as: Option<IpAddr>,
 }
 
 impl Binder {
@@ -49,17 +48,7 @@ impl Binder {
             .incoming_buffer_size_total(INCOMING_BYTES * 64);
         let mut client = ClientConfig::new(Arc::new(identity.client_config()?));
         client.transport_config(transport);
-        Ok(Self { server, client, keys: keys.clone(), known_as: None })
-    }
-
-    /// Names the address that peers dial, where the node listens on all of them.
-    ///
-    /// Without it such a node's restart is noticed by silence, after three seconds: two nodes must
-    /// not have the same reset key, and `0.0.0.0` is the same on every machine.
-    #[must_use]
-    pub(crate) fn known_as(mut self, ip: IpAddr) -> Self {
-        self.known_as = Some(ip);
-        self
+        Ok(Self { server, client, keys: keys.clone() })
     }
 
     /// Opens the endpoint at `addr`. Port 0 is any that is free.
@@ -96,7 +85,8 @@ impl Binder {
     }
 
     fn endpoint_config(&self, addr: SocketAddr) -> EndpointConfig {
-        let ip = if addr.ip().is_unspecified() { self.known_as } else { Some(addr.ip()) };
+        // Two nodes must not have the same reset key, and `0.0.0.0` is the same on every machine.
+        let ip = (!addr.ip().is_unspecified()).then_some(addr.ip());
         let (reset, connection_ids) = match ip {
             Some(ip) => {
                 let addr = SocketAddr::new(ip, addr.port());

@@ -81,6 +81,8 @@ pub(crate) enum MeshError {
     Secret(#[from] SecretError),
     #[error("{seed:?} is no seed")]
     Seed { seed: String, source: InvalidSeed },
+    #[error("peers cannot be told to dial {addr}")]
+    Unspecified { addr: SocketAddr },
     #[error("the transport cannot be set up")]
     Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -121,6 +123,11 @@ impl Mesh {
             && config.secret_file.is_none()
         {
             return Err(MeshError::NoSecret { addr });
+        }
+        if let Some(addr) = config.addr
+            && addr.ip().is_unspecified()
+        {
+            return Err(MeshError::Unspecified { addr });
         }
         let keys = Keys::derive(&config.secret()?, &config.cluster);
         let identity = Identity::new(&keys, hub.id()).map_err(transport)?;
@@ -193,7 +200,7 @@ fn bind(binder: &Binder, addr: Option<SocketAddr>) -> Result<Endpoint, MeshError
     bound.map_err(|err| match err {
         BindError::Io { addr, source } => MeshError::Bind { addr, source },
         taken @ (BindError::Taken { .. } | BindError::AllTaken { .. }) => {
-            let addr = addr.unwrap_or(SocketAddr::new(ip, FIRST_PORT));
+            let addr = addr.unwrap_or_else(|| SocketAddr::new(ip, FIRST_PORT));
             MeshError::Bind { addr, source: io::Error::new(io::ErrorKind::AddrInUse, taken) }
         }
     })

@@ -43,7 +43,7 @@ impl Builder {
     /// see [`Session::param`](crate::Session::param). Each concrete path is a topic of its own.
     pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
         if let Err(err) = self.routes.insert(path, Arc::new(handler)) {
-            self.mistake.get_or_insert(err.into());
+            self.mistake.get_or_insert_with(|| err.into());
         }
         self
     }
@@ -189,6 +189,12 @@ pub enum StartError {
     /// The cluster's secret cannot be used.
     #[error("the cluster's secret cannot be used")]
     Secret(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The address stands for every address of the machine, and peers must be told one.
+    #[error("{addr} is no address that peers can dial: name one of this machine's")]
+    Unspecified {
+        /// The address.
+        addr: SocketAddr,
+    },
     /// Something in the system failed that no setting can help.
     #[error("the cluster's transport cannot be set up")]
     Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -204,6 +210,7 @@ impl From<MeshError> for StartError {
                 Self::InvalidSeed { seed, source: Box::new(source) }
             }
             MeshError::Transport(err) => Self::Transport(err),
+            MeshError::Unspecified { addr } => Self::Unspecified { addr },
         }
     }
 }

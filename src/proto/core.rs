@@ -27,8 +27,8 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    AttachmentKey, Change, CloseReason, LogLimits, Op, Presence, Recipients, Replica, Session,
-    SessionState, Stamp, Tail, TailLimits, TopicKey,
+    AttachmentKey, Change, CloseReason, LogLimits, Op, Position, Presence, Recipients, Replica,
+    Session, SessionState, Stamp, Tail, TailLimits, TopicKey,
     attachment::Attachments,
     peer::{Lane, Peer},
     wire::{Encoded, MAX_MESSAGE_BYTES},
@@ -258,6 +258,22 @@ impl Core {
             self.follow(key, session, topic);
         }
         Attached { key, session, resumed, ready_due }
+    }
+
+    /// A client that is back says that it has everything of `topic` below `position`, which can be
+    /// more than this node had heard.
+    pub fn resume_at(&mut self, session: SessionId, topic: &TopicName, position: &Position) {
+        let mut position = position.clone();
+        position.meet(self.replica.applied());
+        let Some(key) = self.replica.topics().find(topic) else {
+            return;
+        };
+        if self.replica.acknowledge(session, key, &position) {
+            self.report(key);
+            if let Some(attachment) = self.attachment_of(session) {
+                self.follow(attachment, session, key);
+            }
+        }
     }
 
     /// The handler has had its first word about a session.

@@ -1,17 +1,11 @@
 //! The one place that reads the clock.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// The time, as the runtime tells it, so that a test can pause it.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-/// The time of day, which may jump: for certificates and for people, never for deadlines.
-#[expect(clippy::disallowed_methods, reason = "this is the place")]
-pub(crate) fn wall() -> SystemTime {
-    SystemTime::now()
 }
 
 /// An instant that no wait reaches.

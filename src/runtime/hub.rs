@@ -268,7 +268,6 @@ impl State {
                         due.wakers.extend(slot.waker.take());
                     }
                 }
-                _ => debug_assert!(false, "every event is acted on"),
             }
         }
         let wakes = self.core.poll_wakes();

@@ -19,7 +19,7 @@ use tokio_tungstenite::{
 };
 
 use super::*;
-use crate::client::{self, Socket, responses, websocket};
+use crate::client::{self, Socket, websocket};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -32,7 +32,10 @@ async fn answer(
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     if !websocket::is_upgrade(request.headers()) {
-        return Ok(responses::text(format!("{:?}", request.version())));
+        return Ok(Response::new(client::Body::from(Bytes::from(format!(
+            "{:?}",
+            request.version()
+        )))));
     }
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();

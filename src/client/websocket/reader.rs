@@ -77,6 +77,7 @@ impl Reader {
     }
 
     /// Whether a frame or a message has begun and not ended.
+    #[cfg(test)]
     pub(crate) fn is_within_message(&self) -> bool {
         !matches!(self.stage, Stage::Head(Head { len: 0, .. })) || self.message.is_some()
     }

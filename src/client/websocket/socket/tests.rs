@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 };
 
 use super::*;
-use crate::client::{Framing, frame::close_code};
+use crate::client::Framing;
 
 const LIMIT: usize = 64 * 1024;
 const SOON: Duration = Duration::from_secs(5);
@@ -98,7 +98,7 @@ async fn frames_are_never_torn() {
         })
         .await
         .unwrap();
-        near.start_close(close_code::NORMAL, "done");
+        near.start_close(1000, "done");
         assert!(matches!(next(&mut near).await, Incoming::Closed { code: 1000, .. }));
         shut_down(&mut near).await;
     };
@@ -205,8 +205,8 @@ async fn a_client_that_closes_gets_its_code_back() {
 async fn a_close_of_ours_comes_after_what_was_sent_and_is_answered() {
     let (mut near, far) = pair(64).await;
     near.push(frame::text(Framing::Bare, "last"));
-    near.start_close(close_code::GOING_AWAY, &"\u{e9}".repeat(100));
-    near.start_close(close_code::INTERNAL, "a second close changes nothing");
+    near.start_close(1001, &"\u{e9}".repeat(100));
+    near.start_close(1011, "a second close changes nothing");
     let server = async {
         let incoming = next(&mut near).await;
         shut_down(&mut near).await;
@@ -222,7 +222,7 @@ async fn a_close_of_ours_comes_after_what_was_sent_and_is_answered() {
 #[tokio::test]
 async fn what_was_on_its_way_when_we_closed_still_comes() {
     let (mut near, mut far) = pair(1024).await;
-    near.start_close(close_code::TRY_AGAIN, "");
+    near.start_close(1013, "");
     far.send(Frame::text("crossing")).await.unwrap();
     assert!(matches!(next(&mut near).await, Incoming::Message(_)));
     let _ = far.next().await;

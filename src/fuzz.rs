@@ -1,0 +1,22 @@
+//! Doors for fuzzing, where what strangers send is read. They exist only when fuzzing.
+
+use crate::{
+    client::websocket,
+    cluster::{beacon::Beacon, keys::Keys, secret::Secret},
+};
+
+/// What a client sends after the upgrade, cut in pieces of `chunk_bytes`: the cuts change nothing.
+pub fn client_frames(bytes: &[u8], chunk_bytes: usize) {
+    const LIMIT_BYTES: usize = 1 << 16;
+    let whole = websocket::feed(bytes, bytes.len(), LIMIT_BYTES);
+    assert_eq!(websocket::feed(bytes, chunk_bytes, LIMIT_BYTES), whole);
+}
+
+/// A datagram that claims to be a beacon, first as it is, then sealed with the cluster's own key.
+pub fn beacon(bytes: &[u8]) {
+    let secret = Secret::from_bytes(vec![7; 32]).expect("32 bytes are a secret");
+    let keys = Keys::derive(&secret, "fuzz");
+    if let Ok(beacon) = Beacon::open(&keys, bytes) {
+        assert_eq!(Beacon::open(&keys, &beacon.seal(&keys)), Ok(beacon));
+    }
+}
