@@ -1,7 +1,5 @@
 //! Anything that can go wrong, for a `main` that does not care which.
 
-use std::io;
-
 use thiserror::Error;
 
 use crate::{id::InvalidTopicName, node::StartError, session::JoinError, topic::PublishError};
@@ -25,13 +23,4 @@ pub enum Error {
     /// See [`StartError`].
     #[error(transparent)]
     Start(#[from] StartError),
-}
-
-/// Why clients cannot be served. The node goes on.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The address cannot be listened on. Another address, or waiting until it is free, helps.
-    #[error("cannot listen for clients")]
-    Bind(#[source] io::Error),
 }

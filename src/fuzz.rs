@@ -12,7 +12,7 @@ pub fn client_frames(bytes: &[u8], chunk_bytes: usize) {
     assert_eq!(websocket::feed(bytes, chunk_bytes, LIMIT_BYTES), whole);
 }
 
-/// A datagram that claims to be a beacon, first as it is, then sealed with the cluster's own key.
+/// A datagram that claims to be a beacon.
 pub fn beacon(bytes: &[u8]) {
     let secret = Secret::from_bytes(vec![7; 32]).expect("32 bytes are a secret");
     let keys = Keys::derive(&secret, "fuzz");

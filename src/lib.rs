@@ -1,3 +1,4 @@
+//! The crate's face. What it is and does stands in the README, which is its documentation.
 #![doc = include_str!("../README.md")]
 
 #[cfg(feature = "node")]
@@ -28,13 +29,13 @@ mod session;
 mod topic;
 
 #[cfg(feature = "node")]
-pub use error::{Error, ServeError};
+pub use error::Error;
 #[cfg(feature = "node")]
 pub use handler::Handler;
 pub use id::{InvalidTopicName, MessageId, NodeId, SessionId, TopicName};
 pub use message::Message;
 #[cfg(feature = "node")]
-pub use node::{Builder, Members, Node, StartError};
+pub use node::{Builder, Members, Node, ServeError, StartError};
 pub use proto::{Close, CloseCode, CloseReason, Gap, Member, Roster};
 #[cfg(feature = "node")]
 pub use route::InvalidRoute;

@@ -10,10 +10,11 @@ use std::{
     time::Duration,
 };
 
+use thiserror::Error;
+
 use crate::{
     client::{HttpLimits, Server, listen},
     cluster::Mesh,
-    error::ServeError,
     id::{InvalidTopicName, NodeId, TopicName},
     proto::{Close, CloseCode},
     runtime::{Hub, Tasks},
@@ -165,4 +166,13 @@ impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("id", &self.id()).field("addr", &self.addr()).finish()
     }
+}
+
+/// Why clients cannot be served. The node goes on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address cannot be listened on. Another address, or waiting until it is free, helps.
+    #[error("cannot listen for clients")]
+    Bind(#[source] io::Error),
 }

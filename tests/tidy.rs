@@ -20,34 +20,25 @@ use rules::{
 /// What each part of `src` may use of the others. Data flows down this list, and so do imports.
 ///
 /// What comes in from the world (`client`, `cluster`) knows neither the other nor what the
-/// application holds; `service` and `node` put all together.
+/// application holds; `service` and `node` put all together. `error` gathers what `main` may see.
 const LAYERS: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("message", &[]),
     ("proto", &["id", "message"]),
-    ("error", &["id", "message", "proto"]),
     ("runtime", &["id", "message", "proto"]),
-    ("config", &["error", "id", "message", "proto"]),
-    ("client", &["config", "error", "id", "message", "proto", "runtime"]),
-    ("cluster", &["config", "error", "id", "message", "proto", "runtime"]),
-    ("topic", &["error", "id", "message", "proto", "runtime"]),
-    ("session", &["error", "id", "message", "proto", "runtime", "topic"]),
-    ("handler", &["error", "message", "session", "topic"]),
-    ("route", &["config", "error", "handler", "id"]),
-    (
-        "service",
-        &[
-            "client", "config", "error", "handler", "id", "message", "proto", "route", "runtime",
-            "session", "topic",
-        ],
-    ),
+    ("client", &["id", "message", "proto", "runtime"]),
+    ("cluster", &["id", "message", "proto", "runtime"]),
+    ("topic", &["id", "message", "proto", "runtime"]),
+    ("session", &["id", "message", "proto", "runtime", "topic"]),
+    ("handler", &["message", "proto", "runtime", "session", "topic"]),
+    ("route", &["handler", "id", "proto", "runtime", "session"]),
+    ("service", &["client"]),
     (
         "node",
-        &[
-            "client", "cluster", "config", "error", "handler", "id", "message", "proto", "route",
-            "runtime", "service", "session", "topic",
-        ],
+        &["client", "cluster", "handler", "id", "proto", "route", "runtime", "service", "topic"],
     ),
+    ("error", &["id", "node", "session", "topic"]),
+    ("fuzz", &["client", "cluster"]),
 ];
 
 /// What the top level of the repository may hold.

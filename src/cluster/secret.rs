@@ -379,9 +379,9 @@ mod tests {
         let dir = |runtime: Option<&str>, home: Option<&str>| {
             state_dir(runtime.map(OsString::from), home.map(OsString::from)).ok()
         };
-        assert_eq!(dir(Some("/run/user/7"), Some("/home/u")), Some("/run/user/7".into()));
-        assert_eq!(dir(None, Some("/home/u")), Some("/home/u/.local/state".into()));
-        assert_eq!(dir(Some("relative"), Some("/home/u")), Some("/home/u/.local/state".into()));
+        assert_eq!(dir(Some("/run/user/7"), Some("/tmp/u")), Some("/run/user/7".into()));
+        assert_eq!(dir(None, Some("/tmp/u")), Some("/tmp/u/.local/state".into()));
+        assert_eq!(dir(Some("relative"), Some("/tmp/u")), Some("/tmp/u/.local/state".into()));
         assert_eq!(dir(None, None), None);
         assert_eq!(dir(Some(""), Some("")), None);
     }
