@@ -2,7 +2,12 @@
 
 use thiserror::Error;
 
-use crate::{id::InvalidTopicName, node::StartError, session::JoinError, topic::PublishError};
+use crate::{
+    id::InvalidTopicName,
+    node::{ServeError, StartError},
+    session::JoinError,
+    topic::PublishError,
+};
 
 /// Anything that can go wrong, for a `main` that does not care which.
 #[derive(Debug, Error)]
