@@ -129,7 +129,7 @@ fn open(addr: SocketAddr) -> io::Result<UdpSocket> {
 
 fn transport_config() -> TransportConfig {
     let mut config = TransportConfig::default();
-    let idle = IDLE_TIMEOUT.try_into().expect("three seconds are a timeout");
+    let idle = IDLE_TIMEOUT.try_into().expect("it is far below the limit");
     config
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(KEEP_ALIVE))
@@ -180,10 +180,13 @@ pub(crate) const FIRST_PORT: u16 = 5701;
 pub(crate) const PORTS: u16 = 100;
 
 /// How long a silent peer is believed to be there. It is dialed again if it turns up later.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+///
+/// Gossip tells who is alive, but not of a peer that it has only just met: that one's death is seen
+/// by this alone, and should be within two seconds too.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(1_600);
 
 /// How often an otherwise silent connection is used, so that three losses are survived.
-const KEEP_ALIVE: Duration = Duration::from_millis(800);
+const KEEP_ALIVE: Duration = Duration::from_millis(400);
 
 /// What a round trip is assumed to take until the first is measured: that of a local network.
 const INITIAL_RTT: Duration = Duration::from_millis(20);

@@ -233,7 +233,8 @@ fn config((node, addr): Member, cluster: &str) -> ChitchatConfig {
             phi_threshold: 8.0,
             sampling_window_size: 100,
             max_interval: Duration::from_secs(10),
-            initial_interval: Duration::from_millis(500),
+            // Or the first seconds of a member, in which little is known, would count for more.
+            initial_interval: GOSSIP_INTERVAL,
             dead_node_grace_period: Duration::from_secs(10 * 60),
         },
         marked_for_deletion_grace_period: Duration::from_secs(5 * 60),
