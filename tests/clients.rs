@@ -1,0 +1,64 @@
+//! The stock clients from npm, and the chat's page in Chromium, on two nodes.
+//!
+//! On a machine without Node, Chromium or the packages (`bash tests/all.sh` installs them) they are
+//! skipped, loudly; where CI is set, that is a failure.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::path::Path;
+
+use support::{Chat, Mark, Place, alone};
+
+async fn two(name: &str) -> [Chat; 2] {
+    let place = Place::new(name);
+    let chats = [Chat::join(&place).await, Chat::join(&place).await];
+    for chat in &chats {
+        chat.sees(2, Mark::default()).await;
+    }
+    chats
+}
+
+/// Runs a driver, which must say that all is well.
+async fn run(driver: &str, args: &[&str]) {
+    let output = support::node_js(&[&[driver], args].concat()).output().await.unwrap();
+    let (said, why) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{driver}: {said}");
+    assert!(output.status.success(), "{driver}: {said}{why}");
+}
+
+#[tokio::test]
+async fn both_generations_of_atmosphere_js_exchange_10_000_messages_across_nodes() {
+    let _alone = alone().await;
+    if !support::has_stock_clients() {
+        return;
+    }
+    let [a, b] = two("exchange").await;
+    let path = "/chat/exchange";
+    run("exchange.mjs", &[&a.url(path), &b.url(path), "10000"]).await;
+}
+
+#[tokio::test]
+async fn atmosphere_js_gets_what_it_missed_after_a_reconnect() {
+    let _alone = alone().await;
+    if !support::has_stock_clients() {
+        return;
+    }
+    let [a, b] = two("reconnect").await;
+    let path = "/chat/reconnect";
+    run("reconnect.mjs", &[&a.url(path), &b.url(path)]).await;
+}
+
+#[tokio::test]
+async fn the_page_chats_across_two_nodes_in_chromium() {
+    let _alone = alone().await;
+    let (true, Some(chromium)) = (support::has_stock_clients(), support::chromium()) else {
+        return;
+    };
+    let [a, b] = two("page").await;
+    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("screenshots");
+    let shots = shots.to_str().unwrap();
+    run("page.mjs", &[&a.url(""), &b.url(""), shots, "--chromium", &chromium]).await;
+}

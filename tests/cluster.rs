@@ -1,0 +1,207 @@
+//! Processes that become one cluster: how fast they find each other, and how fast they notice that
+//! one is gone.
+//!
+//! Times are those of the processes' own logs, so that they do not depend on when a test reads them.
+//! `ROUNDS=20` repeats what is measured as often; the worst cases are printed (`--nocapture`).
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use support::{
+    Chat, Client, Mark, Place, Publisher, Received, Sequence, Stamp, alone, limit, rounds, within,
+};
+
+/// How soon three processes are one cluster, and how soon a death is noticed.
+const JOIN: Duration = Duration::from_millis(1500);
+const DEATH: Duration = Duration::from_secs(2);
+
+/// Goal: three processes that are told nothing but their HTTP port are one cluster within 1.5 s of
+/// the last start, and a killed one is missed within 2 s.
+///
+/// Method: again and again, kill one either at once or after a while, when the others know it well;
+/// another one each time.
+#[tokio::test]
+async fn three_processes_become_one_cluster_and_miss_the_one_that_is_killed() {
+    let _alone = alone().await;
+    let (mut worst_join, mut worst_death) = (Duration::ZERO, [Duration::ZERO; 2]);
+    for round in 0..rounds(5) {
+        let place = Place::new("three");
+        // The default cluster: its secret, and so its members, are those of this test.
+        let spawn = |_| Chat::spawn(&place, &["--http", "127.0.0.1:0"]);
+        let mut chats: Vec<_> = (0..3).map(spawn).collect();
+        let started = Stamp::now();
+        for chat in &chats {
+            let joined = chat.sees(3, Mark::default()).await.since(started);
+            worst_join = worst_join.max(joined);
+        }
+        let is_late = round % 2 == 1;
+        if is_late {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        let mut victim = chats.remove(round % 3);
+        let marks = [chats[0].mark(), chats[1].mark()];
+        let killed = victim.kill().await;
+        for (chat, mark) in chats.iter().zip(marks) {
+            let missed = chat.sees(2, mark).await.since(killed);
+            let worst = &mut worst_death[usize::from(is_late)];
+            *worst = missed.max(*worst);
+        }
+    }
+    let [early, late] = worst_death;
+    println!("worst of {}: joined {worst_join:?}, missed {early:?}, later {late:?}", rounds(5));
+    assert!(worst_join <= limit(JOIN), "{worst_join:?}");
+    assert!(early.max(late) <= limit(DEATH), "{worst_death:?}");
+}
+
+/// Goal: who has another cluster name, or another secret, stays alone, without any fuss.
+///
+/// Method: let both dial us again and again, by naming us as a seed, for longer than it takes one
+/// of ours to join.
+#[tokio::test]
+async fn a_stranger_does_not_join_and_nobody_makes_a_fuss() {
+    let _alone = alone().await;
+    let (place, elsewhere) = (Place::new("ours"), Place::new("theirs"));
+    let ours = [Chat::join(&place).await, Chat::join(&place).await];
+    for chat in &ours {
+        chat.sees(2, Mark::default()).await;
+    }
+    let marks = [ours[0].mark(), ours[1].mark()];
+    let (seed, secret) = (ours[0].node(), place.secret());
+    let common = ["--http", "127.0.0.1:0", "--seed", &seed];
+    let other_name = [&common[..], &["--cluster", "x", "--secret", secret.to_str().unwrap()]];
+    let other_secret = [&common[..], &["--cluster", place.cluster()]];
+    let strangers = [
+        Chat::start(&place, &other_name.concat()).await,
+        Chat::start(&elsewhere, &other_secret.concat()).await,
+    ];
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let third = Chat::join(&place).await;
+    third.sees(3, Mark::default()).await;
+    for (chat, mark) in ours.iter().zip(marks) {
+        chat.sees(3, mark).await;
+        let said = chat.since(mark);
+        // A list of members has one more line than there are members, and its end.
+        assert!(said.len() <= 5 + 1, "{said:#?}");
+    }
+    for stranger in &strangers {
+        let said = stranger.since(Mark::default());
+        assert!(said.len() <= 1, "{said:#?}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_told_to_stop_is_missed_at_once_and_its_clients_go_elsewhere() {
+    let _alone = alone().await;
+    let place = Place::new("stop");
+    let mut worst = Duration::ZERO;
+    for _ in 0..rounds(3) {
+        let mut chats = [Chat::join(&place).await, Chat::join(&place).await, Chat::join(&place).await];
+        for chat in &chats {
+            chat.sees(3, Mark::default()).await;
+        }
+        let mut client = Client::new(chats[2].http(), "/chat/room").await;
+        let marks = [chats[0].mark(), chats[1].mark()];
+        let told = Stamp::now();
+        chats[2].signal(Signal::TERM);
+        assert_eq!(client.closed().await, 1001);
+        for (chat, mark) in chats.iter().zip(marks) {
+            worst = worst.max(chat.sees(2, mark).await.since(told));
+        }
+        assert!(chats[2].ended().await.success());
+        let ended = Stamp::now().since(told);
+        assert!(ended < limit(Duration::from_secs(3)), "it took {ended:?} to end");
+    }
+    println!("worst of {}: a stop is seen after {worst:?}", rounds(3));
+    assert!(worst <= limit(Duration::from_millis(600)), "{worst:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_killed_and_started_in_its_old_place_is_back_at_once() {
+    let _alone = alone().await;
+    let place = Place::new("again");
+    let (first, mut second) = (Chat::join(&place).await, Chat::join(&place).await);
+    let mut mark = Mark::default();
+    let mut worst = Duration::ZERO;
+    for _ in 0..rounds(3) {
+        second.sees(2, Mark::default()).await;
+        first.sees(2, mark).await;
+        let (node, http) = (second.node(), second.http().to_string());
+        mark = first.mark();
+        second.kill().await;
+        let secret = place.secret();
+        let args = ["--http", &http, "--node", &node, "--cluster", place.cluster()];
+        let started = Stamp::now();
+        let secret = ["--secret", secret.to_str().unwrap()];
+        second = Chat::start(&place, &[&args[..], &secret].concat()).await;
+        worst = worst.max(second.sees(2, Mark::default()).await.since(started));
+        worst = worst.max(first.sees(2, mark).await.since(started));
+        let said = first.since(mark);
+        assert!(!said.iter().any(|line| line.contains("Members [3]")), "{said:#?}");
+    }
+    println!("worst of {}: back after {worst:?}", rounds(3));
+    assert!(worst <= limit(JOIN), "{worst:?}");
+}
+
+/// Goal: a node that stood still for five seconds, so that the others gave it up, is a member again
+/// when it goes on, and no client of any node has lost a message.
+#[tokio::test]
+async fn a_node_that_stood_still_is_a_member_again_and_nothing_is_lost() {
+    let _alone = alone().await;
+    let place = Place::new("still");
+    let chats = [Chat::join(&place).await, Chat::join(&place).await, Chat::join(&place).await];
+    for chat in &chats {
+        chat.sees(3, Mark::default()).await;
+    }
+    let path = "/chat/room";
+    let mut on_moving = Client::new(chats[1].http(), path).await;
+    let mut on_still = Client::new(chats[2].http(), path).await;
+    let publisher = Publisher::start(chats[0].http(), path, Duration::from_millis(5)).await;
+    let mut sequences = [Sequence::default(), Sequence::default()];
+    receive(&mut on_moving, &mut sequences[0], 100, chats[1].http(), path).await;
+    receive(&mut on_still, &mut sequences[1], 100, chats[2].http(), path).await;
+
+    let marks = chats.each_ref().map(Chat::mark);
+    chats[2].signal(Signal::STOP);
+    let stood = tokio::time::sleep(Duration::from_secs(5));
+    chats[0].sees(2, marks[0]).await;
+    chats[1].sees(2, marks[1]).await;
+    stood.await;
+    let marks = chats.each_ref().map(Chat::mark);
+    chats[2].signal(Signal::CONT);
+    let went_on = Stamp::now();
+    for (chat, mark) in chats[..2].iter().zip(marks) {
+        let back = chat.sees(3, mark).await.since(went_on);
+        println!("a member again after {back:?}");
+    }
+    let published = publisher.stop().await;
+    for (n, client) in [&mut on_moving, &mut on_still].into_iter().enumerate() {
+        receive(client, &mut sequences[n], published, chats[n + 1].http(), path).await;
+    }
+    println!("{published} published, {sequences:?}");
+}
+
+/// Receives until there are `count` numbers, coming back if the node says so.
+async fn receive(
+    client: &mut Client,
+    sequence: &mut Sequence,
+    count: u64,
+    http: std::net::SocketAddr,
+    path: &str,
+) {
+    let all = async {
+        while sequence.len() < count {
+            match client.next().await {
+                Received::Text(text) => sequence.take(text.parse().unwrap()),
+                Received::Gone | Received::Closed(1001, _) => {
+                    *client = Client::resume(http, path, &client.id).await;
+                }
+                other => panic!("{other:?} after {sequence:?}"),
+            }
+        }
+    };
+    within(Duration::from_secs(30), "all messages arrive", all).await;
+}

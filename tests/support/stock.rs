@@ -1,0 +1,45 @@
+//! Node, Chromium and the packages from npm, which not every machine has.
+
+use std::path::Path;
+
+use tokio::process::Command;
+
+use super::is_ci;
+
+/// Whether the drivers of the stock clients can be run. If not, says so; where CI is set, fails.
+pub(crate) fn has_stock_clients() -> bool {
+    let is_there = drivers().join("node_modules/atmosphere.js").exists()
+        && std::process::Command::new("node").arg("--version").output().is_ok();
+    is_there || skip("Node 20, or the npm packages of tests/clients; bash tests/all.sh installs them")
+}
+
+/// The browser, if there is one. If not, says so; where CI is set, fails.
+pub(crate) fn chromium() -> Option<String> {
+    let named = std::env::var("CHROMIUM").ok();
+    let names = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    let mut names = named.into_iter().chain(names.map(str::to_owned));
+    let found = names.find(|name| Path::new(name).exists());
+    if found.is_none() {
+        skip("Chromium; bash tests/all.sh installs it, and CHROMIUM may name one");
+    }
+    found
+}
+
+/// A driver, with its arguments.
+pub(crate) fn node_js(args: &[&str]) -> Command {
+    let mut command = Command::new("node");
+    command.args(args).current_dir(drivers()).kill_on_drop(true);
+    command
+}
+
+fn skip(what: &str) -> bool {
+    assert!(!is_ci(), "CI is set, and this is missing: {what}");
+    // Not captured, unlike what is printed in the ordinary way.
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED, for want of {what}\n");
+    false
+}
+
+fn drivers() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients"))
+}
