@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{debug, warn};
@@ -25,6 +25,9 @@ use crate::{
 
 /// How long a peer may take to say hello.
 const HELLO_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The code that connections are closed with by a node that leaves.
+pub(super) const LEFT: u32 = 0x10;
 
 /// The code that a connection is closed with when the peer says what is no frame.
 const MALFORMED: u32 = 0x30;
@@ -83,13 +86,13 @@ async fn exchange(
     Ok((control_out, control_in, hello))
 }
 
-/// Serves a connection until it is gone.
+/// Serves a connection until it is gone. Returns whether the peer said that it leaves.
 pub(super) async fn run(
     greeted: Greeted,
     hub: Arc<Hub>,
     gossip: Arc<Gossip>,
     mut sending: watch::Receiver<usize>,
-) {
+) -> bool {
     let Greeted { connection, hello, control_out, control_in, .. } = greeted;
     let peer = hello.node;
     let mut readers = JoinSet::new();
@@ -111,12 +114,16 @@ pub(super) async fn run(
         is_sending = should_send;
         tokio::select! {
             biased;
-            () = hub.tasks().cancelled() => break,
+            () = hub.tasks().cancelled() => {
+                connection.close(LEFT.into(), b"left");
+                return false;
+            }
             reason = connection.closed() => {
                 debug!(%reason, "connection closed");
-                break;
+                return matches!(reason, ConnectionError::ApplicationClosed(close)
+                    if close.error_code == LEFT.into());
             }
-            changed = sending.changed() => if changed.is_err() { break },
+            changed = sending.changed() => if changed.is_err() { return false },
             Some(ended) = readers.join_next() => handle_end(&connection, ended),
             Some(ended) = writers.join_next() => handle_end(&connection, ended),
             accepted = connection.accept_uni() => if let Ok(stream) = accepted {

@@ -29,6 +29,7 @@ use super::{
     gossip::Gossip,
     identity::Identity,
     keys::Keys,
+    link::LEFT,
     membership::Membership,
     secret::{Secret, SecretError},
     seeds::{self, InvalidSeed, Seed},
@@ -43,9 +44,6 @@ const FIRST_PEER_PATIENCE: Duration = Duration::from_millis(400);
 
 /// How many events of each kind wait for the mesh.
 const MAX_WAITING: usize = 256;
-
-/// The code that connections are closed with by a node that leaves.
-const LEFT: u32 = 0x10;
 
 /// How a node is to be reached, and how it is to find its peers.
 #[derive(Clone, Debug)]

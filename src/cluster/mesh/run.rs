@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -46,12 +46,16 @@ const DIAL_PATIENCE: Duration = Duration::from_secs(3);
 /// How often members without a link are dialed, as far as their back-off allows.
 const REDIAL_EVERY: Duration = Duration::from_millis(200);
 
+/// How long a node that is gone for certain is remembered: longer than gossip takes to notice.
+const DEPARTED_FOR: Duration = Duration::from_secs(60);
+
 /// The code that the spare one of two connections is closed with.
 const DUPLICATE: u32 = 0x11;
 
 /// What happened to a connection.
 enum Event {
-    Closed { peer: NodeId, stable_id: usize },
+    /// `left` if the peer said that it leaves.
+    Closed { peer: NodeId, stable_id: usize, left: bool },
     Dialed { addr: SocketAddr, succeeded: bool },
     Greeted(Greeted),
     HandshakeEnded,
@@ -98,6 +102,8 @@ struct Run {
     live: BTreeMap<NodeId, SocketAddr>,
     /// The peers that gossip has believed to be alive at some time: of others, the link tells.
     known: BTreeSet<NodeId>,
+    /// The nodes that are gone for certain, and since when.
+    departed: BTreeMap<NodeId, Instant>,
     /// The connection that is sent on, for each peer.
     sending: BTreeMap<NodeId, watch::Sender<usize>>,
     handshakes: usize,
@@ -113,6 +119,7 @@ impl Run {
             dials: Dials::default(),
             live: BTreeMap::new(),
             known: BTreeSet::new(),
+            departed: BTreeMap::new(),
             sending: BTreeMap::new(),
             handshakes: 0,
         }
@@ -120,7 +127,10 @@ impl Run {
 
     fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Closed { peer, stable_id } => {
+            Event::Closed { peer, stable_id, left } => {
+                if left {
+                    self.depart(peer);
+                }
                 let next = self.peers.remove(peer, stable_id);
                 self.follow(peer, next);
                 self.show();
@@ -143,6 +153,7 @@ impl Run {
             initiator,
             have: greeted.hello.have.clone(),
         };
+        self.replace_at(addr, peer);
         let next = self.peers.add(peer, addr, established, own);
         let sending = self.sending.entry(peer).or_insert_with(|| watch::channel(0).0);
         let (shared, events, is_sending) =
@@ -151,8 +162,9 @@ impl Run {
         let stable_id = connection.stable_id();
         self.shared.hub.tasks().spawn(span, async move {
             let gossip = Arc::clone(&shared.gossip);
-            link::run(greeted, Arc::clone(&shared.hub), gossip, is_sending).await;
-            let _ = events.send(Event::Closed { peer, stable_id }).await; // The mesh may be gone.
+            let left = link::run(greeted, Arc::clone(&shared.hub), gossip, is_sending).await;
+            let closed = Event::Closed { peer, stable_id, left };
+            let _ = events.send(closed).await; // The mesh may be gone.
         });
         self.follow(peer, next);
         for spare in self.peers.spare(peer).iter().filter(|spare| spare.initiator == own) {
@@ -190,8 +202,9 @@ impl Run {
     }
 
     /// Gossip believes others to be alive than before.
-    fn handle_members(&mut self, members: BTreeMap<NodeId, SocketAddr>) {
+    fn handle_members(&mut self, mut members: BTreeMap<NodeId, SocketAddr>) {
         let own = self.shared.hub.id();
+        members.retain(|node, _| !self.departed.contains_key(node));
         let before = std::mem::replace(&mut self.live, members);
         let gone: Vec<_> =
             before.keys().filter(|node| !self.live.contains_key(node)).copied().collect();
@@ -206,6 +219,25 @@ impl Run {
         });
         self.show();
         self.handle_tick();
+    }
+
+    /// A node is gone for certain, which gossip will find out later.
+    fn depart(&mut self, node: NodeId) {
+        self.departed.insert(node, clock::now());
+        self.live.remove(&node);
+        self.shared.hub.with(|core, now| core.handle_dead(node, now));
+    }
+
+    /// `node` is at `addr`, so that whoever was there before is gone.
+    fn replace_at(&mut self, addr: SocketAddr, node: NodeId) {
+        if addr.ip().is_unspecified() {
+            return; // That is an address on every machine.
+        }
+        let live = self.live.iter().map(|(&node, &addr)| (node, addr));
+        let before = live.chain(self.peers.iter()).find(|&(other, at)| at == addr && other != node);
+        if let Some((before, _)) = before {
+            self.depart(before);
+        }
     }
 
     /// Gossip wants to say something to whoever is at `to`.
@@ -264,7 +296,9 @@ impl Run {
 
     /// Dials members that there is no link to.
     fn handle_tick(&mut self) {
-        self.dials.sweep(clock::now());
+        let now = clock::now();
+        self.dials.sweep(now);
+        self.departed.retain(|_, since| now.saturating_duration_since(*since) < DEPARTED_FOR);
         let unlinked: Vec<_> = self
             .live
             .iter()
@@ -281,7 +315,8 @@ impl Run {
     fn show(&mut self) {
         self.known.retain(|node| self.live.contains_key(node) || self.peers.has(*node));
         let live = self.live.iter().map(|(&node, &addr)| (node, addr));
-        let linked = self.peers.iter().filter(|(node, _)| !self.known.contains(node));
+        let is_new = |node: &NodeId| !self.known.contains(node) && !self.departed.contains_key(node);
+        let linked = self.peers.iter().filter(|(node, _)| is_new(node));
         let members: BTreeMap<_, _> = live.chain(linked).collect();
         let roster = Roster::new((self.shared.hub.id(), self.shared.addr), members);
         self.shown.send_if_modified(|shown| {
