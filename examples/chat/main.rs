@@ -11,7 +11,7 @@
 
 use std::{
     error::Error,
-    io,
+    io::{self, IsTerminal},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
 };
@@ -65,7 +65,8 @@ async fn publish(session: Session, message: Message) -> Result<(), Close> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    log.with_ansi(io::stderr().is_terminal()).init();
 
     let listener = listen(arguments.http)?;
     let addr = listener.local_addr()?;

@@ -50,7 +50,6 @@ impl Chat {
         let mut child = Command::new(executable())
             .args(args)
             .env("XDG_RUNTIME_DIR", place.dir())
-            .env("NO_COLOR", "1")
             .env("RUST_LOG", std::env::var("CHAT_LOG").unwrap_or("info".to_owned()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
