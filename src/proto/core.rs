@@ -410,7 +410,7 @@ impl Core {
             match change {
                 Change::Claimed { session, lost } => {
                     if lost == Some(self.id) {
-                        self.handle_lost_claim(session);
+                        self.handle_lost_claim(session, now);
                     }
                 }
                 Change::Closed { session, reason } => {
@@ -433,10 +433,18 @@ impl Core {
     }
 
     /// A session that was this node's was claimed, by another node or by this one again.
-    fn handle_lost_claim(&mut self, session: SessionId) {
+    fn handle_lost_claim(&mut self, session: SessionId, now: Instant) {
         self.clear_deadline(session);
-        let owner = self.replica.session(session).map(|session| session.claim.node);
-        if owner != Some(self.id) {
+        let Some(state) = self.replica.state_of(session) else {
+            return;
+        };
+        if state.session.claim.node == self.id {
+            return;
+        }
+        // Who took this node for dead adopted the session, but its client has been here all along.
+        if state.session.presence == Presence::Detached && self.attached.contains_key(&session) {
+            self.claim(state, Presence::Attached, now);
+        } else {
             self.end_attachment(session, Ended::Superseded);
         }
     }

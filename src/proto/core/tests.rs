@@ -306,3 +306,30 @@ fn numbers_that_a_peer_made_up_do_no_harm() {
     assert_eq!(have.iter().count(), Position::MAX_ORIGINS);
     assert!(Frame::decode(&Encoded::have(have).to_bytes()).is_ok());
 }
+
+/// Goal: a client whose node was taken for dead, and was not, is still served by it.
+///
+/// Method: node 2 gives up node 1, and adopts its session; then the two meet again.
+#[test]
+fn who_was_taken_for_dead_keeps_its_clients() {
+    let mut nodes = Nodes::new([1, 2]);
+    let key = nodes.attach(1);
+    let (now, [one, two]) = (nodes.now, [1, 2].map(NodeId::from_bits));
+    nodes.get(1).join(session(), &topic(), now).unwrap();
+    nodes.settle();
+    nodes.get(2).handle_link_down(one);
+    nodes.get(2).handle_dead(one, now);
+    nodes.publish(2);
+    let owner = |core: &Core| core.replica().session(session()).unwrap().claim.node;
+    assert_eq!(owner(nodes.get(2)), two);
+    let have = nodes.get(1).replica().applied().clone();
+    nodes.get(2).handle_link_up(one, have, now);
+    let have = nodes.get(2).replica().applied().clone();
+    nodes.get(1).handle_link_up(two, have, now);
+    nodes.settle();
+    for core in nodes.cores.values_mut() {
+        assert_eq!(owner(core), one);
+        assert!(core.poll_event().is_none());
+    }
+    assert_eq!(nodes.receive(1, key), 1);
+}
