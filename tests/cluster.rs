@@ -18,6 +18,8 @@ use support::{
 /// How soon three processes are one cluster, and how soon a death is noticed.
 const JOIN: Duration = Duration::from_millis(1500);
 const DEATH: Duration = Duration::from_secs(2);
+/// How soon it is noticed that a process stops because it was told to.
+const STOP: Duration = Duration::from_millis(600);
 
 /// Goal: three processes that are told nothing but their HTTP port are one cluster within 1.5 s of
 /// the last start, and a killed one is missed within 2 s.
@@ -36,6 +38,7 @@ async fn three_processes_become_one_cluster_and_miss_the_one_that_is_killed() {
         let started = Stamp::now();
         for chat in &chats {
             let joined = chat.sees(3, Mark::default()).await.since(started);
+            assert!(joined <= limit(JOIN), "{joined:?}");
             worst_join = worst_join.max(joined);
         }
         let is_late = round % 2 == 1;
@@ -47,14 +50,13 @@ async fn three_processes_become_one_cluster_and_miss_the_one_that_is_killed() {
         let killed = victim.kill().await;
         for (chat, mark) in chats.iter().zip(marks) {
             let missed = chat.sees(2, mark).await.since(killed);
+            assert!(missed <= limit(DEATH), "{missed:?}");
             let worst = &mut worst_death[usize::from(is_late)];
             *worst = missed.max(*worst);
         }
     }
     let [early, late] = worst_death;
     println!("worst of {}: joined {worst_join:?}, missed {early:?}, later {late:?}", rounds(5));
-    assert!(worst_join <= limit(JOIN), "{worst_join:?}");
-    assert!(early.max(late) <= limit(DEATH), "{worst_death:?}");
 }
 
 /// Goal: who has another cluster name, or another secret, stays alone, without any fuss.
@@ -103,20 +105,21 @@ async fn who_is_told_to_stop_is_missed_at_once_and_its_clients_go_elsewhere() {
         for chat in &chats {
             chat.sees(3, Mark::default()).await;
         }
-        let mut client = Client::new(chats[2].http(), "/chat/room").await;
+        let client = Client::new(chats[2].http(), "/chat/room").await;
         let marks = [chats[0].mark(), chats[1].mark()];
         let told = Stamp::now();
         chats[2].signal(Signal::TERM);
         assert_eq!(client.closed().await, 1001);
         for (chat, mark) in chats.iter().zip(marks) {
-            worst = worst.max(chat.sees(2, mark).await.since(told));
+            let seen = chat.sees(2, mark).await.since(told);
+            assert!(seen <= limit(STOP), "{seen:?}");
+            worst = worst.max(seen);
         }
         assert!(chats[2].ended().await.success());
         let ended = Stamp::now().since(told);
         assert!(ended < limit(Duration::from_secs(3)), "it took {ended:?} to end");
     }
     println!("worst of {}: a stop is seen after {worst:?}", rounds(3));
-    assert!(worst <= limit(Duration::from_millis(600)), "{worst:?}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -176,12 +176,14 @@ impl Drop for Chat {
     }
 }
 
-/// The example, which stands beside the tests: `cargo test` builds it.
+/// The example, which stands beside the tests: `cargo test` builds it, but not `cargo test --test`.
 fn executable() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps");
     let chat = profile.join("examples").join(format!("chat{}", std::env::consts::EXE_SUFFIX));
-    assert!(chat.exists(), "{} is missing: build it with the tests", chat.display());
+    let built = |path: &Path| path.metadata().and_then(|facts| facts.modified()).ok();
+    let (built, library) = (built(&chat), built(&profile.join("libexosphere.rlib")));
+    assert!(built.is_some() && built >= library, "run `cargo build --example chat` first");
     chat
 }
 

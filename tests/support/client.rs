@@ -122,11 +122,15 @@ impl Client {
         }
     }
 
-    /// The code that the connection is closed with. What comes before is dropped.
-    pub(crate) async fn closed(&mut self) -> u16 {
+    /// The code that the connection is closed with, which is confirmed. What comes before is
+    /// dropped.
+    pub(crate) async fn closed(mut self) -> u16 {
         loop {
             match self.next().await {
-                Received::Closed(code, _) => return code,
+                Received::Closed(code, _) => {
+                    while self.next().await != Received::Gone {}
+                    return code;
+                }
                 Received::Gone => panic!("the connection is gone without a close"),
                 Received::Binary(_) | Received::Text(_) => {}
             }
