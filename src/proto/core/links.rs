@@ -180,7 +180,7 @@ impl Core {
     }
 
     fn handle_op(&mut self, id: MessageId, mut op: Op, encoded: Encoded, now: Instant) {
-        if id.origin == self.id || !self.has_room_for(id.origin) {
+        if id.origin == self.id || self.retired.contains(&id.origin) {
             return;
         }
         op.forget_all(&self.retired);
@@ -292,7 +292,7 @@ impl Core {
     ) {
         part.forget_all(&self.retired);
         let is_news = at > self.replica.applied().get(origin) && origin != self.id;
-        if !is_news || !self.has_room_for(origin) {
+        if !is_news || self.retired.contains(&origin) {
             return;
         }
         let arriving = &mut self.peers.entry(peer).or_default().arriving;
@@ -393,18 +393,6 @@ impl Core {
 
     fn linked_peers(&self) -> Vec<NodeId> {
         self.peers.iter().filter(|(_, peer)| peer.linked).map(|(&node, _)| node).collect()
-    }
-
-    /// Whether operations of `origin` are taken. Peers refuse a position of too many origins, so at
-    /// the limit those of further ones are ignored until others are forgotten; one place is kept for
-    /// this node itself.
-    fn has_room_for(&self, origin: NodeId) -> bool {
-        let applied = self.replica.applied();
-        if applied.get(origin) > Seq::FIRST {
-            return true;
-        }
-        let others = applied.iter().filter(|&(node, _)| node != self.id).count();
-        others < Position::MAX_ORIGINS - 1 && !self.retired.contains(&origin)
     }
 
     fn push_control(&mut self, peer: NodeId, frame: Encoded) {
