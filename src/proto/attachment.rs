@@ -5,8 +5,7 @@
 //! same reader at different speeds.
 //!
 //! What was given is not yet acknowledged. A transport asks for a mark, lets its client confirm it
-//! in whatever way it can, and acknowledges the mark; at most one mark is under way. What was passed
-//! over, because it is for others, needs nobody's confirmation once all before it is confirmed.
+//! in whatever way it can, and acknowledges the mark; at most one mark is under way.
 
 use std::sync::Arc;
 
@@ -131,8 +130,6 @@ pub(super) struct Attachment {
     last_mark: Mark,
     /// Whether something was given since the last mark.
     unmarked: bool,
-    /// Whether messages were passed over that were for others.
-    skipped: bool,
     /// Whether the transport waits to be woken.
     pub(super) waiting: bool,
 }
@@ -145,7 +142,6 @@ impl Attachment {
             marked: None,
             last_mark: Mark::default(),
             unmarked: false,
-            skipped: false,
             waiting: false,
         }
     }
@@ -184,18 +180,9 @@ impl Attachment {
     ) {
         let mut left = budget;
         for reader in &mut self.readers {
-            self.skipped |= reader.read(self.session, topic(reader.topic), &mut left, batch);
+            reader.read(self.session, topic(reader.topic), &mut left, batch);
         }
         self.unmarked |= !batch.is_empty();
-    }
-
-    /// What the client has without confirming it, because nothing it was given is unconfirmed and
-    /// the rest was for others.
-    pub(super) fn skip(&mut self) -> Vec<(TopicKey, Position)> {
-        if self.unmarked || self.marked.is_some() || !std::mem::take(&mut self.skipped) {
-            return Vec::new();
-        }
-        self.sent()
     }
 
     /// A mark behind all that was given, unless one is under way or there is nothing new.
@@ -203,8 +190,9 @@ impl Attachment {
         if self.marked.is_some() || !self.unmarked {
             return None;
         }
+        let sent = self.readers.iter().map(|reader| (reader.topic, reader.sent.clone()));
         self.last_mark = Mark(self.last_mark.0 + 1);
-        self.marked = Some((self.last_mark, self.sent()));
+        self.marked = Some((self.last_mark, sent.collect()));
         self.unmarked = false;
         Some(self.last_mark)
     }
@@ -216,24 +204,12 @@ impl Attachment {
             None => Vec::new(),
         }
     }
-
-    fn sent(&self) -> Vec<(TopicKey, Position)> {
-        self.readers.iter().map(|reader| (reader.topic, reader.sent.clone())).collect()
-    }
 }
 
 impl Reader {
-    /// Says whether it passed over messages that are for others.
-    fn read(
-        &mut self,
-        session: SessionId,
-        topic: &Topic,
-        left: &mut Budget,
-        batch: &mut Batch,
-    ) -> bool {
-        let mut skipped = false;
+    fn read(&mut self, session: SessionId, topic: &Topic, left: &mut Budget, batch: &mut Batch) {
         if self.cursor == topic.log.end() && self.sent.includes(topic.log.lost()) {
-            return skipped;
+            return;
         }
         if !self.sent.includes(topic.log.lost()) {
             let from = self.sent.clone();
@@ -249,12 +225,9 @@ impl Reader {
                 left.messages -= 1;
                 left.bytes = left.bytes.saturating_sub(entry.message().len());
                 batch.entries.push(Arc::clone(entry));
-            } else {
-                skipped = true;
             }
             self.sent.advance(entry.id().origin, entry.id().seq.next());
         }
-        skipped
     }
 
     fn takes(&self, session: SessionId, entry: &Entry) -> bool {

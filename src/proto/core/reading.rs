@@ -3,7 +3,7 @@
 use super::{AttachmentKey, Core, Ended, Event, Lane};
 use crate::{
     id::SessionId,
-    proto::{Batch, Budget, Mark, Position, TopicKey, attachment::Attachment},
+    proto::{Batch, Budget, Mark, TopicKey, attachment::Attachment},
 };
 
 impl Core {
@@ -15,7 +15,6 @@ impl Core {
             attachment.read(|topic| self.replica.topics().get(topic), budget, &mut batch);
             attachment.waiting = batch.is_empty();
         }
-        self.acknowledge_skipped(key);
         batch
     }
 
@@ -34,9 +33,12 @@ impl Core {
         let Some(attachment) = self.attachments.get_mut(key) else {
             return;
         };
-        let (session, confirmed) = (attachment.session, attachment.confirm(mark));
-        self.merge_acknowledged(session, confirmed);
-        self.acknowledge_skipped(key);
+        let session = attachment.session;
+        for (topic, position) in attachment.confirm(mark) {
+            if self.replica.acknowledge(session, topic, &position) {
+                self.report(topic);
+            }
+        }
     }
 
     /// The attachment of a session on this node, if it has one.
@@ -106,22 +108,6 @@ impl Core {
         for peer in self.peers.values_mut().filter(|peer| peer.linked) {
             peer.reports_due.insert(topic);
             self.lanes_due.insert(Lane::Progress);
-        }
-    }
-
-    /// What was for others is as good as acknowledged once there is nothing left to confirm.
-    fn acknowledge_skipped(&mut self, key: AttachmentKey) {
-        if let Some(attachment) = self.attachments.get_mut(key) {
-            let (session, skipped) = (attachment.session, attachment.skip());
-            self.merge_acknowledged(session, skipped);
-        }
-    }
-
-    fn merge_acknowledged(&mut self, session: SessionId, positions: Vec<(TopicKey, Position)>) {
-        for (topic, position) in positions {
-            if self.replica.acknowledge(session, topic, &position) {
-                self.report(topic);
-            }
         }
     }
 
