@@ -339,10 +339,8 @@ impl Core {
         now: Instant,
     ) -> Result<(), Refused> {
         let epoch = self.epoch_of(session)?;
-        let open = self.replica.topics().find(topic).map(|key| self.replica.topics().get(key));
-        if self.membership_is_open(session, topic)
-            && let Some(until) = open.map(|topic| topic.log.seen().clone())
-        {
+        if self.membership_is_open(session, topic) {
+            let until = self.replica.applied().clone();
             self.commit(Op::Left { session, epoch, topic: topic.clone(), until }, now);
         }
         Ok(())

@@ -181,19 +181,18 @@ impl Replica {
         member.is_some_and(|member| member.acknowledged.merge(position))
     }
 
-    /// Ends memberships that are over, in `topic`, and says whose.
-    pub fn sweep_members(&mut self, topic: TopicKey) -> Vec<SessionId> {
+    /// Ends memberships that are over, in `topic`.
+    pub fn sweep_members(&mut self, topic: TopicKey) {
         let open = self.topics.get_mut(topic);
         if !open.leaving {
-            return Vec::new();
+            return;
         }
         open.leaving = open.members.values().any(|m| m.until.is_some() && !m.is_over());
         let over: Vec<_> =
             open.members.iter().filter(|(_, member)| member.is_over()).map(|(&id, _)| id).collect();
-        for &session in &over {
+        for session in over {
             self.remove_member(session, topic);
         }
-        over
     }
 
     /// Forgets closes that nothing can overtake any more.

@@ -10,7 +10,6 @@
 //! 2. `bytes` is what the entries cost, and count and cost never exceed the limits.
 //! 3. `lost` covers every message that was dropped before everybody had it, so that who still
 //!    lacks it is told: nothing is skipped in silence.
-//! 4. `seen` covers every message that was ever here, and so includes `lost`.
 
 use std::{
     collections::VecDeque,
@@ -114,21 +113,19 @@ pub struct TopicLog {
     start: Cursor,
     bytes: usize,
     lost: Position,
-    seen: Position,
     limits: LogLimits,
 }
 
 impl TopicLog {
     /// An empty log.
     pub fn new(limits: LogLimits) -> Self {
-        let (entries, start) = (VecDeque::new(), Cursor::default());
-        Self { entries, start, bytes: 0, lost: Position::new(), seen: Position::new(), limits }
+        let (entries, lost) = (VecDeque::new(), Position::new());
+        Self { entries, start: Cursor::default(), bytes: 0, lost, limits }
     }
 
     /// Adds a message, which was not here before.
     pub fn push(&mut self, entry: Arc<Entry>, now: Instant) {
         self.bytes += entry.cost();
-        self.seen.advance(entry.id.origin, entry.id.seq.next());
         self.entries.push_back((now, entry));
         while self.entries.len() > self.limits.messages.get()
             || self.bytes > self.limits.bytes.get()
@@ -175,13 +172,11 @@ impl TopicLog {
     /// What another node had lost of `origin` when it handed over the rest is lost here too.
     pub fn handle_lost(&mut self, origin: NodeId, before: Seq) {
         self.lost.advance(origin, before);
-        self.seen.advance(origin, before);
     }
 
     /// Forgets an origin that no message is left of.
     pub fn forget(&mut self, origin: NodeId) {
         self.lost.forget(origin);
-        self.seen.forget(origin);
     }
 
     /// The entry at `cursor`, or the oldest if that is gone, and the cursor behind it.
@@ -204,13 +199,6 @@ impl TopicLog {
     /// What was dropped before everybody had it lies below this.
     pub fn lost(&self) -> &Position {
         &self.lost
-    }
-
-    /// What was ever here lies below this, and nothing that is still to come.
-    ///
-    /// Unlike what the node has applied, a reader of this topic gets there.
-    pub fn seen(&self) -> &Position {
-        &self.seen
     }
 
     /// What the entries cost, in bytes.
@@ -242,7 +230,6 @@ impl TopicLog {
         debug_assert!(self.entries.len() <= self.limits.messages.get());
         debug_assert!(self.bytes <= self.limits.bytes.get());
         debug_assert!(!self.entries.is_empty() || self.bytes == 0);
-        debug_assert!(self.seen.includes(&self.lost));
     }
 }
 

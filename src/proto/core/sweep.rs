@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Core, Lane};
 use crate::{
     id::{NodeId, SessionId},
-    proto::{CloseReason, Op, Position, Presence, TopicKey, peer::Sending},
+    proto::{CloseReason, Position, Presence, peer::Sending},
 };
 
 /// How often what can be dropped is looked for.
@@ -117,7 +117,7 @@ impl Core {
 
     fn trim_logs(&mut self, stable: &Position, now: Instant) {
         for key in self.replica.topics().keys() {
-            self.end_memberships(key, now);
+            self.replica.sweep_members(key);
             let topic = self.replica.topics_mut().get_mut(key);
             if topic.log.is_trim_due(now) {
                 let settled = topic.settled();
@@ -126,20 +126,6 @@ impl Core {
             self.replica.topics_mut().close_idle(key);
         }
         self.shrink_logs();
-    }
-
-    /// Ends the memberships that are over, and tells those who have not heard of it: once a session
-    /// is not in the topic any more, no report speaks of it.
-    fn end_memberships(&mut self, key: TopicKey, now: Instant) {
-        for id in self.replica.sweep_members(key) {
-            if let Some(session) = self.replica.session(id)
-                && session.claim.node == self.id
-            {
-                let topic = self.replica.topics().get(key).name.clone();
-                let (epoch, until) = (session.claim.epoch, Position::new());
-                self.commit(Op::Left { session: id, epoch, topic, until }, now);
-            }
-        }
     }
 
     /// Lets the largest logs give way if all together are too large.
