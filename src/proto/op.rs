@@ -1,9 +1,7 @@
 //! What a node writes into its journal: the operations whose fold is the replica.
 
-use std::collections::BTreeSet;
-
 use crate::{
-    id::{Epoch, NodeId, SessionId, TopicName},
+    id::{Epoch, SessionId, TopicName},
     message::Message,
     proto::{CloseReason, Position, Recipients, SessionState},
 };
@@ -68,22 +66,4 @@ pub enum Op {
     },
     /// An operation of a later version. It counts, and is passed on, but changes nothing here.
     Unknown,
-}
-
-impl Op {
-    /// Forgets origins that the node has forgotten which this came to: where one node has forgotten
-    /// an origin and another not yet, they say the same with and without it.
-    pub fn forget_all(&mut self, origins: &BTreeSet<NodeId>) {
-        match self {
-            Self::Joined { from: position, .. } | Self::Left { until: position, .. } => {
-                position.forget_all(origins);
-            }
-            Self::SessionClaimed(state) => state.forget_all(origins),
-            Self::Published { .. }
-            | Self::SessionClosed { .. }
-            | Self::SessionDetached { .. }
-            | Self::SessionReady { .. }
-            | Self::Unknown => {}
-        }
-    }
 }

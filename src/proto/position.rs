@@ -10,8 +10,6 @@
 //! 2. No number is zero: an origin that is not named is at its first operation.
 //! 3. There are at most [`MAX_ORIGINS`](Position::MAX_ORIGINS) origins in what comes from outside.
 
-use std::collections::BTreeSet;
-
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use thiserror::Error;
@@ -68,11 +66,6 @@ impl Position {
     /// Forgets `origin`, as if nothing of it had been seen.
     pub fn forget(&mut self, origin: NodeId) {
         self.0.retain(|&(node, _)| node != origin);
-    }
-
-    /// Forgets each of `origins`.
-    pub fn forget_all(&mut self, origins: &BTreeSet<NodeId>) {
-        self.0.retain(|(node, _)| !origins.contains(node));
     }
 
     /// The next operation of `origin` not yet seen.

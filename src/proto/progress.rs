@@ -7,8 +7,6 @@
 //! A report may be lost, repeated or overtaken, because it says the whole of what it says, counts
 //! only for sessions that its sender knew when it made it, and is merged by taking the most.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{Membership, Position, Session};
@@ -57,27 +55,16 @@ impl Report {
         Some(Self { as_of, topic, common, behind })
     }
 
-    /// Forgets origins that the node has forgotten which this came to.
-    pub fn forget_all(&mut self, origins: &BTreeSet<NodeId>) {
-        self.as_of.forget_all(origins);
-        self.common.forget_all(origins);
-        self.behind.iter_mut().for_each(|(_, position)| position.forget_all(origins));
-    }
-
     /// How far `session` has read, if this report, which `sender` made, speaks of it.
-    ///
-    /// What was decided on a node that `is_forgotten` has been known to everybody for long.
     pub fn position_of(
         &self,
         sender: NodeId,
         session: &Session,
         membership: &Membership,
-        is_forgotten: impl Fn(NodeId) -> bool,
     ) -> Option<&Position> {
-        let joined = membership.stamp;
         let is_meant = session.claim.node == sender
             && session.claim.is_known_at(&self.as_of)
-            && (joined.is_known_at(&self.as_of) || is_forgotten(joined.node));
+            && membership.stamp.is_known_at(&self.as_of);
         is_meant.then(|| {
             let named = self.behind.iter().find(|(behind, _)| *behind == session.id);
             named.map_or(&self.common, |(_, position)| position)
@@ -148,16 +135,12 @@ mod tests {
         };
         let joined = |stamp| Membership::new(stamp, Position::new());
         let owned = session(at(sender, 3));
-        let forgotten = NodeId::from_bits(3);
-        let told = |session: &_, joined: &_| {
-            report.position_of(sender, session, joined, |node| node == forgotten).is_some()
-        };
+        let told = |session: &_, joined: &_| report.position_of(sender, session, joined).is_some();
         assert!(told(&owned, &joined(at(sender, 4))));
         assert!(!told(&session(at(sender, 100)), &joined(at(sender, 4))), "claimed later");
         assert!(!told(&owned, &joined(at(sender, 100))), "joined later");
         let elsewhere = NodeId::from_bits(2);
         assert!(!told(&owned, &joined(at(elsewhere, 0))), "joined where the sender had not heard");
-        assert!(told(&owned, &joined(at(forgotten, 9))), "joined where all have forgotten");
         assert!(!told(&session(at(elsewhere, 3)), &joined(at(sender, 4))), "another's session");
     }
 }

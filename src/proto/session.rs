@@ -20,7 +20,7 @@
 //! every node, in whatever order they are heard of; whoever learns that it lost closes its
 //! attachment. A closed session is no more: what is heard of it later is ignored.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -108,14 +108,6 @@ impl Membership {
         Self { stamp, until: None, acknowledged: from }
     }
 
-    /// Forgets origins that the node has forgotten which this membership came to.
-    pub fn forget_all(&mut self, origins: &BTreeSet<NodeId>) {
-        self.acknowledged.forget_all(origins);
-        if let Some(until) = &mut self.until {
-            until.forget_all(origins);
-        }
-    }
-
     /// Learns what another node knows of the same membership.
     pub fn merge(&mut self, other: Self) {
         if other.stamp > self.stamp {
@@ -144,11 +136,6 @@ pub struct SessionState {
 impl SessionState {
     /// The most topics that a session may join.
     pub const MAX_TOPICS: usize = 128;
-
-    /// Forgets origins that the node has forgotten which this came to.
-    pub fn forget_all(&mut self, origins: &BTreeSet<NodeId>) {
-        self.memberships.iter_mut().for_each(|(_, member)| member.forget_all(origins));
-    }
 }
 
 /// Why a session is over.

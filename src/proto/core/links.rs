@@ -179,11 +179,10 @@ impl Core {
         }
     }
 
-    fn handle_op(&mut self, id: MessageId, mut op: Op, encoded: Encoded, now: Instant) {
+    fn handle_op(&mut self, id: MessageId, op: Op, encoded: Encoded, now: Instant) {
         if id.origin == self.id || self.retired.contains(&id.origin) {
             return;
         }
-        op.forget_all(&self.retired);
         if self.replica.apply(id, op, now) {
             let limits = self.limits.tail;
             let tail = self.tails.entry(id.origin).or_insert_with(|| Tail::new(id.seq, limits));
@@ -214,8 +213,7 @@ impl Core {
         self.schedule_sweep(now);
     }
 
-    fn handle_report(&mut self, peer: NodeId, mut report: Report, now: Instant) {
-        report.forget_all(&self.retired);
+    fn handle_report(&mut self, peer: NodeId, report: Report, now: Instant) {
         if self.replica.applied().includes(&report.as_of) {
             self.apply_report(peer, &report, now);
             return;
@@ -258,14 +256,11 @@ impl Core {
             return;
         };
         let members = &self.replica.topics().get(topic).members;
-        let is_forgotten = |node: NodeId| {
-            self.replica.applied().get(node) == Seq::FIRST && !self.live.contains(&node)
-        };
         let told: Vec<_> = members
             .iter()
             .filter_map(|(&id, member)| {
                 let session = self.replica.session(id)?;
-                let position = report.position_of(peer, session, member, is_forgotten)?;
+                let position = report.position_of(peer, session, member)?;
                 (!member.acknowledged.includes(position)).then(|| (id, position.clone()))
             })
             .collect();
@@ -287,10 +282,9 @@ impl Core {
         peer: NodeId,
         (origin, at): (NodeId, Seq),
         index: u32,
-        mut part: SnapshotPart,
+        part: SnapshotPart,
         now: Instant,
     ) {
-        part.forget_all(&self.retired);
         let is_news = at > self.replica.applied().get(origin) && origin != self.id;
         if !is_news || self.retired.contains(&origin) {
             return;

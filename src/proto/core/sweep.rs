@@ -178,11 +178,6 @@ impl Core {
     /// Forgets the nodes that have been dead for long, once nothing of theirs is left.
     fn retire_dead(&mut self, now: Instant) {
         let kept = self.limits.dead_kept;
-        for (origin, _) in self.replica.applied().iter() {
-            if origin != self.id && !self.live.contains(&origin) {
-                self.dead.entry(origin).or_insert(now); // It died before this node came.
-            }
-        }
         let is_due = |since: &Instant| now.saturating_duration_since(*since) >= kept;
         let due: Vec<_> =
             self.dead.iter().filter(|(_, since)| is_due(since)).map(|(&node, _)| node).collect();
@@ -192,11 +187,8 @@ impl Core {
                 self.tails.remove(&node);
                 self.peers.remove(&node);
                 self.pulls.remove(&node);
+                self.peers.values_mut().for_each(|peer| peer.have.forget(node));
                 self.retired.insert(node);
-                for peer in self.peers.values_mut() {
-                    peer.have.forget(node);
-                    peer.held_reports.values_mut().for_each(|held| held.forget_all(&self.retired));
-                }
             }
         }
         while self.retired.len() > MAX_RETIRED {

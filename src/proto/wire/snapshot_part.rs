@@ -1,9 +1,9 @@
 //! A piece of a snapshot.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
-    id::{NodeId, Seq, TopicName},
+    id::{Seq, TopicName},
     proto::{Entry, Position, SessionState},
 };
 
@@ -32,15 +32,4 @@ pub enum SnapshotPart {
     },
     /// A session, whoever owns it.
     Session(SessionState),
-}
-
-impl SnapshotPart {
-    /// Forgets origins that the node has forgotten which this came to.
-    pub fn forget_all(&mut self, origins: &BTreeSet<NodeId>) {
-        match self {
-            Self::End { view } => view.forget_all(origins),
-            Self::Session(state) => state.forget_all(origins),
-            Self::Lost { .. } | Self::Message { .. } => {}
-        }
-    }
 }
