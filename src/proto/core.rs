@@ -16,8 +16,6 @@
 mod links;
 mod reading;
 mod sweep;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

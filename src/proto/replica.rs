@@ -315,7 +315,7 @@ impl Replica {
                 }
             }
             Op::SessionClosed { session, epoch, reason } => {
-                self.fold_close(session, epoch, reason, now);
+                self.fold_close(session, stamp(epoch), reason, now);
             }
             Op::Joined { session, epoch, topic, from } => {
                 self.merge_member(session, &topic, Membership::new(stamp(epoch), from));
@@ -343,13 +343,14 @@ impl Replica {
         }
     }
 
-    /// Any node may close a session, so only the epoch says whether a claim is later than a close.
-    fn fold_close(&mut self, id: SessionId, epoch: Epoch, reason: CloseReason, now: Instant) {
-        if self.sessions.get(&id).is_some_and(|known| known.session.claim.epoch <= epoch) {
-            self.remove_session(id, reason);
+    fn fold_close(&mut self, id: SessionId, stamp: Stamp, reason: CloseReason, now: Instant) {
+        let later = |claim: Stamp| (claim.epoch, claim.node) > (stamp.epoch, stamp.node);
+        match self.sessions.get(&id) {
+            Some(known) if later(known.session.claim) => {}
+            Some(_) => self.remove_session(id, reason),
+            None => {}
         }
-        let closed = self.tombstones.entry(id).or_insert(epoch);
-        *closed = epoch.max(*closed);
+        self.tombstones.insert(id, stamp.epoch);
         self.tombstone_order.push_back((now, id));
     }
 
