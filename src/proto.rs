@@ -35,6 +35,8 @@ pub mod progress;
 mod recipients;
 mod replica;
 mod session;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod snapshot;
 mod topic;
 mod topic_log;
