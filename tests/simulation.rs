@@ -9,11 +9,12 @@
 //! | `SEED=n` | runs this seed only |
 //! | `SEEDS=n` | runs so many seeds; 2,000 if it is not set |
 //! | `FIRST=n` | begins with this seed; 0 if it is not set |
+//! | `ALL=1` | goes on after a failure, and lists all |
 //! | `LINES=n` | shows so many steps of a failed run; 40 if it is not set |
 
 use std::{
     env,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Instant,
 };
@@ -21,7 +22,7 @@ use std::{
 use exosphere::proto::sim::{self, Seen};
 
 /// How many seeds are tried at the same time.
-const THREADS: u64 = 2;
+const THREADS: usize = 2;
 
 #[expect(clippy::disallowed_methods, reason = "some instant to count from")]
 fn start() -> Instant {
@@ -37,47 +38,61 @@ fn lines() -> usize {
     variable("LINES", 40) as usize
 }
 
+/// What the seeds of one thread came to.
+#[derive(Default)]
+struct Tally {
+    seeds: u64,
+    seen: Seen,
+    failures: Vec<sim::Failure>,
+}
+
 /// Runs the seeds of one thread, until a seed fails anywhere.
-fn run_some(thread: u64, is_over: &AtomicBool, done: &AtomicU64) -> Result<Seen, Box<sim::Failure>> {
+fn run_some(thread: u64, is_over: &AtomicBool) -> Tally {
     let first = variable("FIRST", 0);
-    let mut seen = Seen::default();
-    for seed in (first + thread..first + variable("SEEDS", 2_000)).step_by(THREADS as usize) {
+    let mut tally = Tally::default();
+    for seed in (first + thread..first + variable("SEEDS", 2_000)).step_by(THREADS) {
         if is_over.load(Ordering::Relaxed) {
             break;
         }
+        tally.seeds += 1;
         match sim::run(seed, start(), lines()) {
-            Ok(summary) => seen.add(&summary.seen),
+            Ok(summary) => tally.seen.add(&summary.seen),
             Err(failure) => {
-                is_over.store(true, Ordering::Relaxed);
-                return Err(failure);
+                is_over.store(env::var("ALL").is_err(), Ordering::Relaxed);
+                tally.failures.push(*failure);
             }
         }
-        done.fetch_add(1, Ordering::Relaxed);
     }
-    Ok(seen)
+    tally
 }
 
 #[test]
 fn every_promise_is_kept_and_all_agree_whatever_breaks() {
     if let Ok(seed) = env::var("SEED") {
-        let run = sim::run(seed.parse().expect("SEED is a number"), start(), lines());
-        return run.map(|summary| println!("{summary:?}")).unwrap_or_else(|failure| panic!("{failure}"));
-    }
-    let (is_over, done) = (AtomicBool::new(false), AtomicU64::new(0));
-    let results: Vec<_> = thread::scope(|scope| {
-        let (is_over, done) = (&is_over, &done);
-        let run = |thread| scope.spawn(move || run_some(thread, is_over, done));
-        let threads: Vec<_> = (0..THREADS).map(run).collect();
-        threads.into_iter().map(|thread| thread.join().expect("failures are values")).collect()
-    });
-    let mut seen = Seen::default();
-    for result in results {
-        match result {
-            Ok(some) => seen.add(&some),
-            Err(failure) => panic!("after {} seeds: {failure}", done.load(Ordering::Relaxed)),
+        match sim::run(seed.parse().expect("SEED is a number"), start(), lines()) {
+            Ok(summary) => return println!("{summary:?}"),
+            Err(failure) => panic!("{failure}"),
         }
     }
-    println!("{done:?} seeds: {seen:?}");
+    let is_over = &AtomicBool::new(false);
+    let tallies: Vec<_> = thread::scope(|scope| {
+        let run = |thread| scope.spawn(move || run_some(thread, is_over));
+        let threads: Vec<_> = (0..THREADS as u64).map(run).collect();
+        threads.into_iter().map(|thread| thread.join().expect("failures are values")).collect()
+    });
+    let mut total = Tally::default();
+    for tally in tallies {
+        total.seeds += tally.seeds;
+        total.seen.add(&tally.seen);
+        total.failures.extend(tally.failures);
+    }
+    println!("{} seeds: {:?}", total.seeds, total.seen);
+    for failure in &total.failures {
+        println!("seed {}: {}: {}", failure.seed, failure.invariant, failure.what);
+    }
+    if let Some(failure) = total.failures.first() {
+        panic!("{} of {} seeds failed, first {failure}", total.failures.len(), total.seeds);
+    }
 }
 
 #[test]

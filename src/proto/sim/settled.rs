@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     id::{Seq, SessionId},
-    proto::{Position, Presence, SessionState},
+    proto::{Position, Presence, Session, SessionState, Stamp},
 };
 
 impl World {
@@ -62,7 +62,8 @@ impl World {
         };
         for (node, states) in known {
             if let Some((a, b)) = expected.iter().zip(&states).find(|(a, b)| a != b) {
-                return violated("L4 equal", format!("n{first} has {a:#?}, n{node} has {b:#?}"));
+                let (a, b) = (describe(a), describe(b));
+                return violated("L4 equal", format!("n{first} has {a}, n{node} has {b}"));
             }
             if expected.len() != states.len() {
                 let (a, b) = (expected.len(), states.len());
@@ -175,4 +176,17 @@ impl World {
         let lives = |id| self.index_of(id).is_some_and(|node| self.is_alive(node));
         position.iter().filter(|&(origin, next)| lives(origin) && next > Seq::FIRST).collect()
     }
+}
+
+/// A session, short enough to read.
+fn describe(state: &SessionState) -> String {
+    let Session { id, claim, presence, ready, .. } = &state.session;
+    let stamp = |stamp: &Stamp| format!("{}@{}-{}", stamp.epoch, &stamp.node.short()[..4], stamp.seq);
+    let mut text = format!("{} {} {presence:?} ready: {ready}", short(*id), stamp(claim));
+    for (topic, member) in &state.memberships {
+        let until = member.until.as_ref().map(brief).unwrap_or_default();
+        let (stamp, has) = (stamp(&member.stamp), brief(&member.acknowledged));
+        text += &format!(", {} {stamp} until {until:?} has {has}", &topic.as_str()[..2]);
+    }
+    text
 }
