@@ -155,7 +155,9 @@ impl World {
         }
         for entry in &parcel.entries {
             self.seen.received += 1;
-            self.say(|| format!("session {} gets {}", short(session), brief_id(entry.id())));
+            let topic = self.ghost.published.get(&entry.id()).map(|it| it.topic.clone());
+            let (who, id) = (short(session), brief_id(entry.id()));
+            self.say(|| format!("session {who} gets {id} of {topic:?}"));
             self.ghost.receive(session, entry)?;
         }
         let Some(mark) = parcel.mark else {

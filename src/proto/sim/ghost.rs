@@ -115,14 +115,19 @@ impl Ghost {
     }
 
     /// Whether a promise still stands: what was promised is not gone with the nodes that had it,
-    /// nor the session over, nor did it leave without having known of the message.
+    /// nor the session over, nor did it leave without having known of the message, nor did it join
+    /// again, behind the message, on a node that had not heard of the first time.
     pub(super) fn is_due(&self, id: MessageId, promise: &Promise) -> bool {
         let published = &self.published[&id];
         let steps = self.steps.get(&(published.topic.clone(), promise.session));
-        let left = steps.into_iter().flatten().any(|step| {
-            !step.joined && step.stamp > promise.stamp && !step.position.covers(id)
+        let ended = steps.into_iter().flatten().any(|step| {
+            let is_later = step.stamp > promise.stamp;
+            match step.joined {
+                true => is_later && step.position.covers(id) && !step.position.covers(promise.by),
+                false => is_later && !step.position.covers(id),
+            }
         });
-        !left
+        !ended
             && !self.closed.contains(&promise.session)
             && !self.has_perished(id)
             && !self.has_perished(promise.by)
