@@ -41,8 +41,10 @@ pub(super) enum Sending {
 }
 
 /// A snapshot on its way in: its parts may arrive in any order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Arriving {
+    /// Which of its sender's snapshots it is: the parts of two, even of the same state, do not mix.
+    pub(super) number: u64,
     pub(super) parts: BTreeMap<u32, SnapshotPart>,
     /// How many parts there are, and what the sender had seen, once the last part is here.
     pub(super) end: Option<(u32, Position)>,
@@ -66,7 +68,8 @@ pub(super) struct Peer {
     pub(super) reports_due: BTreeSet<TopicKey>,
     /// Reports that speak of operations which are still to come.
     pub(super) held_reports: BTreeMap<TopicName, Report>,
-    pub(super) arriving: BTreeMap<(NodeId, Seq), Arriving>,
+    /// The newest snapshot of each origin that is on its way in.
+    pub(super) arriving: BTreeMap<NodeId, Arriving>,
 }
 
 impl Peer {

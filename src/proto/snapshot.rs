@@ -4,6 +4,8 @@
 //! over), the messages of the origin that are still kept, and what topics have lost of it. It
 //! replaces the origin's operations before `at`; the journal continues from there.
 
+use std::collections::BTreeMap;
+
 use super::{
     Position, Replica,
     peer::Arriving,
@@ -11,13 +13,14 @@ use super::{
 };
 use crate::id::NodeId;
 
-/// The snapshot of `origin`, as frames, in an order in which they may be applied.
-pub(super) fn frames_of(replica: &Replica, origin: NodeId) -> Vec<Encoded> {
+/// The snapshot of `origin`, as frames, in an order in which they may be applied. `number` is larger
+/// than that of any snapshot that this node made before.
+pub(super) fn frames_of(replica: &Replica, origin: NodeId, number: u64) -> Vec<Encoded> {
     let at = replica.applied().get(origin);
     let mut frames = Vec::new();
     let mut push = |part: SnapshotPart| {
         let index = u32::try_from(frames.len()).expect("a snapshot has fewer than 2^32 parts");
-        frames.push(Encoded::snapshot(origin, at, index, &part));
+        frames.push(Encoded::snapshot(origin, at, (number, index), &part));
     };
     for session in replica.sessions() {
         push(SnapshotPart::Session(replica.state_of(session.id).expect("it was just listed")));
@@ -36,6 +39,10 @@ pub(super) fn frames_of(replica: &Replica, origin: NodeId) -> Vec<Encoded> {
 }
 
 impl Arriving {
+    pub(super) fn new(number: u64) -> Self {
+        Self { number, parts: BTreeMap::new(), end: None, bytes: 0 }
+    }
+
     /// Takes a part. Says whether all are there now.
     pub(super) fn take(&mut self, index: u32, part: SnapshotPart, limit_bytes: usize) -> bool {
         if let SnapshotPart::End { view } = &part {

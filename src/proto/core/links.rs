@@ -7,7 +7,7 @@ use crate::{
     id::{MessageId, NodeId, Seq, TopicName},
     proto::{
         Op, Position, Tail,
-        peer::{Arriving, Peer, Sending},
+        peer::{Arriving, Sending},
         progress::Report,
         snapshot,
         wire::{Encoded, Frame, SnapshotPart},
@@ -90,8 +90,8 @@ impl Core {
             Frame::Have(have) => self.handle_have(peer, &have, now),
             Frame::Report(report) => self.handle_report(peer, report, now),
             Frame::Pull { origin, from } => self.handle_pull(peer, origin, from),
-            Frame::Snapshot { origin, at, index, part } => {
-                self.handle_part(peer, (origin, at), index, part, now);
+            Frame::Snapshot { origin, at, number, index, part } => {
+                self.handle_part(peer, (origin, at), (number, index), part, now);
             }
             Frame::Goodbye => self.handle_dead(peer, now),
             Frame::Hello(_) | Frame::Unknown => {}
@@ -244,7 +244,9 @@ impl Core {
     }
 
     fn handle_pull(&mut self, peer: NodeId, origin: NodeId, from: Seq) {
-        if let Some(state) = self.peers.get_mut(&peer) {
+        if let Some(state) = self.peers.get_mut(&peer)
+            && !matches!(state.sending.get(&origin), Some(Sending::Snapshot { .. }))
+        {
             state.sending.insert(origin, Sending::Tail(from));
             self.lanes_due.insert(Lane::Journal);
         }
@@ -254,7 +256,7 @@ impl Core {
         &mut self,
         peer: NodeId,
         (origin, at): (NodeId, Seq),
-        index: u32,
+        (number, index): (u64, u32),
         part: SnapshotPart,
         now: Instant,
     ) {
@@ -263,17 +265,19 @@ impl Core {
             return;
         }
         let arriving = &mut self.peers.entry(peer).or_default().arriving;
-        if arriving.len() >= MAX_ARRIVING && !arriving.contains_key(&(origin, at)) {
+        if arriving.len() >= MAX_ARRIVING && !arriving.contains_key(&origin) {
             return;
         }
-        let snapshot = arriving.entry((origin, at)).or_default();
-        if !snapshot.take(index, part, MAX_SNAPSHOT_BYTES) {
+        let snapshot = arriving.entry(origin).or_insert_with(|| Arriving::new(number));
+        if number > snapshot.number {
+            *snapshot = Arriving::new(number);
+        }
+        if number < snapshot.number || !snapshot.take(index, part, MAX_SNAPSHOT_BYTES) {
             return;
         }
-        let snapshot = arriving.remove(&(origin, at)).expect("it was just completed");
+        let snapshot = arriving.remove(&origin).expect("it was just completed");
         let (view, parts) = snapshot.into_parts();
         if self.replica.restore(origin, at, &view, parts, now) {
-            arriving_forget(&mut self.peers, origin, at);
             if let Some(tail) = self.tails.get_mut(&origin) {
                 tail.restart(at);
             }
@@ -347,7 +351,8 @@ impl Core {
 
     fn queue_snapshot(&mut self, peer: NodeId, origin: NodeId, now: Instant) {
         let at = self.replica.applied().get(origin);
-        let frames = snapshot::frames_of(&self.replica, origin);
+        self.snapshots_made += 1;
+        let frames = snapshot::frames_of(&self.replica, origin, self.snapshots_made);
         let state = self.peers.get_mut(&peer).expect("a snapshot is for a linked peer");
         state.snapshots.extend(frames);
         state.sending.insert(origin, Sending::Snapshot { at, since: now });
@@ -362,14 +367,4 @@ impl Core {
             self.lanes_due.insert(Lane::Control);
         }
     }
-}
-
-/// Drops what is on its way in of `origin` and no longer needed.
-fn arriving_forget(
-    peers: &mut std::collections::BTreeMap<NodeId, Peer>,
-    origin: NodeId,
-    applied: Seq,
-) {
-    let is_needed = |key: &(NodeId, Seq), _: &mut Arriving| key.0 != origin || key.1 > applied;
-    peers.values_mut().for_each(|peer| peer.arriving.retain(is_needed));
 }

@@ -326,9 +326,9 @@ fn describe(frame: &Frame) -> String {
             brief(&report.common),
             report.behind.iter().map(|(_, position)| brief(position)).collect::<Vec<_>>()
         ),
-        Frame::Snapshot { origin, at, index, part } => {
+        Frame::Snapshot { origin, at, number, index, part } => {
             let part = format!("{part:?}");
-            format!("{}:{at} part {index} {part:.200}", &origin.short()[..4])
+            format!("{}:{at} #{number} part {index} {part:.200}", &origin.short()[..4])
         }
         other => format!("{other:?}"),
     }

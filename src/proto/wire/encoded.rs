@@ -74,9 +74,14 @@ impl Encoded {
         }
     }
 
-    /// Part `index` of the snapshot of `origin` at `at`.
-    pub fn snapshot(origin: NodeId, at: Seq, index: u32, part: &SnapshotPart) -> Self {
-        let place = array(&(origin, at, index));
+    /// Part `index` of the snapshot of `origin` at `at`, which is its sender's snapshot `number`.
+    pub fn snapshot(
+        origin: NodeId,
+        at: Seq,
+        (number, index): (u64, u32),
+        part: &SnapshotPart,
+    ) -> Self {
+        let place = array(&(origin, at, number, index));
         let frame = |kind, header: Vec<u8>| {
             Self::assemble(kind, 0, &[place.as_slice(), &header].concat(), Bytes::new())
         };

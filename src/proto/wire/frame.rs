@@ -45,6 +45,8 @@ pub enum Frame {
         origin: NodeId,
         /// The first operation of that journal which it does not contain.
         at: Seq,
+        /// Which of its sender's snapshots it is: a later one has a higher number.
+        number: u64,
         /// Which part of it this is.
         index: u32,
         /// The part.
@@ -99,9 +101,9 @@ impl Frame {
                 Self::Pull { origin, from }
             }
             kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_END => {
-                let (origin, at, index) = header.read()?;
+                let (origin, at, number, index) = header.read()?;
                 let part = read_part(kind, origin, header, payload, text)?;
-                Self::Snapshot { origin, at, index, part }
+                Self::Snapshot { origin, at, number, index, part }
             }
             _ => Self::Unknown,
         })
