@@ -25,8 +25,8 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    AttachmentKey, Change, CloseReason, LogLimits, Op, Presence, Recipients, Replica, Session,
-    SessionState, Stamp, Tail, TailLimits, TopicKey,
+    AttachmentKey, Change, CloseReason, LogLimits, Membership, Op, Position, Presence, Recipients,
+    Replica, Session, SessionState, Stamp, Tail, TailLimits, TopicKey,
     attachment::Attachments,
     peer::{Lane, Peer},
     wire::{Encoded, MAX_MESSAGE_BYTES},
@@ -306,7 +306,7 @@ impl Core {
         if self.replica.topics_of(session).len() >= SessionState::MAX_TOPICS {
             return Err(Refused::TooManyTopics);
         }
-        let from = self.replica.applied().clone();
+        let from = self.start_of(session, topic);
         self.commit(Op::Joined { session, epoch, topic: topic.clone(), from }, now);
         Ok(())
     }
@@ -428,10 +428,20 @@ impl Core {
         Ok(session.claim.epoch)
     }
 
+    fn membership_of(&self, session: SessionId, topic: &TopicName) -> Option<&Membership> {
+        let key = self.replica.topics().find(topic)?;
+        self.replica.topics().get(key).members.get(&session)
+    }
+
     fn membership_is_open(&self, session: SessionId, topic: &TopicName) -> bool {
-        let key = self.replica.topics().find(topic);
-        let member = key.and_then(|key| self.replica.topics().get(key).members.get(&session));
-        member.is_some_and(|member| member.until.is_none())
+        self.membership_of(session, topic).is_some_and(|member| member.until.is_none())
+    }
+
+    /// Where a session begins that joins: with what comes, or with what it has yet to get of what
+    /// was published before it left.
+    fn start_of(&self, session: SessionId, topic: &TopicName) -> Position {
+        let member = self.membership_of(session, topic);
+        member.map_or_else(|| self.replica.applied(), |member| &member.acknowledged).clone()
     }
 }
 

@@ -18,7 +18,8 @@
 //! within that view and is not in the snapshot has gone since, and goes here too; what comes later
 //! from a journal, was decided within a view already merged and is not here, is gone already, and
 //! stays so. (It is the observed-remove set of the CRDT literature, with our positions as its
-//! causal context.) A close that overtakes the claim it closes leaves a tombstone.
+//! causal context.) A close that overtakes the claim it closes leaves a tombstone, and so does a
+//! membership that ended: what made it may be heard of later than what ended it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -67,11 +68,23 @@ pub enum Change {
     },
 }
 
+/// How many memberships of a session are remembered that ended. At the limit the oldest is
+/// forgotten.
+const MAX_DEPARTED: usize = SessionState::MAX_TOPICS;
+
 /// A session, and the topics that it has joined.
 #[derive(Debug)]
 struct Known {
     session: Session,
     topics: Vec<TopicKey>,
+    /// The topics that it was in, and when it left.
+    departed: VecDeque<(TopicName, Stamp)>,
+}
+
+impl Known {
+    fn new(session: Session) -> Self {
+        Self { session, topics: Vec::new(), departed: VecDeque::new() }
+    }
 }
 
 /// The fold of all journals.
@@ -179,20 +192,6 @@ impl Replica {
         let member =
             self.topics.try_get_mut(topic).and_then(|topic| topic.members.get_mut(&session));
         member.is_some_and(|member| member.acknowledged.merge(position))
-    }
-
-    /// Ends memberships that are over, in `topic`.
-    pub fn sweep_members(&mut self, topic: TopicKey) {
-        let open = self.topics.get_mut(topic);
-        if !open.leaving {
-            return;
-        }
-        open.leaving = open.members.values().any(|m| m.until.is_some() && !m.is_over());
-        let over: Vec<_> =
-            open.members.iter().filter(|(_, member)| member.is_over()).map(|(&id, _)| id).collect();
-        for session in over {
-            self.remove_member(session, topic);
-        }
     }
 
     /// Forgets closes that nothing can overtake any more.
@@ -317,6 +316,7 @@ impl Replica {
             Op::SessionClosed { session, epoch, reason } => {
                 self.fold_close(session, stamp(epoch), reason, now);
             }
+            Op::Departed { session, topic, left } => self.fold_departure(session, topic, left),
             Op::Joined { session, epoch, topic, from } => {
                 self.merge_member(session, &topic, Membership::new(stamp(epoch), from));
             }
@@ -352,6 +352,21 @@ impl Replica {
         }
         self.tombstones.insert(id, stamp.epoch);
         self.tombstone_order.push_back((now, id));
+    }
+
+    fn fold_departure(&mut self, session: SessionId, topic: TopicName, left: Stamp) {
+        if let Some(key) = self.topics.find(&topic)
+            && let Some(member) = self.topics.get(key).members.get(&session)
+            && member.stamp <= left
+        {
+            self.remove_member(session, key);
+        }
+        if let Some(known) = self.sessions.get_mut(&session) {
+            known.departed.push_back((topic, left));
+            if known.departed.len() > MAX_DEPARTED {
+                known.departed.pop_front();
+            }
+        }
     }
 
     /// Merges what a snapshot says of a session.
@@ -395,7 +410,7 @@ impl Replica {
         let known = self
             .sessions
             .entry(id)
-            .or_insert_with(|| Known { session: session.clone(), topics: Vec::new() });
+            .or_insert_with(|| Known::new(session.clone()));
         let (ready, before) = (known.session.ready || session.ready, known.session.claim);
         if session.claim == before && session.presence == Presence::Detached {
             known.session.presence = Presence::Detached;
@@ -433,6 +448,9 @@ impl Replica {
         let Some(known) = self.sessions.get_mut(&session) else {
             return; // It is closed: its owner claimed it before it let it join.
         };
+        if known.departed.iter().any(|(left, stamp)| left == topic && member.stamp <= *stamp) {
+            return; // It has ended since.
+        }
         let key = self.topics.open(topic);
         let open = self.topics.get_mut(key);
         open.leaving |= member.until.is_some();
@@ -447,7 +465,9 @@ impl Replica {
     }
 
     fn remove_member(&mut self, session: SessionId, topic: TopicKey) {
-        self.topics.get_mut(topic).members.remove(&session);
+        let open = self.topics.get_mut(topic);
+        open.members.remove(&session);
+        open.leaving = open.members.values().any(|member| member.until.is_some());
         if let Some(known) = self.sessions.get_mut(&session) {
             known.topics.retain(|&key| key != topic);
         }
@@ -455,7 +475,7 @@ impl Replica {
     }
 
     fn remove_session(&mut self, id: SessionId, reason: CloseReason) {
-        let Some(Known { session, topics }) = self.sessions.remove(&id) else {
+        let Some(Known { session, topics, .. }) = self.sessions.remove(&id) else {
             return;
         };
         for key in topics {

@@ -116,11 +116,6 @@ impl Membership {
         }
         self.acknowledged.merge(&other.acknowledged);
     }
-
-    /// Whether the session has left and has had all that it was still to get.
-    pub fn is_over(&self) -> bool {
-        self.until.as_ref().is_some_and(|until| self.acknowledged.includes(until))
-    }
 }
 
 /// All that is known of a session, as a claim or a snapshot carries it to other nodes.

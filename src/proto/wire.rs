@@ -62,6 +62,7 @@ mod kind {
     pub(super) const JOINED: u8 = 20;
     pub(super) const LEFT: u8 = 21;
     pub(super) const PUBLISHED: u8 = 22;
+    pub(super) const DEPARTED: u8 = 23;
 }
 
 /// Splits frames off a stream of bytes, which may arrive in any pieces.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Core, Lane};
 use crate::{
     id::{NodeId, SessionId},
-    proto::{CloseReason, Position, Presence, peer::Sending},
+    proto::{CloseReason, Op, Position, Presence, TopicKey, peer::Sending},
 };
 
 /// How often what can be dropped is looked for.
@@ -117,7 +117,7 @@ impl Core {
 
     fn trim_logs(&mut self, stable: &Position, now: Instant) {
         for key in self.replica.topics().keys() {
-            self.replica.sweep_members(key);
+            self.end_departed(key, now);
             let topic = self.replica.topics_mut().get_mut(key);
             if topic.log.is_trim_due(now) {
                 let settled = topic.settled();
@@ -126,6 +126,18 @@ impl Core {
             self.replica.topics_mut().close_idle(key);
         }
         self.shrink_logs();
+    }
+
+    /// Ends the memberships of own sessions that have left `topic` and have had all of it.
+    fn end_departed(&mut self, topic: TopicKey, now: Instant) {
+        let open = self.replica.topics().get(topic);
+        let mut departed = open.departed(self.replica.applied());
+        let is_own = |id| self.replica.session(id).is_some_and(|s| s.claim.node == self.id);
+        departed.retain(|&(session, _)| is_own(session));
+        let name = open.name.clone();
+        for (session, left) in departed {
+            self.commit(Op::Departed { session, topic: name.clone(), left }, now);
+        }
     }
 
     /// Lets the largest logs give way if all together are too large.

@@ -48,6 +48,9 @@ impl Encoded {
     pub fn op(id: MessageId, op: &Op) -> Self {
         let place = (id.origin, id.seq);
         match op {
+            Op::Departed { session, topic, left } => {
+                Self::operation(kind::DEPARTED, place, &(session, topic, left))
+            }
             Op::Joined { session, epoch, topic, from } => {
                 Self::operation(kind::JOINED, place, &(session, epoch, topic, from))
             }

@@ -112,6 +112,10 @@ impl Frame {
 
 fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Result<Op, WireError> {
     Ok(match kind {
+        kind::DEPARTED => {
+            let (session, topic, left) = header.read()?;
+            Op::Departed { session, topic, left }
+        }
         kind::JOINED => {
             let (session, epoch, topic, from) = header.read()?;
             Op::Joined { session, epoch, topic, from }
