@@ -95,7 +95,7 @@ pub struct Replica {
     sessions: BTreeMap<SessionId, Known>,
     topics: Topics,
     tombstones: BTreeMap<SessionId, Epoch>,
-    tombstone_order: VecDeque<(Instant, SessionId)>,
+    tombstone_order: VecDeque<(Instant, SessionId, Epoch)>,
     changes: VecDeque<Change>,
 }
 
@@ -196,12 +196,14 @@ impl Replica {
 
     /// Forgets closes that nothing can overtake any more.
     pub fn sweep_tombstones(&mut self, now: Instant) {
-        while let Some(&(since, session)) = self.tombstone_order.front()
+        while let Some(&(since, session, epoch)) = self.tombstone_order.front()
             && (now.saturating_duration_since(since) >= TOMBSTONE_FOR
                 || self.tombstone_order.len() > MAX_TOMBSTONES)
         {
             self.tombstone_order.pop_front();
-            self.tombstones.remove(&session);
+            if self.tombstones.get(&session) == Some(&epoch) {
+                self.tombstones.remove(&session);
+            }
         }
     }
 
@@ -314,7 +316,7 @@ impl Replica {
                 }
             }
             Op::SessionClosed { session, epoch, reason } => {
-                self.fold_close(session, stamp(epoch), reason, now);
+                self.fold_close(session, epoch, reason, now);
             }
             Op::Departed { session, topic, left } => self.fold_departure(session, topic, left),
             Op::Joined { session, epoch, topic, from } => {
@@ -343,15 +345,16 @@ impl Replica {
         }
     }
 
-    fn fold_close(&mut self, id: SessionId, stamp: Stamp, reason: CloseReason, now: Instant) {
-        let later = |claim: Stamp| (claim.epoch, claim.node) > (stamp.epoch, stamp.node);
-        match self.sessions.get(&id) {
-            Some(known) if later(known.session.claim) => {}
-            Some(_) => self.remove_session(id, reason),
-            None => {}
+    /// Whoever closes a session ends all its claims up to `epoch`, whoever made them: the answer is
+    /// the same in whatever order claims and closes are heard of.
+    fn fold_close(&mut self, id: SessionId, epoch: Epoch, reason: CloseReason, now: Instant) {
+        let claimed = self.sessions.get(&id).map(|known| known.session.claim.epoch);
+        if claimed.is_some_and(|claimed| claimed <= epoch) {
+            self.remove_session(id, reason);
         }
-        self.tombstones.insert(id, stamp.epoch);
-        self.tombstone_order.push_back((now, id));
+        let closed = self.tombstones.entry(id).or_insert(epoch);
+        *closed = epoch.max(*closed);
+        self.tombstone_order.push_back((now, id, epoch));
     }
 
     fn fold_departure(&mut self, session: SessionId, topic: TopicName, left: Stamp) {
