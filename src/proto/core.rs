@@ -146,7 +146,8 @@ pub struct Core {
     live: BTreeSet<NodeId>,
     /// Since when each other origin has been dead.
     dead: BTreeMap<NodeId, Instant>,
-    retired: BTreeSet<NodeId>,
+    /// Since when each other origin has been heard of that membership says nothing about.
+    strangers: BTreeMap<NodeId, Instant>,
     attachments: Attachments,
     attached: BTreeMap<SessionId, AttachmentKey>,
     readers: BTreeMap<TopicKey, BTreeSet<AttachmentKey>>,
@@ -174,7 +175,7 @@ impl Core {
             peers: BTreeMap::new(),
             live: BTreeSet::new(),
             dead: BTreeMap::new(),
-            retired: BTreeSet::new(),
+            strangers: BTreeMap::new(),
             attachments: Attachments::default(),
             attached: BTreeMap::new(),
             readers: BTreeMap::new(),

@@ -78,4 +78,12 @@ impl Peer {
         let have = std::mem::take(&mut self.have);
         *self = Self { have, ..Self::default() };
     }
+
+    /// `origin` is dead and forgotten: nothing of it is waited for any more.
+    pub(super) fn forget(&mut self, origin: NodeId) {
+        self.have.forget(origin);
+        self.sending.remove(&origin);
+        self.arriving.remove(&origin);
+        self.held_reports.values_mut().for_each(|report| report.as_of.forget(origin));
+    }
 }

@@ -68,6 +68,9 @@ pub enum Change {
     },
 }
 
+/// How many forgotten origins are remembered as forgotten.
+const MAX_RETIRED: usize = 4_096;
+
 /// How many memberships of a session are remembered that ended. At the limit the oldest is
 /// forgotten.
 const MAX_DEPARTED: usize = SessionState::MAX_TOPICS;
@@ -96,6 +99,8 @@ pub struct Replica {
     topics: Topics,
     tombstones: BTreeMap<SessionId, Epoch>,
     tombstone_order: VecDeque<(Instant, SessionId, Epoch)>,
+    /// Origins that are dead and forgotten: what others still say of them is not heard.
+    retired: BTreeSet<NodeId>,
     changes: VecDeque<Change>,
 }
 
@@ -109,6 +114,7 @@ impl Replica {
             topics: Topics::new(limits),
             tombstones: BTreeMap::new(),
             tombstone_order: VecDeque::new(),
+            retired: BTreeSet::new(),
             changes: VecDeque::new(),
         }
     }
@@ -116,9 +122,9 @@ impl Replica {
     /// Applies the next operation of its origin.
     ///
     /// Returns false, and changes nothing, if it is not the next: it was applied before, or others
-    /// before it are missing.
+    /// before it are missing, or its origin is retired.
     pub fn apply(&mut self, id: MessageId, op: Op, now: Instant) -> bool {
-        if id.seq != self.applied.get(id.origin) {
+        if id.seq != self.applied.get(id.origin) || self.is_retired(id.origin) {
             return false;
         }
         let is_news = !self.known.covers(id);
@@ -136,7 +142,8 @@ impl Replica {
 
     /// Takes over the state of `origin` at `at`, as a node told it that had seen `view`.
     ///
-    /// Returns false, and changes nothing, if this node has come as far by itself.
+    /// Returns false, and changes nothing, if this node has come as far by itself, or if the origin
+    /// is retired.
     pub fn restore(
         &mut self,
         origin: NodeId,
@@ -146,7 +153,7 @@ impl Replica {
         now: Instant,
     ) -> bool {
         let had = self.applied.get(origin);
-        if at <= had {
+        if at <= had || self.is_retired(origin) {
             return false;
         }
         self.applied.advance(origin, at);
@@ -207,7 +214,7 @@ impl Replica {
         }
     }
 
-    /// Forgets an origin that is dead and of which no message is left.
+    /// Forgets an origin that is dead and of which no message is left: it is retired.
     ///
     /// Returns false, and changes nothing, if there are messages of it still, or sessions.
     pub fn forget(&mut self, origin: NodeId) -> bool {
@@ -232,7 +239,29 @@ impl Replica {
         }
         self.applied.forget(origin);
         self.known.forget(origin);
+        self.retired.insert(origin);
+        if self.retired.len() > MAX_RETIRED {
+            self.retired.pop_first();
+        }
         true
+    }
+
+    /// An origin that was taken for dead is alive.
+    pub fn recall(&mut self, origin: NodeId) {
+        self.retired.remove(&origin);
+    }
+
+    /// Whether an origin is dead and forgotten.
+    pub fn is_retired(&self, origin: NodeId) -> bool {
+        self.retired.contains(&origin)
+    }
+
+    /// Takes out of a position what it says of retired origins, of which nothing will come.
+    pub fn strip(&self, position: &mut Position) {
+        let origins: Vec<_> = position.iter().map(|(origin, _)| origin).collect();
+        for origin in origins.into_iter().filter(|&origin| self.is_retired(origin)) {
+            position.forget(origin);
+        }
     }
 
     /// What has been applied, of each origin.
@@ -322,7 +351,8 @@ impl Replica {
             Op::Joined { session, epoch, topic, from } => {
                 self.merge_member(session, &topic, Membership::new(stamp(epoch), from));
             }
-            Op::Left { session, epoch, topic, until } => {
+            Op::Left { session, epoch, topic, mut until } => {
+                self.strip(&mut until);
                 let stamp = stamp(epoch);
                 if let Some(key) = self.topics.find(&topic)
                     && let Some(member) = self.topics.get_mut(key).members.get_mut(&session)
@@ -447,7 +477,11 @@ impl Replica {
         key.is_some_and(|key| self.topics.get(key).members.contains_key(&session))
     }
 
-    fn merge_member(&mut self, session: SessionId, topic: &TopicName, member: Membership) {
+    fn merge_member(&mut self, session: SessionId, topic: &TopicName, mut member: Membership) {
+        self.strip(&mut member.acknowledged);
+        if let Some(until) = &mut member.until {
+            self.strip(until);
+        }
         let Some(known) = self.sessions.get_mut(&session) else {
             return; // It is closed: its owner claimed it before it let it join.
         };

@@ -38,19 +38,16 @@ impl Core {
     /// There is a link to `peer`, which has stored `have`.
     pub fn handle_link_up(&mut self, peer: NodeId, have: Position, now: Instant) {
         self.handle_link_down(peer);
-        self.retired.remove(&peer);
         let topics = self.replica.topics().keys();
         let entry = self.peers.entry(peer).or_default();
         entry.linked = true;
-        self.live.insert(peer);
-        self.dead.remove(&peer);
         entry.have = have;
         entry.have_due = true;
         entry.reports_due = topics.into_iter().collect();
         let from = entry.have.get(self.id);
         entry.sending.insert(self.id, Sending::Tail(from));
         self.lanes_due.extend(Lane::ALL);
-        self.schedule_sweep(now);
+        self.handle_live(peer, now);
     }
 
     /// The link to `peer` is gone. What was on its way may be lost, and is sent again later.
@@ -66,13 +63,15 @@ impl Core {
             self.live.insert(node);
             self.peers.entry(node).or_default();
             self.dead.remove(&node);
+            self.strangers.remove(&node);
+            self.replica.recall(node);
             self.schedule_sweep(now);
         }
     }
 
     /// Membership believes that `node` is dead, or has left.
     pub fn handle_dead(&mut self, node: NodeId, now: Instant) {
-        if self.live.remove(&node) {
+        if self.live.remove(&node) || self.strangers.remove(&node).is_some() {
             self.dead.insert(node, now);
             self.adopt_orphans(now);
             self.pull_missing(now);
@@ -134,7 +133,7 @@ impl Core {
         for (&peer, state) in self.peers.iter().filter(|(_, state)| state.linked) {
             for (origin, next) in state.have.iter() {
                 let lacked = self.replica.applied().get(origin);
-                if next > lacked && origin != self.id && !self.retired.contains(&origin) {
+                if next > lacked && origin != self.id && !self.replica.is_retired(origin) {
                     asked.push((origin, lacked, peer));
                 }
             }
@@ -153,7 +152,7 @@ impl Core {
     }
 
     fn handle_op(&mut self, id: MessageId, op: Op, encoded: Encoded, now: Instant) {
-        if id.origin == self.id || self.retired.contains(&id.origin) {
+        if id.origin == self.id {
             return;
         }
         if self.replica.apply(id, op, now) {
@@ -186,14 +185,16 @@ impl Core {
         self.schedule_sweep(now);
     }
 
-    fn handle_report(&mut self, peer: NodeId, report: Report, now: Instant) {
+    fn handle_report(&mut self, peer: NodeId, mut report: Report, now: Instant) {
+        self.replica.strip(&mut report.as_of);
         if self.replica.applied().includes(&report.as_of) {
             self.apply_report(peer, &report, now);
             return;
         }
         let held = &mut self.peers.entry(peer).or_default().held_reports;
         let is_newest = match held.get(&report.topic) {
-            Some(older) => report.as_of.includes(&older.as_of),
+            Some(newer) if newer.as_of.includes(&report.as_of) => false,
+            Some(_) => true,
             None => held.len() < MAX_HELD_REPORTS,
         };
         if is_newest {
@@ -261,7 +262,7 @@ impl Core {
         now: Instant,
     ) {
         let is_news = at > self.replica.applied().get(origin) && origin != self.id;
-        if !is_news || self.retired.contains(&origin) {
+        if !is_news || self.replica.is_retired(origin) {
             return;
         }
         let arriving = &mut self.peers.entry(peer).or_default().arriving;
