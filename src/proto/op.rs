@@ -57,8 +57,8 @@ pub enum Op {
     SessionClosed {
         /// Which.
         session: SessionId,
-        /// The epoch in which it was closed: a later claim keeps it alive.
-        epoch: Epoch,
+        /// The claim that is closed with it, and all before: a later one keeps it alive.
+        claim: Stamp,
         /// Why.
         reason: CloseReason,
     },

@@ -16,7 +16,7 @@ use crate::id::{NodeId, SessionId, TopicName};
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// All that the sender had seen when it made the report: it speaks of the sessions that it
+    /// All that the sender knew of sessions when it made the report: it speaks of those that it
     /// owned then, and of no others.
     pub as_of: Position,
     /// The topic.

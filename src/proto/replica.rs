@@ -14,7 +14,7 @@
 //!
 //! # What is gone stays gone
 //!
-//! A snapshot says all that its sender knew when it had seen `view`. What is here, was decided
+//! A snapshot says all that its sender knew of sessions, which is `view`. What is here, was decided
 //! within that view and is not in the snapshot has gone since, and goes here too; what comes later
 //! from a journal, was decided within a view already merged and is not here, is gone already, and
 //! stays so. (It is the observed-remove set of the CRDT literature, with our positions as its
@@ -97,8 +97,9 @@ pub struct Replica {
     known: Position,
     sessions: BTreeMap<SessionId, Known>,
     topics: Topics,
-    tombstones: BTreeMap<SessionId, Epoch>,
-    tombstone_order: VecDeque<(Instant, SessionId, Epoch)>,
+    /// The last claim of each session that was closed.
+    tombstones: BTreeMap<SessionId, Stamp>,
+    tombstone_order: VecDeque<(Instant, SessionId, Stamp)>,
     /// Origins that are dead and forgotten: what others still say of them is not heard.
     retired: BTreeSet<NodeId>,
     changes: VecDeque<Change>,
@@ -178,7 +179,9 @@ impl Replica {
             }
         }
         self.drop_absent(&named, view);
-        self.known.merge(view);
+        let mut view = view.clone();
+        self.strip(&mut view);
+        self.known.merge(&view);
         self.known.advance(origin, at);
         self.check();
         true
@@ -203,12 +206,12 @@ impl Replica {
 
     /// Forgets closes that nothing can overtake any more.
     pub fn sweep_tombstones(&mut self, now: Instant) {
-        while let Some(&(since, session, epoch)) = self.tombstone_order.front()
+        while let Some(&(since, session, claim)) = self.tombstone_order.front()
             && (now.saturating_duration_since(since) >= TOMBSTONE_FOR
                 || self.tombstone_order.len() > MAX_TOMBSTONES)
         {
             self.tombstone_order.pop_front();
-            if self.tombstones.get(&session) == Some(&epoch) {
+            if self.tombstones.get(&session) == Some(&claim) {
                 self.tombstones.remove(&session);
             }
         }
@@ -267,6 +270,11 @@ impl Replica {
     /// What has been applied, of each origin.
     pub fn applied(&self) -> &Position {
         &self.applied
+    }
+
+    /// What is known of sessions, of each origin: at least what has been applied.
+    pub fn known(&self) -> &Position {
+        &self.known
     }
 
     /// The session called `id`.
@@ -344,8 +352,8 @@ impl Replica {
                     known.session.presence = Presence::Detached;
                 }
             }
-            Op::SessionClosed { session, epoch, reason } => {
-                self.fold_close(session, epoch, reason, now);
+            Op::SessionClosed { session, claim, reason } => {
+                self.fold_close(session, claim, reason, now);
             }
             Op::Departed { session, topic, left } => self.fold_departure(session, topic, left),
             Op::Joined { session, epoch, topic, from } => {
@@ -370,21 +378,20 @@ impl Replica {
 
     fn fold_claim(&mut self, state: SessionState) {
         let claim = state.session.claim;
-        if self.tombstones.get(&state.session.id).is_none_or(|&closed| claim.epoch > closed) {
+        if self.tombstones.get(&state.session.id).is_none_or(|&closed| claim > closed) {
             self.upsert(state);
         }
     }
 
-    /// Whoever closes a session ends all its claims up to `epoch`, whoever made them: the answer is
-    /// the same in whatever order claims and closes are heard of.
-    fn fold_close(&mut self, id: SessionId, epoch: Epoch, reason: CloseReason, now: Instant) {
-        let claimed = self.sessions.get(&id).map(|known| known.session.claim.epoch);
-        if claimed.is_some_and(|claimed| claimed <= epoch) {
+    /// Whoever closes a session ends `claim` and all before: the outcome is the same in whatever
+    /// order claims and closes are heard of.
+    fn fold_close(&mut self, id: SessionId, claim: Stamp, reason: CloseReason, now: Instant) {
+        if self.sessions.get(&id).is_some_and(|known| known.session.claim <= claim) {
             self.remove_session(id, reason);
         }
-        let closed = self.tombstones.entry(id).or_insert(epoch);
-        *closed = epoch.max(*closed);
-        self.tombstone_order.push_back((now, id, epoch));
+        let closed = self.tombstones.entry(id).or_insert(claim);
+        *closed = claim.max(*closed);
+        self.tombstone_order.push_back((now, id, claim));
     }
 
     fn fold_departure(&mut self, session: SessionId, topic: TopicName, left: Stamp) {

@@ -34,7 +34,7 @@ pub(super) fn frames_of(replica: &Replica, origin: NodeId, number: u64) -> Vec<E
             push(SnapshotPart::Message { topic: topic.name.clone(), entry: entry.clone() });
         }
     }
-    push(SnapshotPart::End { view: replica.applied().clone() });
+    push(SnapshotPart::End { view: replica.known().clone() });
     frames
 }
 

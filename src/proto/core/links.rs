@@ -187,7 +187,7 @@ impl Core {
 
     fn handle_report(&mut self, peer: NodeId, mut report: Report, now: Instant) {
         self.replica.strip(&mut report.as_of);
-        if self.replica.applied().includes(&report.as_of) {
+        if self.replica.known().includes(&report.as_of) {
             self.apply_report(peer, &report, now);
             return;
         }
@@ -210,11 +210,11 @@ impl Core {
             if state.held_reports.is_empty() {
                 continue;
             }
-            let applied = self.replica.applied();
+            let known = self.replica.known();
             let ready: Vec<TopicName> = state
                 .held_reports
                 .iter()
-                .filter(|(_, report)| applied.includes(&report.as_of))
+                .filter(|(_, report)| known.includes(&report.as_of))
                 .map(|(topic, _)| topic.clone())
                 .collect();
             let ready: Vec<_> =
@@ -307,7 +307,7 @@ impl Core {
             let session = self.replica.session(id)?;
             (session.claim.node == self.id).then_some((id, &member.acknowledged))
         });
-        Report::of(self.replica.applied().clone(), topic.name.clone(), own)
+        Report::of(self.replica.known().clone(), topic.name.clone(), own)
     }
 
     fn transmit_journal(&mut self, peer: NodeId, limit_bytes: usize, now: Instant) -> Vec<Encoded> {

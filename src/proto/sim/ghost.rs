@@ -51,7 +51,7 @@ pub(super) struct Received {
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) node: usize,
-    /// Whether some node knew of a later claim, which the one that ended it had not heard of.
+    /// Whether some node knew of a claim that the one which ended it had not heard of.
     pub(super) raced: bool,
 }
 

@@ -356,7 +356,7 @@ impl World {
         self.say(|| format!("n{node} says that session {} is over: {reason:?}", short(id)));
         let is_later = |other: &usize| {
             let known = self.core(*other).replica().session(id);
-            known.is_some_and(|known| known.claim.epoch > session.claim.epoch)
+            known.is_some_and(|known| !known.claim.is_known_at(self.core(node).replica().known()))
         };
         let raced = self.alive().iter().any(is_later);
         if reason == CloseReason::Abandoned {

@@ -13,7 +13,7 @@ use crate::{
 pub enum SnapshotPart {
     /// The last part.
     End {
-        /// All that the sender had seen, of every origin, when it made the snapshot.
+        /// All that the sender knew of sessions, of every origin, when it made the snapshot.
         view: Position,
     },
     /// What a topic lost of the origin before everybody had it.
