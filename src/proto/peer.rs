@@ -84,6 +84,5 @@ impl Peer {
         self.have.forget(origin);
         self.sending.remove(&origin);
         self.arriving.remove(&origin);
-        self.held_reports.values_mut().for_each(|report| report.as_of.forget(origin));
     }
 }

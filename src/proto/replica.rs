@@ -8,7 +8,8 @@
 //!
 //! # Invariants
 //!
-//! 1. `known` includes `applied`: of sessions, at least as much is known as of messages.
+//! 1. `known` includes `applied`: of sessions, at least as much is known as of messages. It keeps
+//!    what was known of retired origins, whose decisions others may still speak of.
 //! 2. A session lists exactly the topics that list it as a member.
 //! 3. A topic's log holds, of each origin, messages below `applied` only.
 //!
@@ -68,8 +69,9 @@ pub enum Change {
     },
 }
 
-/// How many forgotten origins are remembered as forgotten.
-const MAX_RETIRED: usize = 4_096;
+/// How many forgotten origins are remembered as forgotten. At the limit the first is forgotten for
+/// good. What was decided there may be told anew then, so this is more than restart in `dead_kept`.
+const MAX_RETIRED: usize = 64;
 
 /// How many memberships of a session are remembered that ended. At the limit the oldest is
 /// forgotten.
@@ -100,8 +102,9 @@ pub struct Replica {
     /// The last claim of each session that was closed.
     tombstones: BTreeMap<SessionId, Stamp>,
     tombstone_order: VecDeque<(Instant, SessionId, Stamp)>,
-    /// Origins that are dead and forgotten: what others still say of them is not heard.
-    retired: BTreeSet<NodeId>,
+    /// Origins that are dead and forgotten, the first first: what others pass on of them is not
+    /// heard.
+    retired: VecDeque<NodeId>,
     changes: VecDeque<Change>,
 }
 
@@ -115,7 +118,7 @@ impl Replica {
             topics: Topics::new(limits),
             tombstones: BTreeMap::new(),
             tombstone_order: VecDeque::new(),
-            retired: BTreeSet::new(),
+            retired: VecDeque::new(),
             changes: VecDeque::new(),
         }
     }
@@ -179,9 +182,7 @@ impl Replica {
             }
         }
         self.drop_absent(&named, view);
-        let mut view = view.clone();
-        self.strip(&mut view);
-        self.known.merge(&view);
+        self.known.merge(view);
         self.known.advance(origin, at);
         self.check();
         true
@@ -241,17 +242,18 @@ impl Replica {
             }
         }
         self.applied.forget(origin);
-        self.known.forget(origin);
-        self.retired.insert(origin);
-        if self.retired.len() > MAX_RETIRED {
-            self.retired.pop_first();
+        self.retired.push_back(origin);
+        if self.retired.len() > MAX_RETIRED
+            && let Some(first) = self.retired.pop_front()
+        {
+            self.known.forget(first);
         }
         true
     }
 
     /// An origin that was taken for dead is alive.
     pub fn recall(&mut self, origin: NodeId) {
-        self.retired.remove(&origin);
+        self.retired.retain(|&retired| retired != origin);
     }
 
     /// Whether an origin is dead and forgotten.
@@ -275,6 +277,11 @@ impl Replica {
     /// What is known of sessions, of each origin: at least what has been applied.
     pub fn known(&self) -> &Position {
         &self.known
+    }
+
+    /// Whether all that `view` knows of sessions is known here too, or will never be.
+    pub fn knows(&self, view: &Position) -> bool {
+        view.iter().all(|(origin, next)| self.known.get(origin) >= next || self.is_retired(origin))
     }
 
     /// The session called `id`.

@@ -185,16 +185,15 @@ impl Core {
         self.schedule_sweep(now);
     }
 
-    fn handle_report(&mut self, peer: NodeId, mut report: Report, now: Instant) {
-        self.replica.strip(&mut report.as_of);
-        if self.replica.known().includes(&report.as_of) {
+    fn handle_report(&mut self, peer: NodeId, report: Report, now: Instant) {
+        if self.replica.knows(&report.as_of) {
             self.apply_report(peer, &report, now);
             return;
         }
         let held = &mut self.peers.entry(peer).or_default().held_reports;
         let is_newest = match held.get(&report.topic) {
-            Some(newer) if newer.as_of.includes(&report.as_of) => false,
-            Some(_) => true,
+            // Of the same knowledge, what is said last is newer.
+            Some(held) => report.as_of == held.as_of || !held.as_of.includes(&report.as_of),
             None => held.len() < MAX_HELD_REPORTS,
         };
         if is_newest {
@@ -210,11 +209,10 @@ impl Core {
             if state.held_reports.is_empty() {
                 continue;
             }
-            let known = self.replica.known();
             let ready: Vec<TopicName> = state
                 .held_reports
                 .iter()
-                .filter(|(_, report)| known.includes(&report.as_of))
+                .filter(|(_, report)| self.replica.knows(&report.as_of))
                 .map(|(topic, _)| topic.clone())
                 .collect();
             let ready: Vec<_> =

@@ -194,11 +194,12 @@ impl Core {
 
     /// Looks after the nodes that are heard of and that membership says nothing about.
     fn watch_strangers(&mut self, now: Instant) {
-        let origins = self.replica.applied().iter().map(|(origin, _)| origin);
+        let origins = self.replica.known().iter().map(|(origin, _)| origin);
         let owners = self.replica.sessions().map(|session| session.claim.node);
         let mut strangers: BTreeSet<_> = origins.chain(owners).collect();
         strangers.retain(|node| {
-            *node != self.id && !self.live.contains(node) && !self.dead.contains_key(node)
+            let is_told = self.live.contains(node) || self.dead.contains_key(node);
+            *node != self.id && !is_told && !self.replica.is_retired(*node)
         });
         self.strangers.retain(|node, _| strangers.contains(node));
         for node in strangers {

@@ -1,5 +1,7 @@
 //! What is looked at once the faults are over and everything has come to rest.
 
+use std::collections::BTreeMap;
+
 use super::{
     Checked,
     links::brief,
@@ -7,9 +9,12 @@ use super::{
     world::{World, short},
 };
 use crate::{
-    id::{Seq, SessionId},
-    proto::{Position, Presence, Session, SessionState, Stamp},
+    id::Seq,
+    proto::{Position, Presence, Session, Stamp},
 };
+
+/// A session, perhaps a topic that it is in, and the rest.
+type Known = (String, String, String);
 
 impl World {
     /// Everything that must hold once nothing more goes wrong.
@@ -54,20 +59,28 @@ impl World {
         Ok(())
     }
 
-    /// L4: all nodes know the same sessions, owners and memberships.
+    /// L4: all nodes know the same sessions, owners, memberships and positions.
     fn check_equal_replicas(&self) -> Checked {
         let mut known = self.alive().into_iter().map(|node| (node, self.states(node)));
         let Some((first, expected)) = known.next() else {
             return Ok(());
         };
         for (node, states) in known {
-            if let Some((a, b)) = expected.iter().zip(&states).find(|(a, b)| a != b) {
-                let (a, b) = (describe(a), describe(b));
-                return violated("L4 equal", format!("n{first} has {a}, n{node} has {b}"));
+            let absent = |from: &BTreeMap<Known, Position>, of: &BTreeMap<Known, Position>| {
+                of.keys().find(|known| !from.contains_key(known)).cloned()
+            };
+            if let Some(known) = absent(&states, &expected) {
+                return violated("L4 equal", format!("n{first} knows, but n{node} not: {known:?}"));
             }
-            if expected.len() != states.len() {
-                let (a, b) = (expected.len(), states.len());
-                return violated("L4 equal", format!("n{first} has {a} sessions, n{node} has {b}"));
+            if let Some(known) = absent(&expected, &states) {
+                return violated("L4 equal", format!("n{node} knows, but n{first} not: {known:?}"));
+            }
+            for (known, has) in &states {
+                if expected[known] != *has {
+                    let (a, b) = (brief(&expected[known]), brief(has));
+                    let text = format!("n{first} says {a}, n{node} {b}: {known:?} drop {} reorder {} stale {}", self.faults.drop, self.faults.reorder, self.faults.stale);
+                    return violated("L4 equal", text);
+                }
             }
         }
         Ok(())
@@ -154,19 +167,22 @@ impl World {
         Ok(())
     }
 
-    /// What a node knows, as far as it must be the same everywhere.
-    fn states(&self, node: usize) -> Vec<SessionState> {
+    /// What a node knows, as far as it must be the same everywhere, and how far sessions have read.
+    fn states(&self, node: usize) -> BTreeMap<Known, Position> {
         let replica = self.core(node).replica();
-        let ids: Vec<SessionId> = replica.sessions().map(|session| session.id).collect();
-        let mut states: Vec<_> = ids.into_iter().filter_map(|id| replica.state_of(id)).collect();
-        for state in &mut states {
-            state.memberships.sort_by(|(a, _), (b, _)| a.cmp(b));
-            for (topic, member) in &mut state.memberships {
-                member.acknowledged = self.of_living(&member.acknowledged);
-                member.until = member.until.as_ref().map(|until| self.of_living(until));
-                if topic.private_session().is_some() {
-                    member.stamp = state.session.claim; // Whichever message came first here.
-                }
+        let stamp = |stamp: Stamp| format!("{}@{}-{}", stamp.epoch, &stamp.node.short()[..4], stamp.seq);
+        let mut states = BTreeMap::new();
+        for session in replica.sessions() {
+            let Session { id, claim, presence, ready, .. } = session;
+            let what = format!("{} {presence:?} {ready}", stamp(*claim));
+            states.insert((short(*id), String::new(), what), Position::new());
+            for (topic, member) in replica.state_of(*id).into_iter().flat_map(|s| s.memberships) {
+                let until = member.until.map(|until| brief(&self.of_living(&until)));
+                // Of private messages, whichever came first here makes the session a member.
+                let is_private = topic.private_session().is_some();
+                let what = if is_private { String::new() } else { stamp(member.stamp) };
+                let known = (short(*id), topic.to_string(), format!("{what} {until:?}"));
+                states.insert(known, self.of_living(&member.acknowledged));
             }
         }
         states
@@ -176,17 +192,4 @@ impl World {
         let lives = |id| self.index_of(id).is_some_and(|node| self.is_alive(node));
         position.iter().filter(|&(origin, next)| lives(origin) && next > Seq::FIRST).collect()
     }
-}
-
-/// A session, short enough to read.
-fn describe(state: &SessionState) -> String {
-    let Session { id, claim, presence, ready, .. } = &state.session;
-    let stamp = |stamp: &Stamp| format!("{}@{}-{}", stamp.epoch, &stamp.node.short()[..4], stamp.seq);
-    let mut text = format!("{} {} {presence:?} ready: {ready}", short(*id), stamp(claim));
-    for (topic, member) in &state.memberships {
-        let until = member.until.as_ref().map(brief).unwrap_or_default();
-        let (stamp, has) = (stamp(&member.stamp), brief(&member.acknowledged));
-        text += &format!(", {} {stamp} until {until:?} has {has}", &topic.as_str()[..2]);
-    }
-    text
 }
