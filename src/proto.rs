@@ -50,6 +50,6 @@ pub use peer::Lane;
 pub use position::{InvalidToken, Position};
 pub use recipients::Recipients;
 pub use replica::{Change, Replica};
-pub use session::{CloseReason, Membership, Presence, Session, SessionState, Stamp};
+pub use session::{CloseReason, Closed, Membership, Presence, Session, SessionState, Stamp};
 pub use topic::{Topic, TopicKey, Topics};
 pub use topic_log::{Cursor, Entry, LogLimits, TopicLog};

@@ -29,7 +29,7 @@ use std::{
 };
 
 use super::{
-    CloseReason, Entry, LogLimits, Membership, Op, Position, Presence, Session, SessionState,
+    CloseReason, Closed, Entry, LogLimits, Membership, Op, Position, Presence, Session, SessionState,
     Stamp, TopicKey, Topics, wire::SnapshotPart,
 };
 use crate::id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName};
@@ -99,8 +99,7 @@ pub struct Replica {
     known: Position,
     sessions: BTreeMap<SessionId, Known>,
     topics: Topics,
-    /// The last claim of each session that was closed.
-    tombstones: BTreeMap<SessionId, Stamp>,
+    tombstones: BTreeMap<SessionId, Closed>,
     tombstone_order: VecDeque<(Instant, SessionId, Stamp)>,
     /// Origins that are dead and forgotten, the first first: what others pass on of them is not
     /// heard.
@@ -168,6 +167,7 @@ impl Replica {
                     named.insert(state.session.id);
                     self.merge_session(state, view);
                 }
+                SnapshotPart::Closed { session, closed } => self.fold_close(session, closed, now),
                 SnapshotPart::Lost { topic, before } if before > had => {
                     let key = self.topics.open(&topic);
                     self.topics.get_mut(key).log.handle_lost(origin, before);
@@ -212,7 +212,7 @@ impl Replica {
                 || self.tombstone_order.len() > MAX_TOMBSTONES)
         {
             self.tombstone_order.pop_front();
-            if self.tombstones.get(&session) == Some(&claim) {
+            if self.tombstones.get(&session).is_some_and(|closed| closed.claim == claim) {
                 self.tombstones.remove(&session);
             }
         }
@@ -294,6 +294,13 @@ impl Replica {
         self.sessions.values().map(|known| &known.session)
     }
 
+    /// The sessions that were closed of late, as far as who has applied `have` has not heard of it.
+    pub fn closed_since(&self, have: &Position) -> impl Iterator<Item = (SessionId, Closed)> {
+        let is_news = |closed: &Closed| !have.covers(closed.by);
+        let tombstones = self.tombstones.iter().map(|(&id, &closed)| (id, closed));
+        tombstones.filter(move |(_, closed)| is_news(closed))
+    }
+
     /// The topics that a session reads.
     pub fn topics_of(&self, session: SessionId) -> &[TopicKey] {
         self.sessions.get(&session).map_or(&[], |known| &known.topics)
@@ -360,7 +367,7 @@ impl Replica {
                 }
             }
             Op::SessionClosed { session, claim, reason } => {
-                self.fold_close(session, claim, reason, now);
+                self.fold_close(session, Closed { claim, reason, by: id }, now);
             }
             Op::Departed { session, topic, left } => self.fold_departure(session, topic, left),
             Op::Joined { session, epoch, topic, from } => {
@@ -385,20 +392,21 @@ impl Replica {
 
     fn fold_claim(&mut self, state: SessionState) {
         let claim = state.session.claim;
-        if self.tombstones.get(&state.session.id).is_none_or(|&closed| claim > closed) {
+        if self.tombstones.get(&state.session.id).is_none_or(|closed| claim > closed.claim) {
             self.upsert(state);
         }
     }
 
     /// Whoever closes a session ends `claim` and all before: the outcome is the same in whatever
     /// order claims and closes are heard of.
-    fn fold_close(&mut self, id: SessionId, claim: Stamp, reason: CloseReason, now: Instant) {
-        if self.sessions.get(&id).is_some_and(|known| known.session.claim <= claim) {
-            self.remove_session(id, reason);
+    fn fold_close(&mut self, id: SessionId, closed: Closed, now: Instant) {
+        if self.sessions.get(&id).is_some_and(|known| known.session.claim <= closed.claim) {
+            self.remove_session(id, closed.reason);
         }
-        let closed = self.tombstones.entry(id).or_insert(claim);
-        *closed = claim.max(*closed);
-        self.tombstone_order.push_back((now, id, claim));
+        if self.tombstones.get(&id).is_none_or(|here| here.claim < closed.claim) {
+            self.tombstones.insert(id, closed);
+            self.tombstone_order.push_back((now, id, closed.claim));
+        }
     }
 
     fn fold_departure(&mut self, session: SessionId, topic: TopicName, left: Stamp) {

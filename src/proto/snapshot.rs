@@ -1,7 +1,7 @@
 //! Snapshots: the state of one origin, for who is too far behind its journal.
 //!
 //! A snapshot holds every session that its sender knows (whoever owns it: what is not in it is
-//! over), the messages of the origin that are still kept, and what topics have lost of it. It
+//! over), those that were closed of late, the messages of the origin that are still kept, and what topics have lost of it. It
 //! replaces the origin's operations before `at`; the journal continues from there.
 
 use std::collections::BTreeMap;
@@ -13,9 +13,14 @@ use super::{
 };
 use crate::id::NodeId;
 
-/// The snapshot of `origin`, as frames, in an order in which they may be applied. `number` is larger
-/// than that of any snapshot that this node made before.
-pub(super) fn frames_of(replica: &Replica, origin: NodeId, number: u64) -> Vec<Encoded> {
+/// The snapshot of `origin`, for who has `have`, as frames in an order in which they may be applied.
+/// `number` is larger than that of any snapshot that this node made before.
+pub(super) fn frames_of(
+    replica: &Replica,
+    origin: NodeId,
+    number: u64,
+    have: &Position,
+) -> Vec<Encoded> {
     let at = replica.applied().get(origin);
     let mut frames = Vec::new();
     let mut push = |part: SnapshotPart| {
@@ -24,6 +29,9 @@ pub(super) fn frames_of(replica: &Replica, origin: NodeId, number: u64) -> Vec<E
     };
     for session in replica.sessions() {
         push(SnapshotPart::Session(replica.state_of(session.id).expect("it was just listed")));
+    }
+    for (session, closed) in replica.closed_since(have) {
+        push(SnapshotPart::Closed { session, closed });
     }
     for (_, topic) in replica.topics().iter() {
         let before = topic.log.lost().get(origin);
@@ -50,7 +58,7 @@ impl Arriving {
         }
         self.bytes += match &part {
             SnapshotPart::Message { entry, .. } => 256 + entry.message().len(),
-            SnapshotPart::End { .. } | SnapshotPart::Lost { .. } | SnapshotPart::Session(_) => 512,
+            _ => 512,
         };
         if self.bytes <= limit_bytes {
             self.parts.insert(index, part);

@@ -55,6 +55,7 @@ mod kind {
     pub(super) const SNAPSHOT_MESSAGE: u8 = 9;
     pub(super) const SNAPSHOT_LOST: u8 = 10;
     pub(super) const SNAPSHOT_END: u8 = 11;
+    pub(super) const SNAPSHOT_CLOSED: u8 = 12;
     pub(super) const SESSION_CLAIMED: u8 = 16;
     pub(super) const SESSION_READY: u8 = 17;
     pub(super) const SESSION_DETACHED: u8 = 18;

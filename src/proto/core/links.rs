@@ -351,7 +351,8 @@ impl Core {
     fn queue_snapshot(&mut self, peer: NodeId, origin: NodeId, now: Instant) {
         let at = self.replica.applied().get(origin);
         self.snapshots_made += 1;
-        let frames = snapshot::frames_of(&self.replica, origin, self.snapshots_made);
+        let have = &self.peers[&peer].have;
+        let frames = snapshot::frames_of(&self.replica, origin, self.snapshots_made, have);
         let state = self.peers.get_mut(&peer).expect("a snapshot is for a linked peer");
         state.snapshots.extend(frames);
         state.sending.insert(origin, Sending::Snapshot { at, since: now });

@@ -66,7 +66,10 @@ impl Core {
             let others = self.live.iter().map(|&node| weight(session, node));
             others.max().is_none_or(|most| weight(session, self.id) > most)
         };
-        let is_orphan = |session: &&Session| self.dead.contains_key(&session.claim.node);
+        let is_orphan = |session: &&Session| {
+            let owner = session.claim.node;
+            self.dead.contains_key(&owner) || self.replica.is_retired(owner)
+        };
         let orphans: Vec<_> = self
             .replica
             .sessions()

@@ -243,6 +243,9 @@ impl World {
             format!("client {client} attaches {how} to n{node} as {}, #{number}", short(session))
         });
         self.seen.resumed += u64::from(attached.resumed);
+        if self.ghost.closed.contains(&session) {
+            self.ghost.revived.insert(session);
+        }
         self.connections.push(Connection {
             node,
             key,

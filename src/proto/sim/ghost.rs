@@ -63,6 +63,8 @@ pub(super) struct Ghost {
     pub(super) received: BTreeMap<SessionId, Received>,
     /// Sessions that somebody closed, or that ran out, at some time.
     pub(super) closed: BTreeSet<SessionId>,
+    /// Sessions that went on after they were closed, on a node that had not heard of it.
+    pub(super) revived: BTreeSet<SessionId>,
     pub(super) ends: BTreeMap<SessionId, Vec<End>>,
     /// Operations that died with the last node that had them: of each origin, from and to.
     perished: Vec<(NodeId, Seq, Seq)>,

@@ -152,7 +152,7 @@ impl World {
             self.rest()?;
             if self.dice.chance(200) {
                 // Long enough for the dead to be forgotten.
-                self.run_until(self.now + 25 * SECOND)?;
+                self.run_until(self.now + 32 * SECOND)?;
                 self.check_forgotten()?;
                 self.rest()?;
             }

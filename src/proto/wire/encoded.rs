@@ -90,6 +90,9 @@ impl Encoded {
         };
         match part {
             SnapshotPart::Session(state) => frame(kind::SNAPSHOT_SESSION, array(state)),
+            SnapshotPart::Closed { session, closed } => {
+                frame(kind::SNAPSHOT_CLOSED, array(&(session, closed)))
+            }
             SnapshotPart::Lost { topic, before } => {
                 frame(kind::SNAPSHOT_LOST, array(&(topic, before)))
             }

@@ -100,7 +100,7 @@ impl Frame {
                 let (origin, from) = header.read()?;
                 Self::Pull { origin, from }
             }
-            kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_END => {
+            kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_CLOSED => {
                 let (origin, at, number, index) = header.read()?;
                 let part = read_part(kind, origin, header, payload, text)?;
                 Self::Snapshot { origin, at, number, index, part }
@@ -151,6 +151,10 @@ fn read_part(
 ) -> Result<SnapshotPart, WireError> {
     Ok(match kind {
         kind::SNAPSHOT_SESSION => SnapshotPart::Session(header.read()?),
+        kind::SNAPSHOT_CLOSED => {
+            let (session, closed) = header.read()?;
+            SnapshotPart::Closed { session, closed }
+        }
         kind::SNAPSHOT_LOST => {
             let (topic, before) = header.read()?;
             SnapshotPart::Lost { topic, before }
