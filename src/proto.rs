@@ -37,6 +37,8 @@ mod recipients;
 mod replica;
 mod roster;
 mod session;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod snapshot;
 mod topic;
 mod topic_log;
@@ -52,6 +54,6 @@ pub use position::{InvalidToken, Position};
 pub use recipients::Recipients;
 pub use replica::{Change, Replica};
 pub use roster::{Member, Roster};
-pub use session::{CloseReason, Membership, Presence, Session, SessionState, Stamp};
+pub use session::{CloseReason, Closed, Membership, Presence, Session, SessionState, Stamp};
 pub use topic::{Topic, TopicKey, Topics};
 pub use topic_log::{Cursor, Entry, LogLimits, TopicLog};

@@ -130,6 +130,8 @@ pub(super) struct Attachment {
     last_mark: Mark,
     /// Whether something was given since the last mark.
     unmarked: bool,
+    /// Whether readers went past messages that are not for this session since the last mark.
+    skipped: bool,
     /// Whether the transport waits to be woken.
     pub(super) waiting: bool,
 }
@@ -142,6 +144,7 @@ impl Attachment {
             marked: None,
             last_mark: Mark::default(),
             unmarked: false,
+            skipped: false,
             waiting: false,
         }
     }
@@ -180,7 +183,7 @@ impl Attachment {
     ) {
         let mut left = budget;
         for reader in &mut self.readers {
-            reader.read(self.session, topic(reader.topic), &mut left, batch);
+            self.skipped |= reader.read(self.session, topic(reader.topic), &mut left, batch);
         }
         self.unmarked |= !batch.is_empty();
     }
@@ -190,10 +193,9 @@ impl Attachment {
         if self.marked.is_some() || !self.unmarked {
             return None;
         }
-        let sent = self.readers.iter().map(|reader| (reader.topic, reader.sent.clone()));
         self.last_mark = Mark(self.last_mark.0 + 1);
-        self.marked = Some((self.last_mark, sent.collect()));
-        self.unmarked = false;
+        self.marked = Some((self.last_mark, self.sent()));
+        (self.unmarked, self.skipped) = (false, false);
         Some(self.last_mark)
     }
 
@@ -204,12 +206,33 @@ impl Attachment {
             None => Vec::new(),
         }
     }
+
+    /// What the client has without saying so: it has confirmed all that it was given, and what was
+    /// passed over since is not for it. Nothing if something is still to be confirmed.
+    pub(super) fn skip(&mut self) -> Vec<(TopicKey, Position)> {
+        match self.marked.is_none() && !self.unmarked && std::mem::take(&mut self.skipped) {
+            true => self.sent(),
+            false => Vec::new(),
+        }
+    }
+
+    fn sent(&self) -> Vec<(TopicKey, Position)> {
+        self.readers.iter().map(|reader| (reader.topic, reader.sent.clone())).collect()
+    }
 }
 
 impl Reader {
-    fn read(&mut self, session: SessionId, topic: &Topic, left: &mut Budget, batch: &mut Batch) {
+    /// Takes what is next. Says whether there was something that is not for this session.
+    fn read(
+        &mut self,
+        session: SessionId,
+        topic: &Topic,
+        left: &mut Budget,
+        batch: &mut Batch,
+    ) -> bool {
+        let mut skipped = false;
         if self.cursor == topic.log.end() && self.sent.includes(topic.log.lost()) {
-            return;
+            return skipped;
         }
         if !self.sent.includes(topic.log.lost()) {
             let from = self.sent.clone();
@@ -225,9 +248,12 @@ impl Reader {
                 left.messages -= 1;
                 left.bytes = left.bytes.saturating_sub(entry.message().len());
                 batch.entries.push(Arc::clone(entry));
+            } else {
+                skipped = true;
             }
             self.sent.advance(entry.id().origin, entry.id().seq.next());
         }
+        skipped
     }
 
     fn takes(&self, session: SessionId, entry: &Entry) -> bool {

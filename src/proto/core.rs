@@ -16,6 +16,8 @@
 mod links;
 mod reading;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -25,8 +27,8 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    AttachmentKey, Change, CloseReason, LogLimits, Op, Position, Presence, Recipients, Replica,
-    Session, SessionState, Stamp, Tail, TailLimits, TopicKey,
+    AttachmentKey, Change, CloseReason, LogLimits, Membership, Op, Position, Presence, Recipients,
+    Replica, Session, SessionState, Stamp, Tail, TailLimits, TopicKey,
     attachment::Attachments,
     peer::{Lane, Peer},
     wire::{Encoded, MAX_MESSAGE_BYTES},
@@ -146,7 +148,8 @@ pub struct Core {
     live: BTreeSet<NodeId>,
     /// Since when each other origin has been dead.
     dead: BTreeMap<NodeId, Instant>,
-    retired: BTreeSet<NodeId>,
+    /// Since when each other origin has been heard of that membership says nothing about.
+    strangers: BTreeMap<NodeId, Instant>,
     attachments: Attachments,
     attached: BTreeMap<SessionId, AttachmentKey>,
     readers: BTreeMap<TopicKey, BTreeSet<AttachmentKey>>,
@@ -157,6 +160,7 @@ pub struct Core {
     pulls: BTreeMap<NodeId, (Instant, Seq)>,
     next_sweep: Option<Instant>,
     next_repeat: Option<Instant>,
+    snapshots_made: u64,
     events: VecDeque<Event>,
     wakes: Vec<AttachmentKey>,
     lanes_due: BTreeSet<Lane>,
@@ -173,7 +177,7 @@ impl Core {
             peers: BTreeMap::new(),
             live: BTreeSet::new(),
             dead: BTreeMap::new(),
-            retired: BTreeSet::new(),
+            strangers: BTreeMap::new(),
             attachments: Attachments::default(),
             attached: BTreeMap::new(),
             readers: BTreeMap::new(),
@@ -182,6 +186,7 @@ impl Core {
             pulls: BTreeMap::new(),
             next_sweep: None,
             next_repeat: None,
+            snapshots_made: 0,
             events: VecDeque::new(),
             wakes: Vec::new(),
             lanes_due: BTreeSet::new(),
@@ -297,8 +302,8 @@ impl Core {
 
     /// Ends a session, wherever it is. Harmless if it is over already.
     pub fn close(&mut self, session: SessionId, reason: CloseReason, now: Instant) {
-        if let Some(epoch) = self.replica.session(session).map(|session| session.claim.epoch) {
-            self.commit(Op::SessionClosed { session, epoch, reason }, now);
+        if let Some(claim) = self.replica.session(session).map(|session| session.claim) {
+            self.commit(Op::SessionClosed { session, claim, reason }, now);
         }
     }
 
@@ -320,7 +325,7 @@ impl Core {
         if self.replica.topics_of(session).len() >= SessionState::MAX_TOPICS {
             return Err(Refused::TooManyTopics);
         }
-        let from = self.replica.applied().clone();
+        let from = self.start_of(session, topic);
         self.commit(Op::Joined { session, epoch, topic: topic.clone(), from }, now);
         Ok(())
     }
@@ -450,10 +455,20 @@ impl Core {
         Ok(session.claim.epoch)
     }
 
+    fn membership_of(&self, session: SessionId, topic: &TopicName) -> Option<&Membership> {
+        let key = self.replica.topics().find(topic)?;
+        self.replica.topics().get(key).members.get(&session)
+    }
+
     fn membership_is_open(&self, session: SessionId, topic: &TopicName) -> bool {
-        let key = self.replica.topics().find(topic);
-        let member = key.and_then(|key| self.replica.topics().get(key).members.get(&session));
-        member.is_some_and(|member| member.until.is_none())
+        self.membership_of(session, topic).is_some_and(|member| member.until.is_none())
+    }
+
+    /// Where a session begins that joins: with what comes, or with what it has yet to get of what
+    /// was published before it left.
+    fn start_of(&self, session: SessionId, topic: &TopicName) -> Position {
+        let member = self.membership_of(session, topic);
+        member.map_or_else(|| self.replica.applied(), |member| &member.acknowledged).clone()
     }
 }
 

@@ -80,7 +80,7 @@ impl Tail {
 
     /// The operation that will be pushed next.
     pub fn next(&self) -> Seq {
-        Seq::new(self.start.get() + self.ops.len() as u64)
+        Seq::new(self.start.get().saturating_add(self.ops.len() as u64))
     }
 
     /// The operation `seq`, if it is kept.

@@ -3,13 +3,23 @@
 use crate::{
     id::{Epoch, SessionId, TopicName},
     message::Message,
-    proto::{CloseReason, Position, Recipients, SessionState},
+    proto::{CloseReason, Position, Recipients, SessionState, Stamp},
 };
 
 /// One operation of a journal. It happened; nobody refuses it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Op {
+    /// A session has had all that it was still to get of a topic that it left: it is no member any
+    /// more. Only the node that owns the session says so.
+    Departed {
+        /// Who read.
+        session: SessionId,
+        /// What it read.
+        topic: TopicName,
+        /// When it left: if it has joined again since, it stays.
+        left: Stamp,
+    },
     /// A session reads a topic, from a position on.
     Joined {
         /// Who reads.
@@ -47,8 +57,8 @@ pub enum Op {
     SessionClosed {
         /// Which.
         session: SessionId,
-        /// The epoch in which it was closed: a later claim keeps it alive.
-        epoch: Epoch,
+        /// The claim that is closed with it, and all before: a later one keeps it alive.
+        claim: Stamp,
         /// Why.
         reason: CloseReason,
     },

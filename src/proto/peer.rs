@@ -41,8 +41,10 @@ pub(super) enum Sending {
 }
 
 /// A snapshot on its way in: its parts may arrive in any order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Arriving {
+    /// Which of its sender's snapshots it is: the parts of two, even of the same state, do not mix.
+    pub(super) number: u64,
     pub(super) parts: BTreeMap<u32, SnapshotPart>,
     /// How many parts there are, and what the sender had seen, once the last part is here.
     pub(super) end: Option<(u32, Position)>,
@@ -68,7 +70,8 @@ pub(super) struct Peer {
     pub(super) reports_at: Option<Instant>,
     /// Reports that speak of operations which are still to come.
     pub(super) held_reports: BTreeMap<TopicName, Report>,
-    pub(super) arriving: BTreeMap<(NodeId, Seq), Arriving>,
+    /// The newest snapshot of each origin that is on its way in.
+    pub(super) arriving: BTreeMap<NodeId, Arriving>,
 }
 
 impl Peer {
@@ -76,5 +79,12 @@ impl Peer {
     pub(super) fn handle_link_down(&mut self) {
         let have = std::mem::take(&mut self.have);
         *self = Self { have, ..Self::default() };
+    }
+
+    /// `origin` is dead and forgotten: nothing of it is waited for any more.
+    pub(super) fn forget(&mut self, origin: NodeId) {
+        self.have.forget(origin);
+        self.sending.remove(&origin);
+        self.arriving.remove(&origin);
     }
 }

@@ -8,17 +8,19 @@
 //!
 //! # Invariants
 //!
-//! 1. `known` includes `applied`: of sessions, at least as much is known as of messages.
+//! 1. `known` includes `applied`: of sessions, at least as much is known as of messages. It keeps
+//!    what was known of retired origins, whose decisions others may still speak of.
 //! 2. A session lists exactly the topics that list it as a member.
 //! 3. A topic's log holds, of each origin, messages below `applied` only.
 //!
 //! # What is gone stays gone
 //!
-//! A snapshot says all that its sender knew when it had seen `view`. What is here, was decided
+//! A snapshot says all that its sender knew of sessions, which is `view`. What is here, was decided
 //! within that view and is not in the snapshot has gone since, and goes here too; what comes later
 //! from a journal, was decided within a view already merged and is not here, is gone already, and
 //! stays so. (It is the observed-remove set of the CRDT literature, with our positions as its
-//! causal context.) A close that overtakes the claim it closes leaves a tombstone.
+//! causal context.) A close that overtakes the claim it closes leaves a tombstone, and so does a
+//! membership that ended: what made it may be heard of later than what ended it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -27,7 +29,7 @@ use std::{
 };
 
 use super::{
-    CloseReason, Entry, LogLimits, Membership, Op, Position, Presence, Session, SessionState,
+    CloseReason, Closed, Entry, LogLimits, Membership, Op, Position, Presence, Session, SessionState,
     Stamp, TopicKey, Topics, wire::SnapshotPart,
 };
 use crate::id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName};
@@ -67,11 +69,27 @@ pub enum Change {
     },
 }
 
+/// How many forgotten origins are remembered as forgotten. At the limit the first is forgotten for
+/// good. What was decided there may be told anew then, so this is more than restart in `dead_kept`.
+const MAX_RETIRED: usize = 64;
+
+/// How many memberships of a session are remembered that ended. At the limit the oldest is
+/// forgotten.
+const MAX_DEPARTED: usize = SessionState::MAX_TOPICS;
+
 /// A session, and the topics that it has joined.
 #[derive(Debug)]
 struct Known {
     session: Session,
     topics: Vec<TopicKey>,
+    /// The topics that it was in, and when it left.
+    departed: VecDeque<(TopicName, Stamp)>,
+}
+
+impl Known {
+    fn new(session: Session) -> Self {
+        Self { session, topics: Vec::new(), departed: VecDeque::new() }
+    }
 }
 
 /// The fold of all journals.
@@ -81,8 +99,11 @@ pub struct Replica {
     known: Position,
     sessions: BTreeMap<SessionId, Known>,
     topics: Topics,
-    tombstones: BTreeMap<SessionId, Epoch>,
-    tombstone_order: VecDeque<(Instant, SessionId)>,
+    tombstones: BTreeMap<SessionId, Closed>,
+    tombstone_order: VecDeque<(Instant, SessionId, Stamp)>,
+    /// Origins that are dead and forgotten, the first first: what others pass on of them is not
+    /// heard.
+    retired: VecDeque<NodeId>,
     changes: VecDeque<Change>,
 }
 
@@ -96,6 +117,7 @@ impl Replica {
             topics: Topics::new(limits),
             tombstones: BTreeMap::new(),
             tombstone_order: VecDeque::new(),
+            retired: VecDeque::new(),
             changes: VecDeque::new(),
         }
     }
@@ -103,9 +125,10 @@ impl Replica {
     /// Applies the next operation of its origin.
     ///
     /// Returns false, and changes nothing, if it is not the next: it was applied before, or others
-    /// before it are missing.
+    /// before it are missing; or its origin is retired, or has come to the last of all numbers.
     pub fn apply(&mut self, id: MessageId, op: Op, now: Instant) -> bool {
-        if id.seq != self.applied.get(id.origin) {
+        let is_last = id.seq == id.seq.next();
+        if id.seq != self.applied.get(id.origin) || is_last || self.is_retired(id.origin) {
             return false;
         }
         let is_news = !self.known.covers(id);
@@ -123,7 +146,8 @@ impl Replica {
 
     /// Takes over the state of `origin` at `at`, as a node told it that had seen `view`.
     ///
-    /// Returns false, and changes nothing, if this node has come as far by itself.
+    /// Returns false, and changes nothing, if this node has come as far by itself, or if the origin
+    /// is retired.
     pub fn restore(
         &mut self,
         origin: NodeId,
@@ -133,7 +157,7 @@ impl Replica {
         now: Instant,
     ) -> bool {
         let had = self.applied.get(origin);
-        if at <= had {
+        if at <= had || self.is_retired(origin) {
             return false;
         }
         self.applied.advance(origin, at);
@@ -144,6 +168,7 @@ impl Replica {
                     named.insert(state.session.id);
                     self.merge_session(state, view);
                 }
+                SnapshotPart::Closed { session, closed } => self.fold_close(session, closed, now),
                 SnapshotPart::Lost { topic, before } if before > had => {
                     let key = self.topics.open(&topic);
                     self.topics.get_mut(key).log.handle_lost(origin, before);
@@ -181,32 +206,20 @@ impl Replica {
         member.is_some_and(|member| member.acknowledged.merge(position))
     }
 
-    /// Ends memberships that are over, in `topic`.
-    pub fn sweep_members(&mut self, topic: TopicKey) {
-        let open = self.topics.get_mut(topic);
-        if !open.leaving {
-            return;
-        }
-        open.leaving = open.members.values().any(|m| m.until.is_some() && !m.is_over());
-        let over: Vec<_> =
-            open.members.iter().filter(|(_, member)| member.is_over()).map(|(&id, _)| id).collect();
-        for session in over {
-            self.remove_member(session, topic);
-        }
-    }
-
     /// Forgets closes that nothing can overtake any more.
     pub fn sweep_tombstones(&mut self, now: Instant) {
-        while let Some(&(since, session)) = self.tombstone_order.front()
+        while let Some(&(since, session, claim)) = self.tombstone_order.front()
             && (now.saturating_duration_since(since) >= TOMBSTONE_FOR
                 || self.tombstone_order.len() > MAX_TOMBSTONES)
         {
             self.tombstone_order.pop_front();
-            self.tombstones.remove(&session);
+            if self.tombstones.get(&session).is_some_and(|closed| closed.claim == claim) {
+                self.tombstones.remove(&session);
+            }
         }
     }
 
-    /// Forgets an origin that is dead and of which no message is left.
+    /// Forgets an origin that is dead and of which no message is left: it is retired.
     ///
     /// Returns false, and changes nothing, if there are messages of it still, or sessions.
     pub fn forget(&mut self, origin: NodeId) -> bool {
@@ -230,13 +243,46 @@ impl Replica {
             }
         }
         self.applied.forget(origin);
-        self.known.forget(origin);
+        self.retired.push_back(origin);
+        if self.retired.len() > MAX_RETIRED
+            && let Some(first) = self.retired.pop_front()
+        {
+            self.known.forget(first);
+        }
         true
+    }
+
+    /// An origin that was taken for dead is alive.
+    pub fn recall(&mut self, origin: NodeId) {
+        self.retired.retain(|&retired| retired != origin);
+    }
+
+    /// Whether an origin is dead and forgotten.
+    pub fn is_retired(&self, origin: NodeId) -> bool {
+        self.retired.contains(&origin)
+    }
+
+    /// Takes out of a position what it says of retired origins, of which nothing will come.
+    pub fn strip(&self, position: &mut Position) {
+        let origins: Vec<_> = position.iter().map(|(origin, _)| origin).collect();
+        for origin in origins.into_iter().filter(|&origin| self.is_retired(origin)) {
+            position.forget(origin);
+        }
     }
 
     /// What has been applied, of each origin.
     pub fn applied(&self) -> &Position {
         &self.applied
+    }
+
+    /// What is known of sessions, of each origin: at least what has been applied.
+    pub fn known(&self) -> &Position {
+        &self.known
+    }
+
+    /// Whether all that `view` knows of sessions is known here too, or will never be.
+    pub fn knows(&self, view: &Position) -> bool {
+        view.iter().all(|(origin, next)| self.known.get(origin) >= next || self.is_retired(origin))
     }
 
     /// The session called `id`.
@@ -247,6 +293,13 @@ impl Replica {
     /// All sessions, by id.
     pub fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.sessions.values().map(|known| &known.session)
+    }
+
+    /// The sessions that were closed of late, as far as who has applied `have` has not heard of it.
+    pub fn closed_since(&self, have: &Position) -> impl Iterator<Item = (SessionId, Closed)> {
+        let is_news = |closed: &Closed| !have.covers(closed.by);
+        let tombstones = self.tombstones.iter().map(|(&id, &closed)| (id, closed));
+        tombstones.filter(move |(_, closed)| is_news(closed))
     }
 
     /// The topics that a session reads.
@@ -314,13 +367,15 @@ impl Replica {
                     known.session.presence = Presence::Detached;
                 }
             }
-            Op::SessionClosed { session, epoch, reason } => {
-                self.fold_close(session, stamp(epoch), reason, now);
+            Op::SessionClosed { session, claim, reason } => {
+                self.fold_close(session, Closed { claim, reason, by: id }, now);
             }
+            Op::Departed { session, topic, left } => self.fold_departure(session, topic, left),
             Op::Joined { session, epoch, topic, from } => {
                 self.merge_member(session, &topic, Membership::new(stamp(epoch), from));
             }
-            Op::Left { session, epoch, topic, until } => {
+            Op::Left { session, epoch, topic, mut until } => {
+                self.strip(&mut until);
                 let stamp = stamp(epoch);
                 if let Some(key) = self.topics.find(&topic)
                     && let Some(member) = self.topics.get_mut(key).members.get_mut(&session)
@@ -338,20 +393,36 @@ impl Replica {
 
     fn fold_claim(&mut self, state: SessionState) {
         let claim = state.session.claim;
-        if self.tombstones.get(&state.session.id).is_none_or(|&closed| claim.epoch > closed) {
+        if self.tombstones.get(&state.session.id).is_none_or(|closed| claim > closed.claim) {
             self.upsert(state);
         }
     }
 
-    fn fold_close(&mut self, id: SessionId, stamp: Stamp, reason: CloseReason, now: Instant) {
-        let later = |claim: Stamp| (claim.epoch, claim.node) > (stamp.epoch, stamp.node);
-        match self.sessions.get(&id) {
-            Some(known) if later(known.session.claim) => {}
-            Some(_) => self.remove_session(id, reason),
-            None => {}
+    /// Whoever closes a session ends `claim` and all before: the outcome is the same in whatever
+    /// order claims and closes are heard of.
+    fn fold_close(&mut self, id: SessionId, closed: Closed, now: Instant) {
+        if self.sessions.get(&id).is_some_and(|known| known.session.claim <= closed.claim) {
+            self.remove_session(id, closed.reason);
         }
-        self.tombstones.insert(id, stamp.epoch);
-        self.tombstone_order.push_back((now, id));
+        if self.tombstones.get(&id).is_none_or(|here| here.claim < closed.claim) {
+            self.tombstones.insert(id, closed);
+            self.tombstone_order.push_back((now, id, closed.claim));
+        }
+    }
+
+    fn fold_departure(&mut self, session: SessionId, topic: TopicName, left: Stamp) {
+        if let Some(key) = self.topics.find(&topic)
+            && let Some(member) = self.topics.get(key).members.get(&session)
+            && member.stamp <= left
+        {
+            self.remove_member(session, key);
+        }
+        if let Some(known) = self.sessions.get_mut(&session) {
+            known.departed.push_back((topic, left));
+            if known.departed.len() > MAX_DEPARTED {
+                known.departed.pop_front();
+            }
+        }
     }
 
     /// Merges what a snapshot says of a session.
@@ -395,7 +466,7 @@ impl Replica {
         let known = self
             .sessions
             .entry(id)
-            .or_insert_with(|| Known { session: session.clone(), topics: Vec::new() });
+            .or_insert_with(|| Known::new(session.clone()));
         let (ready, before) = (known.session.ready || session.ready, known.session.claim);
         if session.claim == before && session.presence == Presence::Detached {
             known.session.presence = Presence::Detached;
@@ -429,10 +500,17 @@ impl Replica {
         key.is_some_and(|key| self.topics.get(key).members.contains_key(&session))
     }
 
-    fn merge_member(&mut self, session: SessionId, topic: &TopicName, member: Membership) {
+    fn merge_member(&mut self, session: SessionId, topic: &TopicName, mut member: Membership) {
+        self.strip(&mut member.acknowledged);
+        if let Some(until) = &mut member.until {
+            self.strip(until);
+        }
         let Some(known) = self.sessions.get_mut(&session) else {
             return; // It is closed: its owner claimed it before it let it join.
         };
+        if known.departed.iter().any(|(left, stamp)| left == topic && member.stamp <= *stamp) {
+            return; // It has ended since.
+        }
         let key = self.topics.open(topic);
         let open = self.topics.get_mut(key);
         open.leaving |= member.until.is_some();
@@ -447,7 +525,9 @@ impl Replica {
     }
 
     fn remove_member(&mut self, session: SessionId, topic: TopicKey) {
-        self.topics.get_mut(topic).members.remove(&session);
+        let open = self.topics.get_mut(topic);
+        open.members.remove(&session);
+        open.leaving = open.members.values().any(|member| member.until.is_some());
         if let Some(known) = self.sessions.get_mut(&session) {
             known.topics.retain(|&key| key != topic);
         }
@@ -455,7 +535,7 @@ impl Replica {
     }
 
     fn remove_session(&mut self, id: SessionId, reason: CloseReason) {
-        let Some(Known { session, topics }) = self.sessions.remove(&id) else {
+        let Some(Known { session, topics, .. }) = self.sessions.remove(&id) else {
             return;
         };
         for key in topics {

@@ -116,11 +116,6 @@ impl Membership {
         }
         self.acknowledged.merge(&other.acknowledged);
     }
-
-    /// Whether the session has left and has had all that it was still to get.
-    pub fn is_over(&self) -> bool {
-        self.until.as_ref().is_some_and(|until| self.acknowledged.includes(until))
-    }
 }
 
 /// All that is known of a session, as a claim or a snapshot carries it to other nodes.
@@ -136,6 +131,18 @@ pub struct SessionState {
 impl SessionState {
     /// The most topics that a session may join.
     pub const MAX_TOPICS: usize = 128;
+}
+
+/// That a session is over.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Closed {
+    /// The claim that is closed with it, and all before: a later one keeps it alive.
+    pub claim: Stamp,
+    /// Why.
+    pub reason: CloseReason,
+    /// The operation that closed it.
+    pub by: MessageId,
 }
 
 /// Why a session is over.

@@ -1,8 +1,10 @@
 //! Snapshots: the state of one origin, for who is too far behind its journal.
 //!
 //! A snapshot holds every session that its sender knows (whoever owns it: what is not in it is
-//! over), the messages of the origin that are still kept, and what topics have lost of it. It
+//! over), those that were closed of late, the messages of the origin that are still kept, and what topics have lost of it. It
 //! replaces the origin's operations before `at`; the journal continues from there.
+
+use std::collections::BTreeMap;
 
 use super::{
     Position, Replica,
@@ -11,16 +13,25 @@ use super::{
 };
 use crate::id::NodeId;
 
-/// The snapshot of `origin`, as frames, in an order in which they may be applied.
-pub(super) fn frames_of(replica: &Replica, origin: NodeId) -> Vec<Encoded> {
+/// The snapshot of `origin`, for who has `have`, as frames in an order in which they may be applied.
+/// `number` is larger than that of any snapshot that this node made before.
+pub(super) fn frames_of(
+    replica: &Replica,
+    origin: NodeId,
+    number: u64,
+    have: &Position,
+) -> Vec<Encoded> {
     let at = replica.applied().get(origin);
     let mut frames = Vec::new();
     let mut push = |part: SnapshotPart| {
         let index = u32::try_from(frames.len()).expect("a snapshot has fewer than 2^32 parts");
-        frames.push(Encoded::snapshot(origin, at, index, &part));
+        frames.push(Encoded::snapshot(origin, at, (number, index), &part));
     };
     for session in replica.sessions() {
         push(SnapshotPart::Session(replica.state_of(session.id).expect("it was just listed")));
+    }
+    for (session, closed) in replica.closed_since(have) {
+        push(SnapshotPart::Closed { session, closed });
     }
     for (_, topic) in replica.topics().iter() {
         let before = topic.log.lost().get(origin);
@@ -31,11 +42,15 @@ pub(super) fn frames_of(replica: &Replica, origin: NodeId) -> Vec<Encoded> {
             push(SnapshotPart::Message { topic: topic.name.clone(), entry: entry.clone() });
         }
     }
-    push(SnapshotPart::End { view: replica.applied().clone() });
+    push(SnapshotPart::End { view: replica.known().clone() });
     frames
 }
 
 impl Arriving {
+    pub(super) fn new(number: u64) -> Self {
+        Self { number, parts: BTreeMap::new(), end: None, bytes: 0 }
+    }
+
     /// Takes a part. Says whether all are there now.
     pub(super) fn take(&mut self, index: u32, part: SnapshotPart, limit_bytes: usize) -> bool {
         if let SnapshotPart::End { view } = &part {
@@ -43,7 +58,7 @@ impl Arriving {
         }
         self.bytes += match &part {
             SnapshotPart::Message { entry, .. } => 256 + entry.message().len(),
-            SnapshotPart::End { .. } | SnapshotPart::Lost { .. } | SnapshotPart::Session(_) => 512,
+            _ => 512,
         };
         if self.bytes <= limit_bytes {
             self.parts.insert(index, part);

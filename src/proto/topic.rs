@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{LogLimits, Membership, Position, TopicLog};
-use crate::id::{SessionId, TopicName};
+use super::{LogLimits, Membership, Position, Stamp, TopicLog};
+use crate::id::{Seq, SessionId, TopicName};
 
 /// A topic's place among those of its node. It means nothing elsewhere.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -19,7 +19,7 @@ pub struct Topic {
     pub log: TopicLog,
     /// The sessions that read it, on whichever nodes they are.
     pub members: BTreeMap<SessionId, Membership>,
-    /// Whether some member may have left and is still to get what was published before.
+    /// Whether some member may have left, and is a member still for what was published before.
     pub leaving: bool,
 }
 
@@ -34,6 +34,28 @@ impl Topic {
         let mut settled = members.next()?.clone();
         members.for_each(|acknowledged| settled.meet(acknowledged));
         Some(settled)
+    }
+
+    /// Whether a member has left and has had all that it was still to get, or was told that it will
+    /// not get it, as far as a node can tell that has seen `applied`.
+    fn is_over(&self, session: SessionId, member: &Membership, applied: &Position) -> bool {
+        let Some(until) = &member.until else {
+            return false;
+        };
+        let has = |id| member.acknowledged.covers(id) || !until.covers(id);
+        let was_told = |(origin, lost): (_, Seq)| {
+            member.acknowledged.get(origin) >= lost.min(until.get(origin))
+        };
+        applied.includes(until)
+            && self.log.lost().iter().all(was_told)
+            && self.log.iter().all(|entry| has(entry.id()) || !entry.to().include(session))
+    }
+
+    /// The members that have left, and have had all that they were still to get.
+    pub fn departed(&self, applied: &Position) -> Vec<(SessionId, Stamp)> {
+        let left = self.members.iter().filter(|_| self.leaving);
+        let over = left.filter(|&(&session, member)| self.is_over(session, member, applied));
+        over.map(|(&session, member)| (session, member.stamp)).collect()
     }
 
     /// Whether nothing would be missed if it were forgotten.

@@ -55,6 +55,7 @@ mod kind {
     pub(super) const SNAPSHOT_MESSAGE: u8 = 9;
     pub(super) const SNAPSHOT_LOST: u8 = 10;
     pub(super) const SNAPSHOT_END: u8 = 11;
+    pub(super) const SNAPSHOT_CLOSED: u8 = 12;
     pub(super) const SESSION_CLAIMED: u8 = 16;
     pub(super) const SESSION_READY: u8 = 17;
     pub(super) const SESSION_DETACHED: u8 = 18;
@@ -62,6 +63,7 @@ mod kind {
     pub(super) const JOINED: u8 = 20;
     pub(super) const LEFT: u8 = 21;
     pub(super) const PUBLISHED: u8 = 22;
+    pub(super) const DEPARTED: u8 = 23;
 }
 
 /// Splits frames off a stream of bytes, which may arrive in any pieces.

@@ -7,7 +7,7 @@ use crate::{
     id::{MessageId, NodeId, Seq, TopicName},
     proto::{
         Op, Position, Tail,
-        peer::{Arriving, Peer, Sending},
+        peer::{Arriving, Sending},
         progress::Report,
         snapshot,
         wire::{Encoded, Frame, SnapshotPart},
@@ -41,19 +41,16 @@ impl Core {
     /// There is a link to `peer`, which has stored `have`.
     pub fn handle_link_up(&mut self, peer: NodeId, have: Position, now: Instant) {
         self.handle_link_down(peer);
-        self.retired.remove(&peer);
         let topics = self.replica.topics().keys();
         let entry = self.peers.entry(peer).or_default();
         entry.linked = true;
-        self.live.insert(peer);
-        self.dead.remove(&peer);
         entry.have = have;
         entry.have_due = true;
         entry.reports_due = topics.into_iter().collect();
         let from = entry.have.get(self.id);
         entry.sending.insert(self.id, Sending::Tail(from));
         self.lanes_due.extend(Lane::ALL);
-        self.schedule_sweep(now);
+        self.handle_live(peer, now);
     }
 
     /// The link to `peer` is gone. What was on its way may be lost, and is sent again later.
@@ -69,13 +66,15 @@ impl Core {
             self.live.insert(node);
             self.peers.entry(node).or_default();
             self.dead.remove(&node);
+            self.strangers.remove(&node);
+            self.replica.recall(node);
             self.schedule_sweep(now);
         }
     }
 
     /// Membership believes that `node` is dead, or has left.
     pub fn handle_dead(&mut self, node: NodeId, now: Instant) {
-        if self.live.remove(&node) {
+        if self.live.remove(&node) || self.strangers.remove(&node).is_some() {
             self.dead.insert(node, now);
             self.adopt_orphans(now);
             self.pull_missing(now);
@@ -93,8 +92,8 @@ impl Core {
             Frame::Have(have) => self.handle_have(peer, &have, now),
             Frame::Report(report) => self.handle_report(peer, report, now),
             Frame::Pull { origin, from } => self.handle_pull(peer, origin, from),
-            Frame::Snapshot { origin, at, index, part } => {
-                self.handle_part(peer, (origin, at), index, part, now);
+            Frame::Snapshot { origin, at, number, index, part } => {
+                self.handle_part(peer, (origin, at), (number, index), part, now);
             }
             Frame::Goodbye => self.handle_dead(peer, now),
             Frame::Hello(_) | Frame::Unknown => {}
@@ -161,7 +160,7 @@ impl Core {
         for (&peer, state) in self.peers.iter().filter(|(_, state)| state.linked) {
             for (origin, next) in state.have.iter() {
                 let lacked = self.replica.applied().get(origin);
-                if next > lacked && origin != self.id && !self.retired.contains(&origin) {
+                if next > lacked && origin != self.id && !self.replica.is_retired(origin) {
                     asked.push((origin, lacked, peer));
                 }
             }
@@ -180,7 +179,7 @@ impl Core {
     }
 
     fn handle_op(&mut self, id: MessageId, op: Op, encoded: Encoded, now: Instant) {
-        if id.origin == self.id || self.retired.contains(&id.origin) {
+        if id.origin == self.id || !self.has_room_for(id.origin) {
             return;
         }
         if self.replica.apply(id, op, now) {
@@ -214,13 +213,14 @@ impl Core {
     }
 
     fn handle_report(&mut self, peer: NodeId, report: Report, now: Instant) {
-        if self.replica.applied().includes(&report.as_of) {
+        if self.replica.knows(&report.as_of) {
             self.apply_report(peer, &report, now);
             return;
         }
         let held = &mut self.peers.entry(peer).or_default().held_reports;
         let is_newest = match held.get(&report.topic) {
-            Some(older) => report.as_of.includes(&older.as_of),
+            // Of the same knowledge, what is said last is newer.
+            Some(held) => report.as_of == held.as_of || !held.as_of.includes(&report.as_of),
             None => held.len() < MAX_HELD_REPORTS,
         };
         if is_newest {
@@ -236,11 +236,10 @@ impl Core {
             if state.held_reports.is_empty() {
                 continue;
             }
-            let applied = self.replica.applied();
             let ready: Vec<TopicName> = state
                 .held_reports
                 .iter()
-                .filter(|(_, report)| applied.includes(&report.as_of))
+                .filter(|(_, report)| self.replica.knows(&report.as_of))
                 .map(|(topic, _)| topic.clone())
                 .collect();
             let ready: Vec<_> =
@@ -256,11 +255,12 @@ impl Core {
             return;
         };
         let members = &self.replica.topics().get(topic).members;
+        let is_forgotten = |node| self.replica.is_retired(node) || self.is_unheard_of(node);
         let told: Vec<_> = members
             .iter()
             .filter_map(|(&id, member)| {
                 let session = self.replica.session(id)?;
-                let position = report.position_of(peer, session, member)?;
+                let position = report.position_of(peer, session, member, is_forgotten)?;
                 (!member.acknowledged.includes(position)).then(|| (id, position.clone()))
             })
             .collect();
@@ -271,7 +271,9 @@ impl Core {
     }
 
     fn handle_pull(&mut self, peer: NodeId, origin: NodeId, from: Seq) {
-        if let Some(state) = self.peers.get_mut(&peer) {
+        if let Some(state) = self.peers.get_mut(&peer)
+            && !matches!(state.sending.get(&origin), Some(Sending::Snapshot { .. }))
+        {
             state.sending.insert(origin, Sending::Tail(from));
             self.lanes_due.insert(Lane::Journal);
         }
@@ -281,26 +283,28 @@ impl Core {
         &mut self,
         peer: NodeId,
         (origin, at): (NodeId, Seq),
-        index: u32,
+        (number, index): (u64, u32),
         part: SnapshotPart,
         now: Instant,
     ) {
         let is_news = at > self.replica.applied().get(origin) && origin != self.id;
-        if !is_news || self.retired.contains(&origin) {
+        if !is_news || !self.has_room_for(origin) {
             return;
         }
         let arriving = &mut self.peers.entry(peer).or_default().arriving;
-        if arriving.len() >= MAX_ARRIVING && !arriving.contains_key(&(origin, at)) {
+        if arriving.len() >= MAX_ARRIVING && !arriving.contains_key(&origin) {
             return;
         }
-        let snapshot = arriving.entry((origin, at)).or_default();
-        if !snapshot.take(index, part, MAX_SNAPSHOT_BYTES) {
+        let snapshot = arriving.entry(origin).or_insert_with(|| Arriving::new(number));
+        if number > snapshot.number {
+            *snapshot = Arriving::new(number);
+        }
+        if number < snapshot.number || !snapshot.take(index, part, MAX_SNAPSHOT_BYTES) {
             return;
         }
-        let snapshot = arriving.remove(&(origin, at)).expect("it was just completed");
+        let snapshot = arriving.remove(&origin).expect("it was just completed");
         let (view, parts) = snapshot.into_parts();
         if self.replica.restore(origin, at, &view, parts, now) {
-            arriving_forget(&mut self.peers, origin, at);
             if let Some(tail) = self.tails.get_mut(&origin) {
                 tail.restart(at);
             }
@@ -333,7 +337,7 @@ impl Core {
             let session = self.replica.session(id)?;
             (session.claim.node == self.id).then_some((id, &member.acknowledged))
         });
-        Report::of(self.replica.applied().clone(), topic.name.clone(), own)
+        Report::of(self.replica.known().clone(), topic.name.clone(), own)
     }
 
     fn transmit_journal(&mut self, peer: NodeId, limit_bytes: usize, now: Instant) -> Vec<Encoded> {
@@ -378,11 +382,34 @@ impl Core {
 
     fn queue_snapshot(&mut self, peer: NodeId, origin: NodeId, now: Instant) {
         let at = self.replica.applied().get(origin);
-        let frames = snapshot::frames_of(&self.replica, origin);
+        self.snapshots_made += 1;
+        let have = &self.peers[&peer].have;
+        let frames = snapshot::frames_of(&self.replica, origin, self.snapshots_made, have);
         let state = self.peers.get_mut(&peer).expect("a snapshot is for a linked peer");
         state.snapshots.extend(frames);
         state.sending.insert(origin, Sending::Snapshot { at, since: now });
         self.lanes_due.insert(Lane::Snapshot);
+    }
+
+    /// Whether operations of `origin` are taken. Peers refuse a position of too many origins, so at
+    /// the limit those of further ones are ignored until others are forgotten; one place is kept for
+    /// this node itself.
+    fn has_room_for(&self, origin: NodeId) -> bool {
+        let applied = self.replica.applied();
+        if applied.get(origin) > Seq::FIRST {
+            return true;
+        }
+        let others = applied.iter().filter(|&(node, _)| node != self.id).count();
+        others < Position::MAX_ORIGINS - 1 && !self.replica.is_retired(origin)
+    }
+
+    /// Whether `node` was forgotten before this node came: only its decisions are still spoken of.
+    fn is_unheard_of(&self, node: NodeId) -> bool {
+        self.replica.known().get(node) == Seq::FIRST
+            && node != self.id
+            && !self.live.contains(&node)
+            && !self.dead.contains_key(&node)
+            && !self.strangers.contains_key(&node)
     }
 
     fn linked_peers(&self) -> Vec<NodeId> {
@@ -397,14 +424,4 @@ impl Core {
             self.lanes_due.insert(Lane::Control);
         }
     }
-}
-
-/// Drops what is on its way in of `origin` and no longer needed.
-fn arriving_forget(
-    peers: &mut std::collections::BTreeMap<NodeId, Peer>,
-    origin: NodeId,
-    applied: Seq,
-) {
-    let is_needed = |key: &(NodeId, Seq), _: &mut Arriving| key.0 != origin || key.1 > applied;
-    peers.values_mut().for_each(|peer| peer.arriving.retain(is_needed));
 }

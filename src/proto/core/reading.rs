@@ -3,7 +3,7 @@
 use super::{AttachmentKey, Core, Ended, Event, Lane};
 use crate::{
     id::SessionId,
-    proto::{Batch, Budget, Mark, TopicKey, attachment::Attachment},
+    proto::{Batch, Budget, Mark, Position, TopicKey, attachment::Attachment},
 };
 
 impl Core {
@@ -14,6 +14,8 @@ impl Core {
         if let Some(attachment) = self.attachments.get_mut(key) {
             attachment.read(|topic| self.replica.topics().get(topic), budget, &mut batch);
             attachment.waiting = batch.is_empty();
+            let (session, skipped) = (attachment.session, attachment.skip());
+            self.handle_acknowledged(session, skipped);
         }
         batch
     }
@@ -34,11 +36,9 @@ impl Core {
             return;
         };
         let session = attachment.session;
-        for (topic, position) in attachment.confirm(mark) {
-            if self.replica.acknowledge(session, topic, &position) {
-                self.report(topic);
-            }
-        }
+        let (confirmed, skipped) = (attachment.confirm(mark), attachment.skip());
+        self.handle_acknowledged(session, confirmed);
+        self.handle_acknowledged(session, skipped);
     }
 
     /// The attachment of a session on this node, if it has one.
@@ -108,6 +108,14 @@ impl Core {
         for peer in self.peers.values_mut().filter(|peer| peer.linked) {
             peer.reports_due.insert(topic);
             self.lanes_due.insert(Lane::Progress);
+        }
+    }
+
+    fn handle_acknowledged(&mut self, session: SessionId, positions: Vec<(TopicKey, Position)>) {
+        for (topic, position) in positions {
+            if self.replica.acknowledge(session, topic, &position) {
+                self.report(topic);
+            }
         }
     }
 

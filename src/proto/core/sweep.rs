@@ -1,11 +1,14 @@
 //! What time does: logs are trimmed, sessions run out, the dead are adopted and forgotten.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use super::{Core, Lane};
 use crate::{
     id::{NodeId, SessionId},
-    proto::{CloseReason, Position, Presence, peer::Sending},
+    proto::{CloseReason, Op, Position, Presence, Session, TopicKey, peer::Sending},
 };
 
 /// How often what can be dropped is looked for.
@@ -14,8 +17,9 @@ const SWEEP_EVERY: Duration = Duration::from_millis(100);
 /// How often what was said to peers is said again, should it have been lost.
 const REPEAT_EVERY: Duration = Duration::from_secs(1);
 
-/// How many forgotten origins are remembered as forgotten.
-const MAX_RETIRED: usize = 4_096;
+/// How long a node may be heard of without membership saying that it lives. Then it is taken for
+/// dead: it died before this node was there to be told.
+const STRANGER_FOR: Duration = Duration::from_secs(5);
 
 impl Core {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
@@ -62,11 +66,14 @@ impl Core {
             let others = self.live.iter().map(|&node| weight(session, node));
             others.max().is_none_or(|most| weight(session, self.id) > most)
         };
-        let is_orphan = |node: NodeId| node != self.id && !self.live.contains(&node);
+        let is_orphan = |session: &&Session| {
+            let owner = session.claim.node;
+            self.dead.contains_key(&owner) || self.replica.is_retired(owner)
+        };
         let orphans: Vec<_> = self
             .replica
             .sessions()
-            .filter(|session| is_orphan(session.claim.node) && falls_to_us(session.id))
+            .filter(|session| is_orphan(session) && falls_to_us(session.id))
             .map(|session| session.id)
             .collect();
         for session in orphans {
@@ -117,7 +124,7 @@ impl Core {
 
     fn trim_logs(&mut self, stable: &Position, now: Instant) {
         for key in self.replica.topics().keys() {
-            self.replica.sweep_members(key);
+            self.end_departed(key, now);
             let topic = self.replica.topics_mut().get_mut(key);
             if topic.log.is_trim_due(now) {
                 let settled = topic.settled();
@@ -126,6 +133,18 @@ impl Core {
             self.replica.topics_mut().close_idle(key);
         }
         self.shrink_logs();
+    }
+
+    /// Ends the memberships of own sessions that have left `topic` and have had all of it.
+    fn end_departed(&mut self, topic: TopicKey, now: Instant) {
+        let open = self.replica.topics().get(topic);
+        let mut departed = open.departed(self.replica.applied());
+        let is_own = |id| self.replica.session(id).is_some_and(|s| s.claim.node == self.id);
+        departed.retain(|&(session, _)| is_own(session));
+        let name = open.name.clone();
+        for (session, left) in departed {
+            self.commit(Op::Departed { session, topic: name.clone(), left }, now);
+        }
     }
 
     /// Lets the largest logs give way if all together are too large.
@@ -171,8 +190,27 @@ impl Core {
             }
         }
         self.lanes_due.extend(Lane::ALL);
+        self.watch_strangers(now);
         self.adopt_orphans(now);
         self.retire_dead(now);
+    }
+
+    /// Looks after the nodes that are heard of and that membership says nothing about.
+    fn watch_strangers(&mut self, now: Instant) {
+        let origins = self.replica.known().iter().map(|(origin, _)| origin);
+        let owners = self.replica.sessions().map(|session| session.claim.node);
+        let mut strangers: BTreeSet<_> = origins.chain(owners).collect();
+        strangers.retain(|node| {
+            let is_told = self.live.contains(node) || self.dead.contains_key(node);
+            *node != self.id && !is_told && !self.replica.is_retired(*node)
+        });
+        self.strangers.retain(|node, _| strangers.contains(node));
+        for node in strangers {
+            let since = *self.strangers.entry(node).or_insert(now);
+            if now.saturating_duration_since(since) >= STRANGER_FOR {
+                self.handle_dead(node, now);
+            }
+        }
     }
 
     /// Forgets the nodes that have been dead for long, once nothing of theirs is left.
@@ -187,12 +225,8 @@ impl Core {
                 self.tails.remove(&node);
                 self.peers.remove(&node);
                 self.pulls.remove(&node);
-                self.peers.values_mut().for_each(|peer| peer.have.forget(node));
-                self.retired.insert(node);
+                self.peers.values_mut().for_each(|peer| peer.forget(node));
             }
-        }
-        while self.retired.len() > MAX_RETIRED {
-            self.retired.pop_first();
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName},
     message::Message,
     proto::{
-        AttachmentKey, Budget, CloseReason, Op, Position, Recipients, Replica,
+        AttachmentKey, Budget, CloseReason, Op, Position, Recipients, Replica, Stamp,
         wire::{Encoded, Frame, SnapshotPart},
     },
 };
@@ -158,7 +158,7 @@ fn a_close_that_overtakes_an_older_one_is_not_undone_by_it() {
     state.session.claim.epoch = Epoch::new(4);
     let close = |epoch| Op::SessionClosed {
         session: session(),
-        epoch: Epoch::new(epoch),
+        claim: Stamp::new(Epoch::new(epoch), NodeId::from_bits(1), Seq::FIRST),
         reason: CloseReason::Client,
     };
     let mut replica = Replica::new(Limits::default().log);
@@ -288,7 +288,7 @@ fn numbers_that_a_peer_made_up_do_no_harm() {
         Frame::decode(&encoded.to_bytes()).unwrap()
     };
     let part = |origin, part: &SnapshotPart| {
-        let encoded = Encoded::snapshot(NodeId::from_bits(origin), last, 0, part);
+        let encoded = Encoded::snapshot(NodeId::from_bits(origin), last, (0, 0), part);
         Frame::decode(&encoded.to_bytes()).unwrap()
     };
     let core = nodes.get(1);

@@ -48,6 +48,9 @@ impl Encoded {
     pub fn op(id: MessageId, op: &Op) -> Self {
         let place = (id.origin, id.seq);
         match op {
+            Op::Departed { session, topic, left } => {
+                Self::operation(kind::DEPARTED, place, &(session, topic, left))
+            }
             Op::Joined { session, epoch, topic, from } => {
                 Self::operation(kind::JOINED, place, &(session, epoch, topic, from))
             }
@@ -61,8 +64,8 @@ impl Encoded {
                 Self::assemble(kind::PUBLISHED, flag::OPERATION | text, &header, payload)
             }
             Op::SessionClaimed(state) => Self::operation(kind::SESSION_CLAIMED, place, state),
-            Op::SessionClosed { session, epoch, reason } => {
-                Self::operation(kind::SESSION_CLOSED, place, &(session, epoch, reason))
+            Op::SessionClosed { session, claim, reason } => {
+                Self::operation(kind::SESSION_CLOSED, place, &(session, claim, reason))
             }
             Op::SessionDetached { session, epoch } => {
                 Self::operation(kind::SESSION_DETACHED, place, &(session, epoch))
@@ -74,14 +77,22 @@ impl Encoded {
         }
     }
 
-    /// Part `index` of the snapshot of `origin` at `at`.
-    pub fn snapshot(origin: NodeId, at: Seq, index: u32, part: &SnapshotPart) -> Self {
-        let place = array(&(origin, at, index));
+    /// Part `index` of the snapshot of `origin` at `at`, which is its sender's snapshot `number`.
+    pub fn snapshot(
+        origin: NodeId,
+        at: Seq,
+        (number, index): (u64, u32),
+        part: &SnapshotPart,
+    ) -> Self {
+        let place = array(&(origin, at, number, index));
         let frame = |kind, header: Vec<u8>| {
             Self::assemble(kind, 0, &[place.as_slice(), &header].concat(), Bytes::new())
         };
         match part {
             SnapshotPart::Session(state) => frame(kind::SNAPSHOT_SESSION, array(state)),
+            SnapshotPart::Closed { session, closed } => {
+                frame(kind::SNAPSHOT_CLOSED, array(&(session, closed)))
+            }
             SnapshotPart::Lost { topic, before } => {
                 frame(kind::SNAPSHOT_LOST, array(&(topic, before)))
             }

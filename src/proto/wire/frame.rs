@@ -45,6 +45,8 @@ pub enum Frame {
         origin: NodeId,
         /// The first operation of that journal which it does not contain.
         at: Seq,
+        /// Which of its sender's snapshots it is: a later one has a higher number.
+        number: u64,
         /// Which part of it this is.
         index: u32,
         /// The part.
@@ -98,10 +100,10 @@ impl Frame {
                 let (origin, from) = header.read()?;
                 Self::Pull { origin, from }
             }
-            kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_END => {
-                let (origin, at, index) = header.read()?;
+            kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_CLOSED => {
+                let (origin, at, number, index) = header.read()?;
                 let part = read_part(kind, origin, header, payload, text)?;
-                Self::Snapshot { origin, at, index, part }
+                Self::Snapshot { origin, at, number, index, part }
             }
             _ => Self::Unknown,
         })
@@ -110,6 +112,10 @@ impl Frame {
 
 fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Result<Op, WireError> {
     Ok(match kind {
+        kind::DEPARTED => {
+            let (session, topic, left) = header.read()?;
+            Op::Departed { session, topic, left }
+        }
         kind::JOINED => {
             let (session, epoch, topic, from) = header.read()?;
             Op::Joined { session, epoch, topic, from }
@@ -124,8 +130,8 @@ fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Res
         }
         kind::SESSION_CLAIMED => Op::SessionClaimed(header.read()?),
         kind::SESSION_CLOSED => {
-            let (session, epoch, reason) = header.read()?;
-            Op::SessionClosed { session, epoch, reason }
+            let (session, claim, reason) = header.read()?;
+            Op::SessionClosed { session, claim, reason }
         }
         kind::SESSION_DETACHED => {
             let (session, epoch) = header.read()?;
@@ -145,6 +151,10 @@ fn read_part(
 ) -> Result<SnapshotPart, WireError> {
     Ok(match kind {
         kind::SNAPSHOT_SESSION => SnapshotPart::Session(header.read()?),
+        kind::SNAPSHOT_CLOSED => {
+            let (session, closed) = header.read()?;
+            SnapshotPart::Closed { session, closed }
+        }
         kind::SNAPSHOT_LOST => {
             let (topic, before) = header.read()?;
             SnapshotPart::Lost { topic, before }

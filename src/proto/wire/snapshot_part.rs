@@ -3,17 +3,24 @@
 use std::sync::Arc;
 
 use crate::{
-    id::{Seq, TopicName},
-    proto::{Entry, Position, SessionState},
+    id::{Seq, SessionId, TopicName},
+    proto::{Closed, Entry, Position, SessionState},
 };
 
 /// One part of a snapshot: the parts may arrive in any order, and count once all are there.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SnapshotPart {
+    /// A session that is over, though what made it may be heard of later.
+    Closed {
+        /// Which.
+        session: SessionId,
+        /// What is over of it.
+        closed: Closed,
+    },
     /// The last part.
     End {
-        /// All that the sender had seen, of every origin, when it made the snapshot.
+        /// All that the sender knew of sessions, of every origin, when it made the snapshot.
         view: Position,
     },
     /// What a topic lost of the origin before everybody had it.

@@ -1,0 +1,206 @@
+//! What is looked at after each step, of the node that took it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Checked,
+    links::brief,
+    violated,
+    world::{World, short},
+};
+use crate::{
+    id::{MessageId, SessionId, TopicName},
+    proto::{Core, Cursor, Position, TopicLog},
+};
+
+/// What a node was like when it was last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    applied: Position,
+    acknowledged: BTreeMap<(SessionId, TopicName), Position>,
+    logs: BTreeMap<TopicName, LookedLog>,
+}
+
+/// The messages of a topic, and by what it is seen that they are the same still.
+#[derive(Debug, Default)]
+struct LookedLog {
+    end: Cursor,
+    ids: Vec<MessageId>,
+}
+
+impl World {
+    /// Everything that must hold of one node at any time.
+    pub(super) fn check_node(&mut self, node: usize) -> Checked {
+        let looked = std::mem::take(&mut self.nodes[node].looked);
+        let (applied, looked) = (looked.applied.clone(), looked);
+        self.check_applied_goes_forward(node, &applied)?;
+        let acknowledged = self.check_acknowledged(node, &looked.acknowledged)?;
+        let logs = self.check_trimmed(node, looked.logs)?;
+        self.check_memory(node)?;
+        self.check_home(node)?;
+        let applied = self.core(node).replica().applied().clone();
+        self.nodes[node].looked = Looked { applied, acknowledged, logs };
+        Ok(())
+    }
+
+    /// S6: what a node has applied never goes back, but for the dead that it forgets.
+    fn check_applied_goes_forward(&self, node: usize, before: &Position) -> Checked {
+        let applied = self.core(node).replica().applied();
+        for (origin, next) in before.iter() {
+            let is_forgotten = applied.get(origin) == crate::id::Seq::FIRST
+                && self.index_of(origin).is_some_and(|other| !self.views[&(node, other)].live);
+            if applied.get(origin) < next && !is_forgotten {
+                let text = format!("n{node} had {} and has {}", brief(before), brief(applied));
+                return violated("S6 forward", text);
+            }
+        }
+        Ok(())
+    }
+
+    /// S4 and S6: what is acknowledged does not go back, and was received or told of.
+    fn check_acknowledged(
+        &self,
+        node: usize,
+        before: &BTreeMap<(SessionId, TopicName), Position>,
+    ) -> Result<BTreeMap<(SessionId, TopicName), Position>, super::Violation> {
+        let mut now = BTreeMap::new();
+        let nothing = Position::new();
+        for (_, topic) in self.core(node).replica().topics().iter() {
+            for (&session, member) in &topic.members {
+                let key = (session, topic.name.clone());
+                let old = before.get(&key).unwrap_or(&nothing);
+                let new = &member.acknowledged;
+                if old != new {
+                    self.check_acknowledgement(node, &key, old, new)?;
+                }
+                now.insert(key, new.clone());
+            }
+        }
+        Ok(now)
+    }
+
+    fn check_acknowledgement(
+        &self,
+        node: usize,
+        (session, topic): &(SessionId, TopicName),
+        old: &Position,
+        new: &Position,
+    ) -> Checked {
+        let who = || format!("n{node} of session {} in {topic}", short(*session));
+        let applied = self.core(node).replica().applied();
+        for (origin, next) in old.iter() {
+            let is_forgotten = applied.get(origin) == crate::id::Seq::FIRST;
+            if new.get(origin) < next && !is_forgotten {
+                let text = format!("{}: from {} to {}", who(), brief(old), brief(new));
+                return violated("S6 forward", text);
+            }
+        }
+        for (origin, next) in new.iter() {
+            for (id, published) in self.ghost.range(origin, old.get(origin), next) {
+                let promise = published.promises.iter().find(|p| p.session == *session);
+                if published.topic == *topic
+                    && promise.is_some_and(|promise| self.ghost.is_due(id, promise))
+                    && !self.ghost.has(*session, id)
+                {
+                    let text = format!("{} believes that it has {id}, by {}", who(), brief(new));
+                    return violated("S4 acknowledged", text);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// S5: what is dropped, all who were to get it have, or will be told of.
+    fn check_trimmed(
+        &self,
+        node: usize,
+        mut before: BTreeMap<TopicName, LookedLog>,
+    ) -> Result<BTreeMap<TopicName, LookedLog>, super::Violation> {
+        let mut now = BTreeMap::new();
+        for (_, topic) in self.core(node).replica().topics().iter() {
+            let mut looked = before.remove(&topic.name).unwrap_or_default();
+            if (looked.end, looked.ids.len()) != (topic.log.end(), topic.log.len()) {
+                let ids: Vec<_> = topic.log.iter().map(|entry| entry.id()).collect();
+                let left: BTreeSet<_> = ids.iter().collect();
+                for &id in looked.ids.iter().filter(|id| !left.contains(id)) {
+                    self.check_drop(node, id, Some(&topic.log))?;
+                }
+                looked = LookedLog { end: topic.log.end(), ids };
+            }
+            now.insert(topic.name.clone(), looked);
+        }
+        for id in before.into_values().flat_map(|looked| looked.ids) {
+            self.check_drop(node, id, None)?;
+        }
+        Ok(now)
+    }
+
+    fn check_drop(&self, node: usize, id: MessageId, log: Option<&TopicLog>) -> Checked {
+        if log.is_some_and(|log| log.lost().covers(id)) {
+            return Ok(());
+        }
+        let applied = self.core(node).replica().applied();
+        let Some(published) = self.ghost.published.get(&id) else {
+            return violated("S7 names", format!("n{node} had {id}, which nobody published"));
+        };
+        for promise in &published.promises {
+            if applied.covers(promise.by)
+                && self.ghost.is_due(id, promise)
+                && !self.ghost.has(promise.session, id)
+            {
+                let (topic, session) = (&published.topic, short(promise.session));
+                let text = format!("n{node} dropped {id} of {topic}, which {session} is to get");
+                return violated("S5 trimmed", text);
+            }
+        }
+        Ok(())
+    }
+
+    /// S10: every queue, log and map keeps to its limit.
+    fn check_memory(&self, node: usize) -> Checked {
+        let core = self.core(node);
+        let limits = &self.faults.limits;
+        for (_, topic) in core.replica().topics().iter() {
+            let (messages, bytes) = (topic.log.len(), topic.log.bytes());
+            if messages > limits.log.messages.get() || bytes > limits.log.bytes.get() {
+                let text = format!("n{node} keeps {messages} messages, {bytes} B of {}", topic.name);
+                return violated("S10 memory", text);
+            }
+        }
+        Ok(())
+    }
+
+    /// S8: a session with an attachment is owned where that is.
+    fn check_home(&self, node: usize) -> Checked {
+        let core = self.core(node);
+        let is_home = |core: &Core, session| {
+            let known = core.replica().session(session);
+            known.is_some_and(|known| known.claim.node == core.id())
+        };
+        for connection in self.connections.iter().filter(|c| c.node == node && c.server_open) {
+            let session = connection.session;
+            if core.attachment_of(session) == Some(connection.key) && !is_home(core, session) {
+                let text = format!("n{node} has an attachment of {session}, but does not own it");
+                return violated("S8 one home", text);
+            }
+        }
+        Ok(())
+    }
+
+    /// S8: an attachment is superseded only by another, unless a node looked dead.
+    pub(super) fn check_superseded(
+        &self,
+        node: usize,
+        session: SessionId,
+        superseded: bool,
+    ) -> Checked {
+        let newer = self.connections.iter().filter(|c| c.session == session).count() > 1;
+        match superseded && !newer && !self.ghost.split {
+            true => {
+                let text = format!("n{node} lost session {session}, which is nowhere else");
+                violated("S8 one home", text)
+            }
+            false => Ok(()),
+        }
+    }
+}
