@@ -153,7 +153,10 @@ impl Attachment {
     pub(super) fn follow(&mut self, topic: TopicKey, member: &Membership) {
         match self.readers.iter_mut().find(|reader| reader.topic == topic) {
             Some(reader) => {
-                reader.until = member.until.clone();
+                if reader.until != member.until {
+                    // It may be for what was passed over that it has joined again.
+                    (reader.until, reader.cursor) = (member.until.clone(), Cursor::default());
+                }
                 reader.sent.merge(&member.acknowledged);
             }
             None => self.readers.push(Reader {
@@ -244,6 +247,9 @@ impl Reader {
             && let Some((entry, next)) = topic.log.read(self.cursor)
         {
             self.cursor = next;
+            if self.until.as_ref().is_some_and(|until| !until.covers(entry.id())) {
+                continue; // It has left, but may join again and be waiting for this.
+            }
             if self.takes(session, entry) {
                 left.messages -= 1;
                 left.bytes = left.bytes.saturating_sub(entry.message().len());
@@ -257,8 +263,6 @@ impl Reader {
     }
 
     fn takes(&self, session: SessionId, entry: &Entry) -> bool {
-        !self.sent.covers(entry.id())
-            && self.until.as_ref().is_none_or(|until| until.covers(entry.id()))
-            && entry.to().include(session)
+        !self.sent.covers(entry.id()) && entry.to().include(session)
     }
 }

@@ -51,6 +51,10 @@ pub(super) struct Received {
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) node: usize,
+    /// The last operation of that node.
+    pub(super) at: MessageId,
+    /// What that node knew.
+    pub(super) known: Position,
     /// Whether some node knew of a claim that the one which ended it had not heard of.
     pub(super) raced: bool,
 }

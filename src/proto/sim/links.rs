@@ -328,7 +328,7 @@ fn describe(frame: &Frame) -> String {
         ),
         Frame::Snapshot { origin, at, number, index, part } => {
             let part = format!("{part:?}");
-            format!("{}:{at} #{number} part {index} {part:.200}", &origin.short()[..4])
+            format!("{}:{at} #{number} part {index} {part:.900}", &origin.short()[..4])
         }
         other => format!("{other:?}"),
     }

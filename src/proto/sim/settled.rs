@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Checked,
+    ghost::End,
     links::brief,
     violated,
     world::{World, short},
@@ -152,9 +153,12 @@ impl World {
     /// believed to have.
     fn check_ends(&self) -> Checked {
         for (session, ends) in &self.ghost.ends {
-            let told = ends.iter().filter(|end| !end.raced).count();
-            if told > 1 && !self.ghost.split && !self.ghost.revived.contains(session) {
-                let text = format!("{} was told {told} times to be over", short(*session));
+            let is_again = |end: &End| {
+                ends.iter().any(|first| first.at != end.at && !first.raced && end.known.covers(first.at))
+            };
+            let is_sure = !self.ghost.split && !self.ghost.revived.contains(session);
+            if is_sure && ends.iter().any(is_again) {
+                let text = format!("{} was told again to be over: {ends:?}", short(*session));
                 return violated("L5 over", text);
             }
         }

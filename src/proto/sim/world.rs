@@ -22,7 +22,7 @@ use super::{
     violated,
 };
 use crate::{
-    id::{NodeId, SessionId, TopicName},
+    id::{MessageId, NodeId, Seq, SessionId, TopicName},
     proto::{CloseReason, Core, Ended, Entry, Event, Gap, Lane, Mark, Position, Session},
 };
 
@@ -365,7 +365,10 @@ impl World {
             let text = format!("n{node} ended session {id}: {reason:?}, but nobody closed it");
             return violated("S8 one home", text);
         }
-        self.ghost.ends.entry(id).or_default().push(End { node, raced });
+        let (core, known) = (self.core(node), self.core(node).replica().known().clone());
+        let last = known.get(core.id()).get().saturating_sub(1);
+        let at = MessageId::new(core.id(), Seq::new(last));
+        self.ghost.ends.entry(id).or_default().push(End { node, at, known, raced });
         Ok(())
     }
 
