@@ -302,8 +302,8 @@ impl Core {
 
     /// Ends a session, wherever it is. Harmless if it is over already.
     pub fn close(&mut self, session: SessionId, reason: CloseReason, now: Instant) {
-        if let Some(claim) = self.replica.session(session).map(|session| session.claim) {
-            self.commit(Op::SessionClosed { session, claim, reason }, now);
+        if self.replica.session(session).is_some() {
+            self.commit(Op::SessionClosed { session, reason }, now);
         }
     }
 

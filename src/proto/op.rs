@@ -53,12 +53,10 @@ pub enum Op {
     },
     /// The node that writes this owns a session from now on, unless a later claim exists.
     SessionClaimed(SessionState),
-    /// A session is over.
+    /// A session is over for good, whoever claims it: its name is never used again.
     SessionClosed {
         /// Which.
         session: SessionId,
-        /// The claim that is closed with it, and all before: a later one keeps it alive.
-        claim: Stamp,
         /// Why.
         reason: CloseReason,
     },

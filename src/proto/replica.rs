@@ -100,7 +100,7 @@ pub struct Replica {
     sessions: BTreeMap<SessionId, Known>,
     topics: Topics,
     tombstones: BTreeMap<SessionId, Closed>,
-    tombstone_order: VecDeque<(Instant, SessionId, Stamp)>,
+    tombstone_order: VecDeque<(Instant, SessionId)>,
     /// Origins that are dead and forgotten, the first first: what others pass on of them is not
     /// heard.
     retired: VecDeque<NodeId>,
@@ -208,14 +208,12 @@ impl Replica {
 
     /// Forgets closes that nothing can overtake any more.
     pub fn sweep_tombstones(&mut self, now: Instant) {
-        while let Some(&(since, session, claim)) = self.tombstone_order.front()
+        while let Some(&(since, session)) = self.tombstone_order.front()
             && (now.saturating_duration_since(since) >= TOMBSTONE_FOR
                 || self.tombstone_order.len() > MAX_TOMBSTONES)
         {
             self.tombstone_order.pop_front();
-            if self.tombstones.get(&session).is_some_and(|closed| closed.claim == claim) {
-                self.tombstones.remove(&session);
-            }
+            self.tombstones.remove(&session);
         }
     }
 
@@ -367,8 +365,8 @@ impl Replica {
                     known.session.presence = Presence::Detached;
                 }
             }
-            Op::SessionClosed { session, claim, reason } => {
-                self.fold_close(session, Closed { claim, reason, by: id }, now);
+            Op::SessionClosed { session, reason } => {
+                self.fold_close(session, Closed { reason, by: id }, now);
             }
             Op::Departed { session, topic, left } => self.fold_departure(session, topic, left),
             Op::Joined { session, epoch, topic, from } => {
@@ -392,21 +390,17 @@ impl Replica {
     }
 
     fn fold_claim(&mut self, state: SessionState) {
-        let claim = state.session.claim;
-        if self.tombstones.get(&state.session.id).is_none_or(|closed| claim > closed.claim) {
+        if !self.tombstones.contains_key(&state.session.id) {
             self.upsert(state);
         }
     }
 
-    /// Whoever closes a session ends `claim` and all before: the outcome is the same in whatever
-    /// order claims and closes are heard of.
+    /// A close ends every claim, earlier or later: the outcome is the same in whatever order they
+    /// are heard of.
     fn fold_close(&mut self, id: SessionId, closed: Closed, now: Instant) {
-        if self.sessions.get(&id).is_some_and(|known| known.session.claim <= closed.claim) {
-            self.remove_session(id, closed.reason);
-        }
-        if self.tombstones.get(&id).is_none_or(|here| here.claim < closed.claim) {
-            self.tombstones.insert(id, closed);
-            self.tombstone_order.push_back((now, id, closed.claim));
+        self.remove_session(id, closed.reason);
+        if self.tombstones.insert(id, closed).is_none() {
+            self.tombstone_order.push_back((now, id));
         }
     }
 

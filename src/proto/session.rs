@@ -133,12 +133,10 @@ impl SessionState {
     pub const MAX_TOPICS: usize = 128;
 }
 
-/// That a session is over.
+/// That a session is over. Its name is never used again.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Closed {
-    /// The claim that is closed with it, and all before: a later one keeps it alive.
-    pub claim: Stamp,
     /// Why.
     pub reason: CloseReason,
     /// The operation that closed it.
