@@ -78,7 +78,7 @@ pub enum Event {
         /// Why.
         why: Ended,
     },
-    /// A session that this node owned is over: its handler is to be told.
+    /// A session is over, and this node is the one to tell its handler.
     SessionEnded {
         /// What it was.
         session: Session,
@@ -302,8 +302,10 @@ impl Core {
 
     /// Ends a session, wherever it is. Harmless if it is over already.
     pub fn close(&mut self, session: SessionId, reason: CloseReason, now: Instant) {
-        if self.replica.session(session).is_some() {
-            self.commit(Op::SessionClosed { session, reason }, now);
+        if let Some(owner) = self.replica.session(session).map(|session| session.claim.node) {
+            // Just one node tells the handler, whoever else claims the session meanwhile.
+            let owner = if self.live.contains(&owner) { owner } else { self.id };
+            self.commit(Op::SessionClosed { session, owner, reason }, now);
         }
     }
 
@@ -414,10 +416,10 @@ impl Core {
                         self.handle_lost_claim(session, now);
                     }
                 }
-                Change::Closed { session, reason } => {
+                Change::Closed { session, owner, reason } => {
                     self.end_attachment(session.id, Ended::Closed(reason));
                     self.clear_deadline(session.id);
-                    if session.claim.node == self.id {
+                    if owner == self.id {
                         self.events.push_back(Event::SessionEnded { session, reason });
                     }
                 }

@@ -1,7 +1,7 @@
 //! What a node writes into its journal: the operations whose fold is the replica.
 
 use crate::{
-    id::{Epoch, SessionId, TopicName},
+    id::{Epoch, NodeId, SessionId, TopicName},
     message::Message,
     proto::{CloseReason, Position, Recipients, SessionState, Stamp},
 };
@@ -57,6 +57,8 @@ pub enum Op {
     SessionClosed {
         /// Which.
         session: SessionId,
+        /// The node that is to tell its handler.
+        owner: NodeId,
         /// Why.
         reason: CloseReason,
     },

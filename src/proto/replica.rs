@@ -55,6 +55,8 @@ pub enum Change {
     Closed {
         /// What it was.
         session: Session,
+        /// The node that is to tell its handler.
+        owner: NodeId,
         /// Why.
         reason: CloseReason,
     },
@@ -365,25 +367,15 @@ impl Replica {
                     known.session.presence = Presence::Detached;
                 }
             }
-            Op::SessionClosed { session, reason } => {
-                self.fold_close(session, Closed { reason, by: id }, now);
+            Op::SessionClosed { session, owner, reason } => {
+                self.fold_close(session, Closed { owner, reason, by: id }, now);
             }
             Op::Departed { session, topic, left } => self.fold_departure(session, topic, left),
             Op::Joined { session, epoch, topic, from } => {
                 self.merge_member(session, &topic, Membership::new(stamp(epoch), from));
             }
-            Op::Left { session, epoch, topic, mut until } => {
-                self.strip(&mut until);
-                let stamp = stamp(epoch);
-                if let Some(key) = self.topics.find(&topic)
-                    && let Some(member) = self.topics.get_mut(key).members.get_mut(&session)
-                    && stamp > member.stamp
-                {
-                    member.stamp = stamp;
-                    member.until = Some(until);
-                    self.topics.get_mut(key).leaving = true;
-                    self.changes.push_back(Change::MembershipChanged { session, topic: key });
-                }
+            Op::Left { session, epoch, topic, until } => {
+                self.fold_leave(session, &topic, stamp(epoch), until);
             }
             Op::Published { .. } | Op::Unknown => {}
         }
@@ -398,10 +390,19 @@ impl Replica {
     /// A close ends every claim, earlier or later: the outcome is the same in whatever order they
     /// are heard of.
     fn fold_close(&mut self, id: SessionId, closed: Closed, now: Instant) {
-        self.remove_session(id, closed.reason);
+        self.remove_session(id, Some(closed.owner), closed.reason);
         if self.tombstones.insert(id, closed).is_none() {
             self.tombstone_order.push_back((now, id));
         }
+    }
+
+    /// A leave that finds no member is that of one which another node has let depart, for an earlier
+    /// leave: it has had all, and departs for this one as well.
+    fn fold_leave(&mut self, id: SessionId, topic: &TopicName, stamp: Stamp, until: Position) {
+        let key = self.topics.find(topic);
+        let member = key.and_then(|key| self.topics.get(key).members.get(&id));
+        let acknowledged = member.map_or_else(|| until.clone(), |here| here.acknowledged.clone());
+        self.merge_member(id, topic, Membership { stamp, until: Some(until), acknowledged });
     }
 
     fn fold_departure(&mut self, session: SessionId, topic: TopicName, left: Stamp) {
@@ -448,7 +449,7 @@ impl Replica {
         let gone: Vec<_> =
             self.sessions.values().filter(absent).map(|known| known.session.id).collect();
         for session in gone {
-            self.remove_session(session, CloseReason::Other);
+            self.remove_session(session, None, CloseReason::Other);
         }
     }
 
@@ -528,14 +529,16 @@ impl Replica {
         self.changes.push_back(Change::MembershipChanged { session, topic });
     }
 
-    fn remove_session(&mut self, id: SessionId, reason: CloseReason) {
+    /// Removes a session, whose handler `owner` is to tell: who owns it, if that was not said.
+    fn remove_session(&mut self, id: SessionId, owner: Option<NodeId>, reason: CloseReason) {
         let Some(Known { session, topics, .. }) = self.sessions.remove(&id) else {
             return;
         };
         for key in topics {
             self.topics.get_mut(key).members.remove(&id);
         }
-        self.changes.push_back(Change::Closed { session, reason });
+        let owner = owner.unwrap_or(session.claim.node);
+        self.changes.push_back(Change::Closed { session, owner, reason });
     }
 
     fn check(&self) {

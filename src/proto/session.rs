@@ -137,6 +137,8 @@ impl SessionState {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Closed {
+    /// The node that is to tell its handler.
+    pub owner: NodeId,
     /// Why.
     pub reason: CloseReason,
     /// The operation that closed it.

@@ -229,7 +229,7 @@ impl Core {
     }
 
     /// Applies the reports that speak of nothing unknown any more.
-    fn release_reports(&mut self, now: Instant) {
+    pub(super) fn release_reports(&mut self, now: Instant) {
         let peers: Vec<_> = self.peers.keys().copied().collect();
         for peer in peers {
             let Some(state) = self.peers.get_mut(&peer) else { continue };

@@ -226,6 +226,7 @@ impl Core {
                 self.peers.remove(&node);
                 self.pulls.remove(&node);
                 self.peers.values_mut().for_each(|peer| peer.forget(node));
+                self.release_reports(now); // Nothing of it is waited for any more.
             }
         }
     }

@@ -127,10 +127,9 @@ impl Ghost {
         let published = &self.published[&id];
         let steps = self.steps.get(&(published.topic.clone(), promise.session));
         let ended = steps.into_iter().flatten().any(|step| {
-            let is_later = step.stamp > promise.stamp;
             match step.joined {
-                true => is_later && step.position.covers(id) && !step.position.covers(promise.by),
-                false => is_later && !step.position.covers(id),
+                true => step.position.covers(id) && !step.position.covers(promise.by),
+                false => step.stamp > promise.stamp && !step.position.covers(id),
             }
         });
         !ended

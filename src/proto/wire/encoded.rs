@@ -64,8 +64,8 @@ impl Encoded {
                 Self::assemble(kind::PUBLISHED, flag::OPERATION | text, &header, payload)
             }
             Op::SessionClaimed(state) => Self::operation(kind::SESSION_CLAIMED, place, state),
-            Op::SessionClosed { session, reason } => {
-                Self::operation(kind::SESSION_CLOSED, place, &(session, reason))
+            Op::SessionClosed { session, owner, reason } => {
+                Self::operation(kind::SESSION_CLOSED, place, &(session, owner, reason))
             }
             Op::SessionDetached { session, epoch } => {
                 Self::operation(kind::SESSION_DETACHED, place, &(session, epoch))
