@@ -252,6 +252,7 @@ impl Core {
                 path: path.into(),
             },
             memberships: Vec::new(),
+            departed: Vec::new(),
         });
         let (session, ready_due) = (state.session.id, !state.session.ready);
         self.end_attachment(session, Ended::Superseded);

@@ -75,9 +75,9 @@ pub enum Change {
 /// good. What was decided there may be told anew then, so this is more than restart in `dead_kept`.
 const MAX_RETIRED: usize = 64;
 
-/// How many memberships of a session are remembered that ended. At the limit the oldest is
+/// How many topics of a session are remembered that it departed from. At the limit the first is
 /// forgotten.
-const MAX_DEPARTED: usize = SessionState::MAX_TOPICS;
+const MAX_DEPARTED: usize = 16;
 
 /// A session, and the topics that it has joined.
 #[derive(Debug)]
@@ -91,6 +91,16 @@ struct Known {
 impl Known {
     fn new(session: Session) -> Self {
         Self { session, topics: Vec::new(), departed: VecDeque::new() }
+    }
+
+    fn depart(&mut self, topic: TopicName, left: Stamp) {
+        match self.departed.iter_mut().find(|(name, _)| *name == topic) {
+            Some((_, stamp)) => *stamp = left.max(*stamp),
+            None => self.departed.push_back((topic, left)),
+        }
+        if self.departed.len() > MAX_DEPARTED {
+            self.departed.pop_front();
+        }
     }
 }
 
@@ -314,7 +324,11 @@ impl Replica {
             let topic = self.topics.get(key);
             topic.members.get(&id).map(|member| (topic.name.clone(), member.clone()))
         });
-        Some(SessionState { session: known.session.clone(), memberships: memberships.collect() })
+        Some(SessionState {
+            session: known.session.clone(),
+            memberships: memberships.collect(),
+            departed: known.departed.iter().cloned().collect(),
+        })
     }
 
     /// The topics.
@@ -413,10 +427,7 @@ impl Replica {
             self.remove_member(session, key);
         }
         if let Some(known) = self.sessions.get_mut(&session) {
-            known.departed.push_back((topic, left));
-            if known.departed.len() > MAX_DEPARTED {
-                known.departed.pop_front();
-            }
+            known.depart(topic, left);
         }
     }
 
@@ -455,7 +466,7 @@ impl Replica {
 
     /// Learns of a session, or more of it.
     fn upsert(&mut self, state: SessionState) {
-        let SessionState { session, memberships } = state;
+        let SessionState { session, memberships, departed } = state;
         let id = session.id;
         let is_new = !self.sessions.contains_key(&id);
         let known = self
@@ -473,6 +484,9 @@ impl Replica {
         if is_new || known.session.claim > before {
             let lost = (!is_new).then_some(before.node);
             self.changes.push_back(Change::Claimed { session: id, lost });
+        }
+        for (topic, left) in departed {
+            self.fold_departure(id, topic, left);
         }
         for (topic, member) in memberships {
             let is_member = self.find_member(id, &topic);

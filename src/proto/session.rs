@@ -126,6 +126,8 @@ pub struct SessionState {
     pub session: Session,
     /// The topics that it has joined or left.
     pub memberships: Vec<(TopicName, Membership)>,
+    /// The topics that it was in and has had all of, and when it left them.
+    pub departed: Vec<(TopicName, Stamp)>,
 }
 
 impl SessionState {

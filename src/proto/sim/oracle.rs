@@ -10,16 +10,19 @@ use super::{
 };
 use crate::{
     id::{MessageId, SessionId, TopicName},
-    proto::{Core, Cursor, Position, TopicLog},
+    proto::{Core, Cursor, Position, Stamp, TopicLog},
 };
 
 /// What a node was like when it was last looked at.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     applied: Position,
-    acknowledged: BTreeMap<(SessionId, TopicName), Position>,
+    acknowledged: Acknowledged,
     logs: BTreeMap<TopicName, LookedLog>,
 }
+
+/// Since when a session is in a topic, and what it has.
+type Acknowledged = BTreeMap<(SessionId, TopicName), (Stamp, Position)>;
 
 /// The messages of a topic, and by what it is seen that they are the same still.
 #[derive(Debug, Default)]
@@ -61,19 +64,24 @@ impl World {
     fn check_acknowledged(
         &self,
         node: usize,
-        before: &BTreeMap<(SessionId, TopicName), Position>,
-    ) -> Result<BTreeMap<(SessionId, TopicName), Position>, super::Violation> {
+        before: &Acknowledged,
+    ) -> Result<Acknowledged, super::Violation> {
         let mut now = BTreeMap::new();
         let nothing = Position::new();
         for (_, topic) in self.core(node).replica().topics().iter() {
             for (&session, member) in &topic.members {
                 let key = (session, topic.name.clone());
-                let old = before.get(&key).unwrap_or(&nothing);
                 let new = &member.acknowledged;
+                let old = match before.get(&key) {
+                    // It departed and has joined again: it begins anew.
+                    Some((stamp, old)) if *stamp != member.stamp && !new.includes(old) => &nothing,
+                    Some((_, old)) => old,
+                    None => &nothing,
+                };
                 if old != new {
                     self.check_acknowledgement(node, &key, old, new)?;
                 }
-                now.insert(key, new.clone());
+                now.insert(key, (member.stamp, new.clone()));
             }
         }
         Ok(now)
