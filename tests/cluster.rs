@@ -101,7 +101,8 @@ async fn who_is_told_to_stop_is_missed_at_once_and_its_clients_go_elsewhere() {
     let place = Place::new("stop");
     let mut worst = Duration::ZERO;
     for _ in 0..rounds(3) {
-        let mut chats = [Chat::join(&place).await, Chat::join(&place).await, Chat::join(&place).await];
+        let mut chats =
+            [Chat::join(&place).await, Chat::join(&place).await, Chat::join(&place).await];
         for chat in &chats {
             chat.sees(3, Mark::default()).await;
         }

@@ -167,7 +167,8 @@ impl Stock {
         let taken = Arc::clone(&sequence);
         let reading = spawn(async move {
             loop {
-                let line = lines.next_line().await.unwrap().expect("the client says that it is done");
+                let line =
+                    lines.next_line().await.unwrap().expect("the client says that it is done");
                 let said: Value = serde_json::from_str(&line).unwrap();
                 if said.get("ok").is_some() {
                     return said;

@@ -56,19 +56,15 @@ impl Report {
     }
 
     /// How far `session` has read, if this report, which `sender` made, speaks of it.
-    ///
-    /// What a node decided that is forgotten is known to all, though nobody names it any more.
     pub fn position_of(
         &self,
         sender: NodeId,
         session: &Session,
         membership: &Membership,
-        is_forgotten: impl Fn(NodeId) -> bool,
     ) -> Option<&Position> {
-        let stamp = membership.stamp;
         let is_meant = session.claim.node == sender
             && session.claim.is_known_at(&self.as_of)
-            && (stamp.is_known_at(&self.as_of) || is_forgotten(stamp.node));
+            && membership.stamp.is_known_at(&self.as_of);
         is_meant.then(|| {
             let named = self.behind.iter().find(|(behind, _)| *behind == session.id);
             named.map_or(&self.common, |(_, position)| position)
@@ -139,7 +135,7 @@ mod tests {
         };
         let joined = |stamp| Membership::new(stamp, Position::new());
         let owned = session(at(sender, 3));
-        let told = |session: &_, joined: &_| report.position_of(sender, session, joined, |_| false).is_some();
+        let told = |session: &_, joined: &_| report.position_of(sender, session, joined).is_some();
         assert!(told(&owned, &joined(at(sender, 4))));
         assert!(!told(&session(at(sender, 100)), &joined(at(sender, 4))), "claimed later");
         assert!(!told(&owned, &joined(at(sender, 100))), "joined later");

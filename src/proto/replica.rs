@@ -29,13 +29,17 @@ use std::{
 };
 
 use super::{
-    CloseReason, Closed, Entry, LogLimits, Membership, Op, Position, Presence, Session, SessionState,
-    Stamp, TopicKey, Topics, wire::SnapshotPart,
+    CloseReason, Closed, Entry, LogLimits, Membership, Op, Position, Presence, Session,
+    SessionState, Stamp, TopicKey, Topics, wire::SnapshotPart,
 };
 use crate::id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName};
 
 /// How long a close is remembered that overtook the claim it closes.
 const TOMBSTONE_FOR: Duration = Duration::from_secs(600);
+
+/// How many sessions are remembered to which there was a message before they were heard of. At the
+/// limit the oldest are forgotten.
+const MAX_EARLY: usize = 1_024;
 
 /// How many closes are remembered. At the limit the oldest are forgotten.
 const MAX_TOMBSTONES: usize = 65_536;
@@ -112,6 +116,8 @@ pub struct Replica {
     sessions: BTreeMap<SessionId, Known>,
     topics: Topics,
     tombstones: BTreeMap<SessionId, Closed>,
+    /// The first message to each session that has not been heard of yet.
+    early: VecDeque<(SessionId, MessageId)>,
     tombstone_order: VecDeque<(Instant, SessionId)>,
     /// Origins that are dead and forgotten, the first first: what others pass on of them is not
     /// heard.
@@ -128,6 +134,7 @@ impl Replica {
             sessions: BTreeMap::new(),
             topics: Topics::new(limits),
             tombstones: BTreeMap::new(),
+            early: VecDeque::new(),
             tombstone_order: VecDeque::new(),
             retired: VecDeque::new(),
             changes: VecDeque::new(),
@@ -267,6 +274,11 @@ impl Replica {
         self.retired.retain(|&retired| retired != origin);
     }
 
+    /// Whether there are origins that are forgotten, and of which decisions may still be spoken.
+    pub fn has_retired(&self) -> bool {
+        !self.retired.is_empty()
+    }
+
     /// Whether an origin is dead and forgotten.
     pub fn is_retired(&self, origin: NodeId) -> bool {
         self.retired.contains(&origin)
@@ -351,6 +363,16 @@ impl Replica {
         self.changes.push_back(Change::Grew(key));
     }
 
+    /// What every session that was to get it has, of `topic`; `None` if there is no session.
+    pub fn settled(&self, topic: TopicKey) -> Option<Position> {
+        let topic = self.topics.get(topic);
+        let is_early = |session| self.early.iter().any(|&(early, _)| early == session);
+        match topic.name.private_session() {
+            Some(session) if is_early(session) => Some(Position::new()),
+            _ => topic.settled(),
+        }
+    }
+
     /// A session reads its private topic from the start, without being told to: the first message
     /// to it makes it a member.
     fn join_private(&mut self, session: SessionId, topic: TopicKey, first: MessageId) {
@@ -362,6 +384,14 @@ impl Replica {
             let member = Membership::new(stamp, Position::new());
             self.topics.get_mut(topic).members.insert(session, member);
             self.changes.push_back(Change::MembershipChanged { session, topic });
+        } else if !self.sessions.contains_key(&session)
+            && !self.tombstones.contains_key(&session)
+            && self.early.iter().all(|&(early, _)| early != session)
+        {
+            self.early.push_back((session, first));
+            if self.early.len() > MAX_EARLY {
+                self.early.pop_front();
+            }
         }
     }
 
@@ -405,6 +435,7 @@ impl Replica {
     /// are heard of.
     fn fold_close(&mut self, id: SessionId, closed: Closed, now: Instant) {
         self.remove_session(id, Some(closed.owner), closed.reason);
+        self.early.retain(|&(early, _)| early != id);
         if self.tombstones.insert(id, closed).is_none() {
             self.tombstone_order.push_back((now, id));
         }
@@ -441,6 +472,7 @@ impl Replica {
                 for (name, member) in here.memberships {
                     let told = state.memberships.iter().any(|(told, _)| *told == name);
                     if !told
+                        && name.private_session().is_none()
                         && member.stamp.is_known_at(view)
                         && let Some(key) = self.topics.find(&name)
                     {
@@ -469,10 +501,7 @@ impl Replica {
         let SessionState { session, memberships, departed } = state;
         let id = session.id;
         let is_new = !self.sessions.contains_key(&id);
-        let known = self
-            .sessions
-            .entry(id)
-            .or_insert_with(|| Known::new(session.clone()));
+        let known = self.sessions.entry(id).or_insert_with(|| Known::new(session.clone()));
         let (ready, before) = (known.session.ready || session.ready, known.session.claim);
         if session.claim == before && session.presence == Presence::Detached {
             known.session.presence = Presence::Detached;
@@ -489,18 +518,18 @@ impl Replica {
             self.fold_departure(id, topic, left);
         }
         for (topic, member) in memberships {
-            let is_member = self.find_member(id, &topic);
-            if is_new || is_member || !member.stamp.is_known_at(&self.known) {
+            // Nobody leaves a private topic; and its first message may have been heard of before the
+            // session was.
+            let is_here = self.find_member(id, &topic) || topic.private_session().is_some();
+            if is_new || is_here || !member.stamp.is_known_at(&self.known) {
                 self.merge_member(id, &topic, member);
             }
         }
-        let private = self.topics.find(&TopicName::private(id));
-        let first = private.and_then(|key| {
-            let first = self.topics.get(key).log.iter().next()?.id();
-            Some((key, first))
-        });
-        if let Some((key, first)) = first {
-            self.join_private(id, key, first);
+        if let Some(at) = self.early.iter().position(|&(early, _)| early == id)
+            && let Some((_, first)) = self.early.remove(at)
+        {
+            let private = self.topics.open(&TopicName::private(id));
+            self.join_private(id, private, first);
         }
     }
 

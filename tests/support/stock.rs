@@ -10,7 +10,8 @@ use super::is_ci;
 pub(crate) fn has_stock_clients() -> bool {
     let is_there = drivers().join("node_modules/atmosphere.js").exists()
         && std::process::Command::new("node").arg("--version").output().is_ok();
-    is_there || skip("Node 20, or the npm packages of tests/clients; bash tests/all.sh installs them")
+    is_there
+        || skip("Node 20, or the npm packages of tests/clients; bash tests/all.sh installs them")
 }
 
 /// The browser, if there is one. If not, says so; where CI is set, fails.

@@ -55,8 +55,15 @@ const DUPLICATE: u32 = 0x11;
 /// What happened to a connection.
 enum Event {
     /// `left` if the peer said that it leaves.
-    Closed { peer: NodeId, stable_id: usize, left: bool },
-    Dialed { addr: SocketAddr, succeeded: bool },
+    Closed {
+        peer: NodeId,
+        stable_id: usize,
+        left: bool,
+    },
+    Dialed {
+        addr: SocketAddr,
+        succeeded: bool,
+    },
     Greeted(Greeted),
     HandshakeEnded,
 }
@@ -315,7 +322,8 @@ impl Run {
     fn show(&mut self) {
         self.known.retain(|node| self.live.contains_key(node) || self.peers.has(*node));
         let live = self.live.iter().map(|(&node, &addr)| (node, addr));
-        let is_new = |node: &NodeId| !self.known.contains(node) && !self.departed.contains_key(node);
+        let is_new =
+            |node: &NodeId| !self.known.contains(node) && !self.departed.contains_key(node);
         let linked = self.peers.iter().filter(|(node, _)| is_new(node));
         let members: BTreeMap<_, _> = live.chain(linked).collect();
         let roster = Roster::new((self.shared.hub.id(), self.shared.addr), members);

@@ -255,12 +255,11 @@ impl Core {
             return;
         };
         let members = &self.replica.topics().get(topic).members;
-        let is_forgotten = |node| self.replica.is_retired(node) || self.is_unheard_of(node);
         let told: Vec<_> = members
             .iter()
             .filter_map(|(&id, member)| {
                 let session = self.replica.session(id)?;
-                let position = report.position_of(peer, session, member, is_forgotten)?;
+                let position = report.position_of(peer, session, member)?;
                 (!member.acknowledged.includes(position)).then(|| (id, position.clone()))
             })
             .collect();
@@ -359,7 +358,11 @@ impl Core {
             };
             let end = self.replica.applied().get(origin);
             let tail = self.tails.get(&origin);
-            if next < end && tail.and_then(|tail| tail.get(next)).is_none() {
+            // A newcomer has to hear what was known of those who are forgotten by now: journals do
+            // not tell, but sessions and reports still speak of it.
+            let is_newcomer = next == Seq::FIRST && self.replica.has_retired();
+            let is_missing = tail.and_then(|tail| tail.get(next)).is_none();
+            if next < end && (is_missing || is_newcomer) {
                 self.queue_snapshot(peer, origin, now);
                 continue;
             }
@@ -401,15 +404,6 @@ impl Core {
         }
         let others = applied.iter().filter(|&(node, _)| node != self.id).count();
         others < Position::MAX_ORIGINS - 1 && !self.replica.is_retired(origin)
-    }
-
-    /// Whether `node` was forgotten before this node came: only its decisions are still spoken of.
-    fn is_unheard_of(&self, node: NodeId) -> bool {
-        self.replica.known().get(node) == Seq::FIRST
-            && node != self.id
-            && !self.live.contains(&node)
-            && !self.dead.contains_key(&node)
-            && !self.strangers.contains_key(&node)
     }
 
     fn linked_peers(&self) -> Vec<NodeId> {

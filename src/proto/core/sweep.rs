@@ -125,9 +125,9 @@ impl Core {
     fn trim_logs(&mut self, stable: &Position, now: Instant) {
         for key in self.replica.topics().keys() {
             self.end_departed(key, now);
-            let topic = self.replica.topics_mut().get_mut(key);
-            if topic.log.is_trim_due(now) {
-                let settled = topic.settled();
+            if self.replica.topics().get(key).log.is_trim_due(now) {
+                let settled = self.replica.settled(key);
+                let topic = self.replica.topics_mut().get_mut(key);
                 topic.log.trim(settled.as_ref(), stable, now);
             }
             self.replica.topics_mut().close_idle(key);

@@ -7,10 +7,10 @@ use std::{
 
 use super::{Core, Ended, Event, Lane, Limits};
 use crate::{
-    id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName},
+    id::{MessageId, NodeId, Seq, SessionId, TopicName},
     message::Message,
     proto::{
-        AttachmentKey, Budget, CloseReason, Op, Position, Recipients, Replica, Stamp,
+        AttachmentKey, Budget, CloseReason, Op, Position, Recipients, Replica,
         wire::{Encoded, Frame, SnapshotPart},
     },
 };
@@ -151,19 +151,14 @@ fn a_session_is_closed_from_whichever_node() {
 }
 
 #[test]
-fn a_close_that_overtakes_an_older_one_is_not_undone_by_it() {
+fn a_close_that_overtakes_a_claim_is_not_undone_by_it() {
     let mut nodes = Nodes::new([1]);
     nodes.attach(1);
-    let mut state = nodes.get(1).replica().state_of(session()).unwrap();
-    state.session.claim.epoch = Epoch::new(4);
-    let close = |epoch| Op::SessionClosed {
-        session: session(),
-        claim: Stamp::new(Epoch::new(epoch), NodeId::from_bits(1), Seq::FIRST),
-        reason: CloseReason::Client,
-    };
+    let state = nodes.get(1).replica().state_of(session()).unwrap();
+    let (owner, reason) = (NodeId::from_bits(1), CloseReason::Client);
+    let close = Op::SessionClosed { session: session(), owner, reason };
     let mut replica = Replica::new(Limits::default().log);
-    let ops = [close(5), close(2), Op::SessionClaimed(state)];
-    for (origin, op) in (1..).zip(ops) {
+    for (origin, op) in (1..).zip([close, Op::SessionClaimed(state)]) {
         replica.apply(MessageId::new(NodeId::from_bits(origin), Seq::FIRST), op, nodes.now);
     }
     assert!(replica.session(session()).is_none());

@@ -83,7 +83,8 @@ impl World {
         self.say(|| format!("n{node} leaves"));
         self.nodes[node].leaving = true;
         for connection in 0..self.connections.len() {
-            if self.connections[connection].node == node && self.connections[connection].server_open {
+            if self.connections[connection].node == node && self.connections[connection].server_open
+            {
                 self.detach(connection)?;
                 self.plan_within(200, Happening::HangUp { connection });
             }

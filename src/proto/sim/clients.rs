@@ -84,7 +84,8 @@ impl World {
         let (true, Some(deed)) = (self.chaos, self.dice.weighted(&weights)) else {
             return Ok(());
         };
-        let Connection { node, session, server_open: true, .. } = self.connections[connection] else {
+        let Connection { node, session, server_open: true, .. } = self.connections[connection]
+        else {
             return Ok(()); // It has not noticed yet.
         };
         let topic = self.dice.below(self.topics.len());
@@ -145,7 +146,8 @@ impl World {
 
     /// What a server wrote has arrived, if there is still somebody to get it.
     pub(super) fn deliver(&mut self, connection: usize, parcel: Parcel) -> Checked {
-        let Connection { session, client_open: true, deaf, .. } = self.connections[connection] else {
+        let Connection { session, client_open: true, deaf, .. } = self.connections[connection]
+        else {
             return Ok(());
         };
         for gap in parcel.gaps {

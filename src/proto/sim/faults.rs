@@ -63,16 +63,16 @@ impl Faults {
             deaf: often(dice, 300, 300),
             late: dice.pick(&[0, 30, 300, 3_000]).unwrap_or(0),
             deeds: [
-                40,                    // Publish
-                often(dice, 600, 10),  // PublishToSome
-                often(dice, 600, 10),  // Send
-                often(dice, 500, 8),   // Join
-                often(dice, 500, 6),   // Leave
-                often(dice, 700, 8),   // Disconnect
-                often(dice, 400, 6),   // Reattach
-                often(dice, 300, 2),   // Close
-                often(dice, 300, 2),   // GoAway
-                often(dice, 300, 3),   // Burst
+                40,                   // Publish
+                often(dice, 600, 10), // PublishToSome
+                often(dice, 600, 10), // Send
+                often(dice, 500, 8),  // Join
+                often(dice, 500, 6),  // Leave
+                often(dice, 700, 8),  // Disconnect
+                often(dice, 400, 6),  // Reattach
+                often(dice, 300, 2),  // Close
+                often(dice, 300, 2),  // GoAway
+                often(dice, 300, 3),  // Burst
             ],
             limits: limits(dice),
         }

@@ -126,11 +126,9 @@ impl Ghost {
     pub(super) fn is_due(&self, id: MessageId, promise: &Promise) -> bool {
         let published = &self.published[&id];
         let steps = self.steps.get(&(published.topic.clone(), promise.session));
-        let ended = steps.into_iter().flatten().any(|step| {
-            match step.joined {
-                true => step.position.covers(id) && !step.position.covers(promise.by),
-                false => step.stamp > promise.stamp && !step.position.covers(id),
-            }
+        let ended = steps.into_iter().flatten().any(|step| match step.joined {
+            true => step.position.covers(id) && !step.position.covers(promise.by),
+            false => step.stamp > promise.stamp && !step.position.covers(id),
         });
         !ended
             && !self.closed.contains(&promise.session)
@@ -150,8 +148,10 @@ impl Ghost {
         from: Seq,
         to: Seq,
     ) -> impl Iterator<Item = (MessageId, &Published)> {
-        let bounds =
-            (Bound::Included(MessageId::new(origin, from)), Bound::Excluded(MessageId::new(origin, to)));
+        let bounds = (
+            Bound::Included(MessageId::new(origin, from)),
+            Bound::Excluded(MessageId::new(origin, to)),
+        );
         let range = (from < to).then(|| self.published.range(bounds));
         range.into_iter().flatten().map(|(&id, published)| (id, published))
     }
@@ -239,8 +239,9 @@ impl Ghost {
 
     fn was_told(&self, received: &Received, id: MessageId) -> bool {
         let topic = &self.published[&id].topic;
-        received.told.iter().any(|gap| {
-            gap.topic == *topic && gap.to.covers(id) && !gap.from.covers(id)
-        })
+        received
+            .told
+            .iter()
+            .any(|gap| gap.topic == *topic && gap.to.covers(id) && !gap.from.covers(id))
     }
 }

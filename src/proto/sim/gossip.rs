@@ -45,8 +45,7 @@ impl World {
 
     fn look(&mut self, node: usize, other: usize, in_reach: bool) -> Checked {
         let view = &self.views[&(node, other)];
-        let looks_alive =
-            in_reach && self.is_alive(other) && view.suspected_until <= self.now;
+        let looks_alive = in_reach && self.is_alive(other) && view.suspected_until <= self.now;
         let due = match (looks_alive == view.live, view.due) {
             (true, _) => None,
             (false, None) => {
@@ -66,7 +65,9 @@ impl World {
 
     fn believe(&mut self, node: usize, other: usize, live: bool) -> Checked {
         let (id, now) = (self.nodes[other].id, self.instant());
-        self.say(|| format!("n{node} believes that n{other} is {}", ["dead", "alive"][live as usize]));
+        self.say(|| {
+            format!("n{node} believes that n{other} is {}", ["dead", "alive"][live as usize])
+        });
         if !live && self.is_alive(other) {
             self.ghost.split = true;
             self.seen.suspected += 1;

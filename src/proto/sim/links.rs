@@ -115,7 +115,8 @@ impl World {
             return Ok(());
         }
         let end = &self.wires[&(to, from)];
-        let (is_early, is_mine) = (end.generation < parcel.generation, end.generation == parcel.generation);
+        let (is_early, is_mine) =
+            (end.generation < parcel.generation, end.generation == parcel.generation);
         let way = &self.wires[&(from, to)];
         if is_early || !way.stalled.is_empty() || !self.is_open(from, to) {
             let way = self.wires.get_mut(&(from, to)).expect("there is a wire each way");

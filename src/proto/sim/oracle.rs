@@ -171,7 +171,8 @@ impl World {
         for (_, topic) in core.replica().topics().iter() {
             let (messages, bytes) = (topic.log.len(), topic.log.bytes());
             if messages > limits.log.messages.get() || bytes > limits.log.bytes.get() {
-                let text = format!("n{node} keeps {messages} messages, {bytes} B of {}", topic.name);
+                let text =
+                    format!("n{node} keeps {messages} messages, {bytes} B of {}", topic.name);
                 return violated("S10 memory", text);
             }
         }

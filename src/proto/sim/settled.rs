@@ -44,9 +44,11 @@ impl World {
     fn check_equal_positions(&self) -> Checked {
         let alive = self.alive();
         for pair in alive.windows(2) {
-            let [a, b] = [pair[0], pair[1]].map(|node| self.of_living(self.core(node).replica().applied()));
+            let [a, b] =
+                [pair[0], pair[1]].map(|node| self.of_living(self.core(node).replica().applied()));
             if a != b {
-                let text = format!("n{} has {}, n{} has {}", pair[0], brief(&a), pair[1], brief(&b));
+                let text =
+                    format!("n{} has {}, n{} has {}", pair[0], brief(&a), pair[1], brief(&b));
                 return violated("L4 equal", text);
             }
         }
@@ -79,7 +81,10 @@ impl World {
             for (known, has) in &states {
                 if expected[known] != *has && self.faults.drop + self.faults.reorder == 0 {
                     let (a, b) = (brief(&expected[known]), brief(has));
-                    let text = format!("n{first} says {a}, n{node} {b}: {known:?} drop {} reorder {} stale {}", self.faults.drop, self.faults.reorder, self.faults.stale);
+                    let text = format!(
+                        "n{first} says {a}, n{node} {b}: {known:?} drop {} reorder {} stale {}",
+                        self.faults.drop, self.faults.reorder, self.faults.stale
+                    );
                     return violated("L4 equal", text);
                 }
             }
@@ -99,7 +104,8 @@ impl World {
                     && known(promise.session)
                 {
                     let (topic, session) = (&published.topic, short(promise.session));
-                    let text = format!("{session} never got {id} of {topic}, promised by {}", promise.by);
+                    let text =
+                        format!("{session} never got {id} of {topic}, promised by {}", promise.by);
                     return violated("L2 delivered", text);
                 }
             }
@@ -154,7 +160,8 @@ impl World {
     fn check_ends(&self) -> Checked {
         for (session, ends) in &self.ghost.ends {
             let is_again = |end: &End| {
-                ends.iter().any(|first| first.at != end.at && !first.raced && end.known.covers(first.at))
+                ends.iter()
+                    .any(|first| first.at != end.at && !first.raced && end.known.covers(first.at))
             };
             let is_sure = !self.ghost.split && !self.ghost.revived.contains(session);
             if is_sure && ends.iter().any(is_again) {
@@ -175,7 +182,8 @@ impl World {
     /// What a node knows, as far as it must be the same everywhere, and how far sessions have read.
     fn states(&self, node: usize) -> BTreeMap<Known, Position> {
         let replica = self.core(node).replica();
-        let stamp = |stamp: Stamp| format!("{}@{}-{}", stamp.epoch, &stamp.node.short()[..4], stamp.seq);
+        let stamp =
+            |stamp: Stamp| format!("{}@{}-{}", stamp.epoch, &stamp.node.short()[..4], stamp.seq);
         let mut states = BTreeMap::new();
         for session in replica.sessions() {
             let Session { id, claim, presence, ready, .. } = session;
