@@ -31,13 +31,13 @@ impl Lane {
     pub const ALL: [Self; 4] = [Self::Control, Self::Progress, Self::Journal, Self::Snapshot];
 }
 
-/// How far an origin's journal was sent to a peer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Sending {
-    /// Operations are sent as they come; this one is next.
-    Tail(Seq),
-    /// A snapshot up to this operation was queued at this time. The tail follows once it is there.
-    Snapshot { at: Seq, since: Instant },
+/// A snapshot that was queued for a peer. What it holds need not be sent until it is there, or lost.
+#[derive(Debug)]
+pub(super) struct Offer {
+    /// What the peer will know then.
+    pub(super) view: Position,
+    /// When it was queued.
+    pub(super) since: Instant,
 }
 
 /// A snapshot on its way in: its parts may arrive in any order.
@@ -46,7 +46,7 @@ pub(super) struct Arriving {
     /// Which of its sender's snapshots it is: the parts of two, even of the same state, do not mix.
     pub(super) number: u64,
     pub(super) parts: BTreeMap<u32, SnapshotPart>,
-    /// How many parts there are, and what the sender had seen, once the last part is here.
+    /// How many parts there are, and what the sender knew, once the last part is here.
     pub(super) end: Option<(u32, Position)>,
     pub(super) bytes: usize,
 }
@@ -60,8 +60,11 @@ pub(super) struct Peer {
     pub(super) have: Position,
     /// What it had stored of this node's journal when that was last looked at.
     pub(super) stored_before: Option<Seq>,
-    /// What is sent to it: this node's journal, and those that it asked for.
-    pub(super) sending: BTreeMap<NodeId, Sending>,
+    /// What is sent to it: this node's journal, and those that it asked for, each with the operation
+    /// that is next.
+    pub(super) sending: BTreeMap<NodeId, Seq>,
+    /// The last snapshot for it.
+    pub(super) offer: Option<Offer>,
     pub(super) control: VecDeque<Encoded>,
     pub(super) snapshots: VecDeque<Encoded>,
     pub(super) have_due: bool,
@@ -70,8 +73,8 @@ pub(super) struct Peer {
     pub(super) reports_at: Option<Instant>,
     /// Reports that speak of operations which are still to come.
     pub(super) held_reports: BTreeMap<TopicName, Report>,
-    /// The newest snapshot of each origin that is on its way in.
-    pub(super) arriving: BTreeMap<NodeId, Arriving>,
+    /// Its newest snapshot, while that is on its way in.
+    pub(super) arriving: Option<Arriving>,
 }
 
 impl Peer {
@@ -85,6 +88,5 @@ impl Peer {
     pub(super) fn forget(&mut self, origin: NodeId) {
         self.have.forget(origin);
         self.sending.remove(&origin);
-        self.arriving.remove(&origin);
     }
 }

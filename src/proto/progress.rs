@@ -16,8 +16,8 @@ use crate::id::{NodeId, SessionId, TopicName};
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// All that the sender knew of sessions when it made the report: it speaks of those that it
-    /// owned then, and of no others.
+    /// All that the sender knew when it made the report: it speaks of the sessions that it owned
+    /// then, and of no others.
     pub as_of: Position,
     /// The topic.
     pub topic: TopicName,

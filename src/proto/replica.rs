@@ -8,14 +8,14 @@
 //!
 //! # Invariants
 //!
-//! 1. `known` includes `applied`: of sessions, at least as much is known as of messages. It keeps
-//!    what was known of retired origins, whose decisions others may still speak of.
+//! 1. `known` is `applied`, and what was applied of retired origins, whose decisions others may
+//!    still speak of.
 //! 2. A session lists exactly the topics that list it as a member.
 //! 3. A topic's log holds, of each origin, messages below `applied` only.
 //!
 //! # What is gone stays gone
 //!
-//! A snapshot says all that its sender knew of sessions, which is `view`. What is here, was decided
+//! A snapshot says all that its sender knew, which is `view`. What is here, was decided
 //! within that view and is not in the snapshot has gone since, and goes here too; what comes later
 //! from a journal, was decided within a view already merged and is not here, is gone already, and
 //! stays so. (It is the observed-remove set of the CRDT literature, with our positions as its
@@ -32,7 +32,7 @@ use super::{
     CloseReason, Closed, Entry, LogLimits, Membership, Op, Position, Presence, Session,
     SessionState, Stamp, TopicKey, Topics, wire::SnapshotPart,
 };
-use crate::id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName};
+use crate::id::{Epoch, MessageId, NodeId, SessionId, TopicName};
 
 /// How long a close is remembered that overtook the claim it closes.
 const TOMBSTONE_FOR: Duration = Duration::from_secs(600);
@@ -150,36 +150,28 @@ impl Replica {
         if id.seq != self.applied.get(id.origin) || is_last || self.is_retired(id.origin) {
             return false;
         }
-        let is_news = !self.known.covers(id);
         self.applied.advance(id.origin, id.seq.next());
         self.known.advance(id.origin, id.seq.next());
         match op {
             Op::Published { topic, to, message } => {
                 self.store(&topic, Arc::new(Entry::new(id, to, message)), now);
             }
-            op if is_news => self.fold(id, op, now),
-            _ => {} // A snapshot has told what became of it.
+            op => self.fold(id, op, now),
         }
         true
     }
 
-    /// Takes over the state of `origin` at `at`, as a node told it that had seen `view`.
+    /// Takes over what a node told that knew `view`.
     ///
-    /// Returns false, and changes nothing, if this node has come as far by itself, or if the origin
-    /// is retired.
-    pub fn restore(
-        &mut self,
-        origin: NodeId,
-        at: Seq,
-        view: &Position,
-        parts: Vec<SnapshotPart>,
-        now: Instant,
-    ) -> bool {
-        let had = self.applied.get(origin);
-        if at <= had || self.is_retired(origin) {
+    /// Returns false, and changes nothing, if this node has come as far by itself.
+    pub fn restore(&mut self, view: &Position, parts: Vec<SnapshotPart>, now: Instant) -> bool {
+        if self.knows(view) {
             return false;
         }
-        self.applied.advance(origin, at);
+        let had = self.applied.clone();
+        let mut news = view.clone();
+        self.strip(&mut news);
+        self.applied.merge(&news);
         let mut named = BTreeSet::new();
         for part in parts {
             match part {
@@ -188,22 +180,17 @@ impl Replica {
                     self.merge_session(state, view);
                 }
                 SnapshotPart::Closed { session, closed } => self.fold_close(session, closed, now),
-                SnapshotPart::Lost { topic, before } if before > had => {
-                    let key = self.topics.open(&topic);
-                    self.topics.get_mut(key).log.handle_lost(origin, before);
-                    self.changes.push_back(Change::Grew(key));
+                SnapshotPart::Lost { topic, before } => self.restore_lost(&topic, before, &had),
+                SnapshotPart::Message { topic, entry } => {
+                    if !had.covers(entry.id()) && !self.is_retired(entry.id().origin) {
+                        self.store(&topic, entry, now);
+                    }
                 }
-                SnapshotPart::Message { topic, entry } if entry.id().seq >= had => {
-                    self.store(&topic, entry, now);
-                }
-                SnapshotPart::End { .. }
-                | SnapshotPart::Lost { .. }
-                | SnapshotPart::Message { .. } => {}
+                SnapshotPart::End { .. } => {}
             }
         }
         self.drop_absent(&named, view);
         self.known.merge(view);
-        self.known.advance(origin, at);
         self.check();
         true
     }
@@ -297,12 +284,12 @@ impl Replica {
         &self.applied
     }
 
-    /// What is known of sessions, of each origin: at least what has been applied.
+    /// What has been applied, of each origin, those that are retired included.
     pub fn known(&self) -> &Position {
         &self.known
     }
 
-    /// Whether all that `view` knows of sessions is known here too, or will never be.
+    /// Whether all that who knows `view` knows is known here too, or will never be.
     pub fn knows(&self, view: &Position) -> bool {
         view.iter().all(|(origin, next)| self.known.get(origin) >= next || self.is_retired(origin))
     }
@@ -351,6 +338,16 @@ impl Replica {
     /// The topics, to be trimmed.
     pub fn topics_mut(&mut self) -> &mut Topics {
         &mut self.topics
+    }
+
+    /// What another node had lost is lost here too, unless it was here before.
+    fn restore_lost(&mut self, topic: &TopicName, mut lost: Position, had: &Position) {
+        self.strip(&mut lost);
+        let key = self.topics.open(topic);
+        for (origin, before) in lost.iter().filter(|&(origin, before)| before > had.get(origin)) {
+            self.topics.get_mut(key).log.handle_lost(origin, before);
+        }
+        self.changes.push_back(Change::Grew(key));
     }
 
     fn store(&mut self, topic: &TopicName, entry: Arc<Entry>, now: Instant) {

@@ -1,8 +1,10 @@
-//! Snapshots: the state of one origin, for who is too far behind its journal.
+//! Snapshots: all that a node knows, for who is too far behind the tails of the journals.
 //!
-//! A snapshot holds every session that its sender knows (whoever owns it: what is not in it is
-//! over), those that were closed of late, the messages of the origin that are still kept, and what topics have lost of it. It
-//! replaces the origin's operations before `at`; the journal continues from there.
+//! A snapshot holds every session (whoever owns it: what is not in it is over), those that were
+//! closed of late, the messages that are still kept and that its receiver lacks, of every origin,
+//! and what topics have lost. It replaces the operations of all journals before its `view`; the
+//! journals continue from there. It is all of this or nothing: a node that knew of sessions what it
+//! lacks in messages would know something that no journal could tell anybody else.
 
 use std::collections::BTreeMap;
 
@@ -11,21 +13,14 @@ use super::{
     peer::Arriving,
     wire::{Encoded, SnapshotPart},
 };
-use crate::id::NodeId;
 
-/// The snapshot of `origin`, for who has `have`, as frames in an order in which they may be applied.
-/// `number` is larger than that of any snapshot that this node made before.
-pub(super) fn frames_of(
-    replica: &Replica,
-    origin: NodeId,
-    number: u64,
-    have: &Position,
-) -> Vec<Encoded> {
-    let at = replica.applied().get(origin);
+/// A snapshot for who has `have`, as frames in an order in which they may be applied. `number` is
+/// larger than that of any snapshot that this node made before.
+pub(super) fn frames_of(replica: &Replica, number: u64, have: &Position) -> Vec<Encoded> {
     let mut frames = Vec::new();
     let mut push = |part: SnapshotPart| {
         let index = u32::try_from(frames.len()).expect("a snapshot has fewer than 2^32 parts");
-        frames.push(Encoded::snapshot(origin, at, (number, index), &part));
+        frames.push(Encoded::snapshot(number, index, &part));
     };
     for session in replica.sessions() {
         push(SnapshotPart::Session(replica.state_of(session.id).expect("it was just listed")));
@@ -34,11 +29,11 @@ pub(super) fn frames_of(
         push(SnapshotPart::Closed { session, closed });
     }
     for (_, topic) in replica.topics().iter() {
-        let before = topic.log.lost().get(origin);
-        if before > crate::id::Seq::FIRST {
-            push(SnapshotPart::Lost { topic: topic.name.clone(), before });
+        let lost = topic.log.lost();
+        if *lost != Position::new() {
+            push(SnapshotPart::Lost { topic: topic.name.clone(), before: lost.clone() });
         }
-        for entry in topic.log.iter().filter(|entry| entry.id().origin == origin) {
+        for entry in topic.log.iter().filter(|entry| !have.covers(entry.id())) {
             push(SnapshotPart::Message { topic: topic.name.clone(), entry: entry.clone() });
         }
     }
@@ -66,7 +61,7 @@ impl Arriving {
         self.end.as_ref().is_some_and(|(end, _)| self.parts.len() as u64 == u64::from(*end) + 1)
     }
 
-    /// What the sender had seen, and the parts in their order.
+    /// What the sender knew, and the parts in their order.
     pub(super) fn into_parts(self) -> (Position, Vec<SnapshotPart>) {
         let view = self.end.map_or_else(Position::new, |(_, view)| view);
         (view, self.parts.into_values().collect())

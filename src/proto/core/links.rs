@@ -7,7 +7,7 @@ use crate::{
     id::{MessageId, NodeId, Seq, TopicName},
     proto::{
         Op, Position, Tail,
-        peer::{Arriving, Sending},
+        peer::{Arriving, Offer},
         progress::Report,
         snapshot,
         wire::{Encoded, Frame, SnapshotPart},
@@ -24,9 +24,6 @@ const MAX_HELD_REPORTS: usize = 10_000;
 
 /// How large a snapshot may be on its way in, in bytes. A larger one is dropped.
 const MAX_SNAPSHOT_BYTES: usize = 1 << 30;
-
-/// How many snapshots may be on their way in from one peer.
-const MAX_ARRIVING: usize = 64;
 
 /// How long after its last reports a peer is sent the next: acknowledgements are gathered meanwhile.
 const REPORT_EVERY: Duration = Duration::from_millis(25);
@@ -48,7 +45,7 @@ impl Core {
         entry.have_due = true;
         entry.reports_due = topics.into_iter().collect();
         let from = entry.have.get(self.id);
-        entry.sending.insert(self.id, Sending::Tail(from));
+        entry.sending.insert(self.id, from);
         self.lanes_due.extend(Lane::ALL);
         self.handle_live(peer, now);
     }
@@ -92,8 +89,8 @@ impl Core {
             Frame::Have(have) => self.handle_have(peer, &have, now),
             Frame::Report(report) => self.handle_report(peer, report, now),
             Frame::Pull { origin, from } => self.handle_pull(peer, origin, from),
-            Frame::Snapshot { origin, at, number, index, part } => {
-                self.handle_part(peer, (origin, at), (number, index), part, now);
+            Frame::Snapshot { number, index, part } => {
+                self.handle_part(peer, number, index, part, now);
             }
             Frame::Goodbye => self.handle_dead(peer, now),
             Frame::Hello(_) | Frame::Unknown => {}
@@ -270,10 +267,8 @@ impl Core {
     }
 
     fn handle_pull(&mut self, peer: NodeId, origin: NodeId, from: Seq) {
-        if let Some(state) = self.peers.get_mut(&peer)
-            && !matches!(state.sending.get(&origin), Some(Sending::Snapshot { .. }))
-        {
-            state.sending.insert(origin, Sending::Tail(from));
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.sending.insert(origin, from);
             self.lanes_due.insert(Lane::Journal);
         }
     }
@@ -281,31 +276,35 @@ impl Core {
     fn handle_part(
         &mut self,
         peer: NodeId,
-        (origin, at): (NodeId, Seq),
-        (number, index): (u64, u32),
+        number: u64,
+        index: u32,
         part: SnapshotPart,
         now: Instant,
     ) {
-        let is_news = at > self.replica.applied().get(origin) && origin != self.id;
-        if !is_news || !self.has_room_for(origin) {
-            return;
-        }
         let arriving = &mut self.peers.entry(peer).or_default().arriving;
-        if arriving.len() >= MAX_ARRIVING && !arriving.contains_key(&origin) {
+        let mut snapshot = match arriving.take() {
+            Some(older) if older.number < number => Arriving::new(number),
+            Some(snapshot) => snapshot,
+            None => Arriving::new(number),
+        };
+        if snapshot.number > number || !snapshot.take(index, part, MAX_SNAPSHOT_BYTES) {
+            *arriving = Some(snapshot);
             return;
         }
-        let snapshot = arriving.entry(origin).or_insert_with(|| Arriving::new(number));
-        if number > snapshot.number {
-            *snapshot = Arriving::new(number);
-        }
-        if number < snapshot.number || !snapshot.take(index, part, MAX_SNAPSHOT_BYTES) {
-            return;
-        }
-        let snapshot = arriving.remove(&origin).expect("it was just completed");
         let (view, parts) = snapshot.into_parts();
-        if self.replica.restore(origin, at, &view, parts, now) {
-            if let Some(tail) = self.tails.get_mut(&origin) {
-                tail.restart(at);
+        let before = self.replica.applied().clone();
+        if view.get(self.id) > before.get(self.id) {
+            return; // Nobody knows more of this node than it does itself.
+        }
+        if view.iter().any(|(origin, _)| !self.has_room_for(origin)) {
+            return;
+        }
+        if self.replica.restore(&view, parts, now) {
+            for (&origin, tail) in &mut self.tails {
+                let at = self.replica.applied().get(origin);
+                if at > before.get(origin) {
+                    tail.restart(at);
+                }
             }
             self.handle_progress_made(now);
         }
@@ -342,20 +341,9 @@ impl Core {
     fn transmit_journal(&mut self, peer: NodeId, limit_bytes: usize, now: Instant) -> Vec<Encoded> {
         let mut frames = Vec::new();
         let mut bytes = 0;
-        let origins: Vec<_> = self.peers[&peer].sending.keys().copied().collect();
-        for origin in origins {
-            let mut next = match self.peers[&peer].sending[&origin] {
-                Sending::Tail(next) => next,
-                Sending::Snapshot { at, since } => {
-                    let stored = self.peers[&peer].have.get(origin);
-                    let is_under_way = !self.peers[&peer].snapshots.is_empty()
-                        || now.saturating_duration_since(since) < SNAPSHOT_AGAIN;
-                    if stored < at && is_under_way {
-                        continue;
-                    }
-                    stored
-                }
-            };
+        let sending = self.peers[&peer].sending.clone();
+        for (origin, next) in sending {
+            let mut next = next.max(self.peers[&peer].have.get(origin));
             let end = self.replica.applied().get(origin);
             let tail = self.tails.get(&origin);
             // A newcomer has to hear what was known of those who are forgotten by now: journals do
@@ -363,7 +351,7 @@ impl Core {
             let is_newcomer = next == Seq::FIRST && self.replica.has_retired();
             let is_missing = tail.and_then(|tail| tail.get(next)).is_none();
             if next < end && (is_missing || is_newcomer) {
-                self.queue_snapshot(peer, origin, now);
+                self.offer_snapshot(peer, (origin, next), now);
                 continue;
             }
             while bytes < limit_bytes
@@ -377,20 +365,25 @@ impl Core {
             if origin != self.id && next >= end {
                 sending.remove(&origin); // What it asked for is on its way.
             } else {
-                sending.insert(origin, Sending::Tail(next));
+                sending.insert(origin, next);
             }
         }
         frames
     }
 
-    fn queue_snapshot(&mut self, peer: NodeId, origin: NodeId, now: Instant) {
-        let at = self.replica.applied().get(origin);
-        self.snapshots_made += 1;
-        let have = &self.peers[&peer].have;
-        let frames = snapshot::frames_of(&self.replica, origin, self.snapshots_made, have);
+    /// Queues a snapshot for who lacks `next` of `origin`, unless one that has it is under way.
+    fn offer_snapshot(&mut self, peer: NodeId, (origin, next): (NodeId, Seq), now: Instant) {
         let state = self.peers.get_mut(&peer).expect("a snapshot is for a linked peer");
-        state.snapshots.extend(frames);
-        state.sending.insert(origin, Sending::Snapshot { at, since: now });
+        if let Some(Offer { view, since }) = &state.offer
+            && view.get(origin) > next
+            && (!state.snapshots.is_empty()
+                || now.saturating_duration_since(*since) < SNAPSHOT_AGAIN)
+        {
+            return;
+        }
+        self.snapshots_made += 1;
+        state.snapshots = snapshot::frames_of(&self.replica, self.snapshots_made, &state.have).into();
+        state.offer = Some(Offer { view: self.replica.known().clone(), since: now });
         self.lanes_due.insert(Lane::Snapshot);
     }
 

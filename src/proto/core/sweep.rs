@@ -8,7 +8,7 @@ use std::{
 use super::{Core, Lane};
 use crate::{
     id::{NodeId, SessionId},
-    proto::{CloseReason, Op, Position, Presence, Session, TopicKey, peer::Sending},
+    proto::{CloseReason, Op, Position, Presence, Session, TopicKey},
 };
 
 /// How often what can be dropped is looked for.
@@ -183,8 +183,7 @@ impl Core {
             let stored = peer.have.get(self.id);
             if peer.stored_before.replace(stored) == Some(stored)
                 && stored < own_end
-                && let Some(Sending::Tail(next)) = peer.sending.get_mut(&self.id)
-                && *next > stored
+                && let Some(next) = peer.sending.get_mut(&self.id)
             {
                 *next = stored;
             }

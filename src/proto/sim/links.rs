@@ -327,9 +327,9 @@ fn describe(frame: &Frame) -> String {
             brief(&report.common),
             report.behind.iter().map(|(_, position)| brief(position)).collect::<Vec<_>>()
         ),
-        Frame::Snapshot { origin, at, number, index, part } => {
+        Frame::Snapshot { number, index, part } => {
             let part = format!("{part:?}");
-            format!("{}:{at} #{number} part {index} {part:.900}", &origin.short()[..4])
+            format!("#{number} part {index} {part:.900}")
         }
         other => format!("{other:?}"),
     }

@@ -77,14 +77,9 @@ impl Encoded {
         }
     }
 
-    /// Part `index` of the snapshot of `origin` at `at`, which is its sender's snapshot `number`.
-    pub fn snapshot(
-        origin: NodeId,
-        at: Seq,
-        (number, index): (u64, u32),
-        part: &SnapshotPart,
-    ) -> Self {
-        let place = array(&(origin, at, number, index));
+    /// Part `index` of its sender's snapshot `number`.
+    pub fn snapshot(number: u64, index: u32, part: &SnapshotPart) -> Self {
+        let place = array(&(number, index));
         let frame = |kind, header: Vec<u8>| {
             Self::assemble(kind, 0, &[place.as_slice(), &header].concat(), Bytes::new())
         };
@@ -99,7 +94,7 @@ impl Encoded {
             SnapshotPart::End { view } => frame(kind::SNAPSHOT_END, array(&(view,))),
             SnapshotPart::Message { topic, entry } => {
                 let text = if entry.message().is_text() { flag::TEXT } else { 0 };
-                let header = [place, array(&(topic, entry.id().seq, entry.to()))].concat();
+                let header = [place, array(&(topic, entry.id(), entry.to()))].concat();
                 let payload = entry.message().as_bytes().clone();
                 Self::assemble(kind::SNAPSHOT_MESSAGE, text, &header, payload)
             }

@@ -39,12 +39,8 @@ pub enum Frame {
     },
     /// How far its sessions have read a topic.
     Report(Report),
-    /// A part of the state of an origin.
+    /// A part of all that it knows.
     Snapshot {
-        /// Whose journal the snapshot stands for.
-        origin: NodeId,
-        /// The first operation of that journal which it does not contain.
-        at: Seq,
         /// Which of its sender's snapshots it is: a later one has a higher number.
         number: u64,
         /// Which part of it this is.
@@ -101,9 +97,9 @@ impl Frame {
                 Self::Pull { origin, from }
             }
             kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_CLOSED => {
-                let (origin, at, number, index) = header.read()?;
-                let part = read_part(kind, origin, header, payload, text)?;
-                Self::Snapshot { origin, at, number, index, part }
+                let (number, index) = header.read()?;
+                let part = read_part(kind, header, payload, text)?;
+                Self::Snapshot { number, index, part }
             }
             _ => Self::Unknown,
         })
@@ -144,7 +140,6 @@ fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Res
 
 fn read_part(
     kind: u8,
-    origin: NodeId,
     header: &mut Header<'_>,
     payload: Bytes,
     text: bool,
@@ -161,8 +156,7 @@ fn read_part(
         }
         kind::SNAPSHOT_END => SnapshotPart::End { view: header.read::<(_,)>()?.0 },
         _ => {
-            let (topic, seq, to) = header.read()?;
-            let id = MessageId::new(origin, seq);
+            let (topic, id, to) = header.read()?;
             let entry = Arc::new(Entry::new(id, to, read_message(payload, text)?));
             SnapshotPart::Message { topic, entry }
         }

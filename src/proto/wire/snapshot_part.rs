@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    id::{Seq, SessionId, TopicName},
+    id::{SessionId, TopicName},
     proto::{Closed, Entry, Position, SessionState},
 };
 
@@ -20,17 +20,17 @@ pub enum SnapshotPart {
     },
     /// The last part.
     End {
-        /// All that the sender knew of sessions, of every origin, when it made the snapshot.
+        /// All that the sender knew, of every origin, when it made the snapshot.
         view: Position,
     },
-    /// What a topic lost of the origin before everybody had it.
+    /// What a topic lost before everybody had it.
     Lost {
         /// The topic.
         topic: TopicName,
-        /// Messages of the origin before this one may be missing.
-        before: Seq,
+        /// Messages before this may be missing.
+        before: Position,
     },
-    /// A message of the origin that is still kept.
+    /// A message that is still kept.
     Message {
         /// Where it was published.
         topic: TopicName,
