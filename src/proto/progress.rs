@@ -64,7 +64,7 @@ impl Report {
     ) -> Option<&Position> {
         let is_meant = session.claim.node == sender
             && session.claim.is_known_at(&self.as_of)
-            && membership.stamp.is_known_at(&self.as_of);
+            && membership.is_known_at(&self.as_of);
         is_meant.then(|| {
             let named = self.behind.iter().find(|(behind, _)| *behind == session.id);
             named.map_or(&self.common, |(_, position)| position)

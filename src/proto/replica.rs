@@ -395,7 +395,12 @@ impl Replica {
     fn fold(&mut self, id: MessageId, op: Op, now: Instant) {
         let stamp = |epoch| Stamp::new(epoch, id.origin, id.seq);
         match op {
-            Op::SessionClaimed(state) => self.fold_claim(state),
+            Op::SessionClaimed(mut state) => {
+                for (_, member) in &mut state.memberships {
+                    member.carried = Some(state.session.claim);
+                }
+                self.fold_claim(state);
+            }
             Op::SessionReady { session } => {
                 if let Some(known) = self.sessions.get_mut(&session) {
                     known.session.ready = true;
@@ -444,7 +449,7 @@ impl Replica {
         let key = self.topics.find(topic);
         let member = key.and_then(|key| self.topics.get(key).members.get(&id));
         let acknowledged = member.map_or_else(|| until.clone(), |here| here.acknowledged.clone());
-        self.merge_member(id, topic, Membership { stamp, until: Some(until), acknowledged });
+        self.merge_member(id, topic, Membership { stamp, carried: None, until: Some(until), acknowledged });
     }
 
     fn fold_departure(&mut self, session: SessionId, topic: TopicName, left: Stamp) {
@@ -470,7 +475,7 @@ impl Replica {
                     let told = state.memberships.iter().any(|(told, _)| *told == name);
                     if !told
                         && name.private_session().is_none()
-                        && member.stamp.is_known_at(view)
+                        && member.is_known_at(view)
                         && let Some(key) = self.topics.find(&name)
                     {
                         self.remove_member(id, key);

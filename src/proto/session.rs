@@ -96,6 +96,9 @@ pub struct Session {
 pub struct Membership {
     /// When it joined or left last.
     pub stamp: Stamp,
+    /// The last claim that carried this: who has heard of that knows this too, even where the
+    /// operation that joined or left died with its node.
+    pub carried: Option<Stamp>,
     /// Where it stops, if it has left.
     pub until: Option<Position>,
     /// What its client has, beginning with where it joined.
@@ -105,14 +108,21 @@ pub struct Membership {
 impl Membership {
     /// A membership that begins at `from`.
     pub fn new(stamp: Stamp, from: Position) -> Self {
-        Self { stamp, until: None, acknowledged: from }
+        Self { stamp, carried: None, until: None, acknowledged: from }
+    }
+
+    /// Whether who has seen `position` knows of this.
+    pub fn is_known_at(&self, position: &Position) -> bool {
+        let is_known = |stamp: Stamp| stamp.is_known_at(position);
+        is_known(self.stamp) || self.carried.is_some_and(is_known)
     }
 
     /// Learns what another node knows of the same membership.
     pub fn merge(&mut self, other: Self) {
-        if other.stamp > self.stamp {
-            self.stamp = other.stamp;
-            self.until = other.until;
+        if other.stamp == self.stamp {
+            self.carried = self.carried.max(other.carried);
+        } else if other.stamp > self.stamp {
+            (self.stamp, self.carried, self.until) = (other.stamp, other.carried, other.until);
         }
         self.acknowledged.merge(&other.acknowledged);
     }

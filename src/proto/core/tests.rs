@@ -282,19 +282,20 @@ fn numbers_that_a_peer_made_up_do_no_harm() {
         let encoded = Encoded::op(MessageId::new(NodeId::from_bits(origin), seq), &op);
         Frame::decode(&encoded.to_bytes()).unwrap()
     };
-    let part = |origin, part: &SnapshotPart| {
-        let encoded = Encoded::snapshot(NodeId::from_bits(origin), last, (0, 0), part);
+    let snapshot = |origin| {
+        let view = [(NodeId::from_bits(origin), last)].into_iter().collect();
+        let encoded = Encoded::snapshot(origin, 0, &SnapshotPart::End { view });
         Frame::decode(&encoded.to_bytes()).unwrap()
     };
     let core = nodes.get(1);
     core.handle_frame(peer, op(9, Seq::FIRST), now);
-    core.handle_frame(peer, part(9, &SnapshotPart::End { view: Position::new() }), now);
+    core.handle_frame(peer, snapshot(9), now);
     for _ in 0..3 {
         core.handle_frame(peer, op(9, last), now);
     }
     for origin in 10..1_000 {
         core.handle_frame(peer, op(origin, Seq::FIRST), now);
-        core.handle_frame(peer, part(origin, &SnapshotPart::End { view: Position::new() }), now);
+        core.handle_frame(peer, snapshot(origin), now);
     }
     core.publish(&topic(), Recipients::Everyone, Message::from("m"), now).unwrap();
     let have = core.replica().applied();
