@@ -70,6 +70,9 @@ pub(super) struct Ghost {
     /// Sessions that went on after they were closed, on a node that had not heard of it.
     pub(super) revived: BTreeSet<SessionId>,
     pub(super) ends: BTreeMap<SessionId, Vec<End>>,
+    /// Messages that a node dropped which had not heard that a session was to get them, because the
+    /// node that says so was out of its sight.
+    pub(super) stranded: BTreeSet<(MessageId, SessionId)>,
     /// Operations that died with the last node that had them: of each origin, from and to.
     perished: Vec<(NodeId, Seq, Seq)>,
     /// Whether a node was ever believed to be dead that was not.
@@ -121,7 +124,8 @@ impl Ghost {
     }
 
     /// Whether a promise still stands: what was promised is not gone with the nodes that had it,
-    /// nor the session over, nor did it leave without having known of the message, nor did it join
+    /// nor did somebody drop it who could not hear of the promise, nor is the session over, nor did
+    /// it leave without having known of the message, nor did it join
     /// again, behind the message, on a node that had not heard of the first time.
     pub(super) fn is_due(&self, id: MessageId, promise: &Promise) -> bool {
         let published = &self.published[&id];
@@ -134,6 +138,7 @@ impl Ghost {
             && !self.closed.contains(&promise.session)
             && !self.has_perished(id)
             && !self.has_perished(promise.by)
+            && !self.stranded.contains(&(id, promise.session))
     }
 
     /// Whether the client of `session` has the message, or was told that it will not get it.

@@ -38,7 +38,9 @@ impl World {
         let (applied, looked) = (looked.applied.clone(), looked);
         self.check_applied_goes_forward(node, &applied)?;
         let acknowledged = self.check_acknowledged(node, &looked.acknowledged)?;
-        let logs = self.check_trimmed(node, looked.logs)?;
+        let mut dropped = Vec::new();
+        let logs = self.check_trimmed(node, looked.logs, &mut dropped)?;
+        self.note_stranded(node, &dropped);
         self.check_memory(node)?;
         self.check_home(node)?;
         let applied = self.core(node).replica().applied().clone();
@@ -123,6 +125,7 @@ impl World {
         &self,
         node: usize,
         mut before: BTreeMap<TopicName, LookedLog>,
+        dropped: &mut Vec<MessageId>,
     ) -> Result<BTreeMap<TopicName, LookedLog>, super::Violation> {
         let mut now = BTreeMap::new();
         for (_, topic) in self.core(node).replica().topics().iter() {
@@ -132,6 +135,7 @@ impl World {
                 let left: BTreeSet<_> = ids.iter().collect();
                 for &id in looked.ids.iter().filter(|id| !left.contains(id)) {
                     self.check_drop(node, id, Some(&topic.log))?;
+                    dropped.push(id);
                 }
                 looked = LookedLog { end: topic.log.end(), ids };
             }
@@ -139,6 +143,7 @@ impl World {
         }
         for id in before.into_values().flat_map(|looked| looked.ids) {
             self.check_drop(node, id, None)?;
+            dropped.push(id);
         }
         Ok(now)
     }
@@ -162,6 +167,22 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Notes what was dropped though it was promised to sessions that this node cannot know of.
+    fn note_stranded(&mut self, node: usize, dropped: &[MessageId]) {
+        let mut stranded = Vec::new();
+        let applied = self.core(node).replica().applied();
+        for id in dropped {
+            let promises = self.ghost.published.get(id).map_or(&[][..], |it| &it.promises);
+            for promise in promises.iter().filter(|promise| !applied.covers(promise.by)) {
+                let source = self.index_of(promise.by.origin);
+                if source.is_none_or(|other| other != node && !self.views[&(node, other)].live) {
+                    stranded.push((*id, promise.session));
+                }
+            }
+        }
+        self.ghost.stranded.extend(stranded);
     }
 
     /// S10: every queue, log and map keeps to its limit.
