@@ -449,7 +449,11 @@ impl Replica {
         let key = self.topics.find(topic);
         let member = key.and_then(|key| self.topics.get(key).members.get(&id));
         let acknowledged = member.map_or_else(|| until.clone(), |here| here.acknowledged.clone());
-        self.merge_member(id, topic, Membership { stamp, carried: None, until: Some(until), acknowledged });
+        self.merge_member(
+            id,
+            topic,
+            Membership { stamp, carried: None, until: Some(until), acknowledged },
+        );
     }
 
     fn fold_departure(&mut self, session: SessionId, topic: TopicName, left: Stamp) {

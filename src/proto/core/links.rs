@@ -296,8 +296,10 @@ impl Core {
         if view.get(self.id) > before.get(self.id) {
             return; // Nobody knows more of this node than it does itself.
         }
-        if view.iter().any(|(origin, _)| !self.has_room_for(origin)) {
-            return;
+        let mut after = before.clone();
+        after.merge(&view);
+        if after.iter().filter(|&(node, _)| node != self.id).count() >= Position::MAX_ORIGINS {
+            return; // Peers would refuse a position of so many origins.
         }
         if self.replica.restore(&view, parts, now) {
             for (&origin, tail) in &mut self.tails {
@@ -382,7 +384,8 @@ impl Core {
             return;
         }
         self.snapshots_made += 1;
-        state.snapshots = snapshot::frames_of(&self.replica, self.snapshots_made, &state.have).into();
+        state.snapshots =
+            snapshot::frames_of(&self.replica, self.snapshots_made, &state.have).into();
         state.offer = Some(Offer { view: self.replica.known().clone(), since: now });
         self.lanes_due.insert(Lane::Snapshot);
     }

@@ -44,9 +44,11 @@ impl World {
     fn check_equal_positions(&self) -> Checked {
         let alive = self.alive();
         for pair in alive.windows(2) {
-            let [a, b] = [pair[0], pair[1]].map(|node| self.of_living(self.core(node).replica().applied()));
+            let [a, b] =
+                [pair[0], pair[1]].map(|node| self.of_living(self.core(node).replica().applied()));
             if a != b {
-                let text = format!("n{} has {}, n{} has {}", pair[0], brief(&a), pair[1], brief(&b));
+                let text =
+                    format!("n{} has {}, n{} has {}", pair[0], brief(&a), pair[1], brief(&b));
                 return violated("L4 equal", text);
             }
         }
@@ -115,7 +117,8 @@ impl World {
                     && known(promise.session)
                 {
                     let (topic, session) = (&published.topic, short(promise.session));
-                    let text = format!("{session} never got {id} of {topic}, promised by {}", promise.by);
+                    let text =
+                        format!("{session} never got {id} of {topic}, promised by {}", promise.by);
                     return violated("L2 delivered", text);
                 }
             }
@@ -170,7 +173,8 @@ impl World {
     fn check_ends(&self) -> Checked {
         for (session, ends) in &self.ghost.ends {
             let is_again = |end: &End| {
-                ends.iter().any(|first| first.at != end.at && !first.raced && end.known.covers(first.at))
+                ends.iter()
+                    .any(|first| first.at != end.at && !first.raced && end.known.covers(first.at))
             };
             let is_sure = !self.ghost.split && !self.ghost.revived.contains(session);
             if is_sure && ends.iter().any(is_again) {
@@ -191,7 +195,8 @@ impl World {
     /// What a node knows, as far as it must be the same everywhere, and how far sessions have read.
     fn states(&self, node: usize) -> BTreeMap<Known, Position> {
         let replica = self.core(node).replica();
-        let stamp = |stamp: Stamp| format!("{}@{}-{}", stamp.epoch, &stamp.node.short()[..4], stamp.seq);
+        let stamp =
+            |stamp: Stamp| format!("{}@{}-{}", stamp.epoch, &stamp.node.short()[..4], stamp.seq);
         let mut states = BTreeMap::new();
         for session in replica.sessions() {
             let Session { id, claim, presence, ready, .. } = session;
