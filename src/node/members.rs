@@ -9,7 +9,8 @@ use crate::proto::Roster;
 pub struct Members(watch::Receiver<Roster>);
 
 impl Members {
-    pub(crate) fn new(roster: watch::Receiver<Roster>) -> Self {
+    pub(crate) fn new(mut roster: watch::Receiver<Roster>) -> Self {
+        roster.mark_unchanged();
         Self(roster)
     }
 
@@ -18,8 +19,9 @@ impl Members {
         self.0.borrow().clone()
     }
 
-    /// Waits until the nodes are others than when this was last asked, and says which; `None` once
-    /// the node has been shut down.
+    /// Waits until the nodes are others than this said last, or than when
+    /// [`Node::members`](crate::Node::members) gave this out, and says which; `None` once the node
+    /// has been shut down.
     ///
     /// # Cancel safety
     ///
