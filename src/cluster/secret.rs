@@ -36,11 +36,11 @@ impl Secret {
     const NEW_BYTES: usize = 32;
 
     /// The secret with these bytes.
-    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Self, SecretError> {
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Self, InvalidSecret> {
         match bytes.len() {
-            0..Self::MIN_BYTES => Err(SecretError::TooShort { bytes: bytes.len() }),
+            0..Self::MIN_BYTES => Err(InvalidSecret::TooShort { bytes: bytes.len() }),
             Self::MIN_BYTES..=Self::MAX_BYTES => Ok(Self(bytes)),
-            _ => Err(SecretError::TooLong),
+            _ => Err(InvalidSecret::TooLong),
         }
     }
 
@@ -92,6 +92,7 @@ impl Secret {
         let limit = Self::MAX_BYTES as u64 + 1;
         file.take(limit).read_to_end(&mut bytes).map_err(read)?;
         Self::from_bytes(bytes)
+            .map_err(|source| SecretError::Invalid { path: path.into(), source })
     }
 
     /// Makes the file, unless somebody else is faster.
@@ -161,20 +162,29 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
-/// Why there is no secret. The node was not started, and no secret was changed.
-#[derive(Debug, Error)]
-pub(crate) enum SecretError {
-    /// Trying again does not help.
-    #[error(
-        "the secret has {bytes} bytes, which could be guessed; give it at least 16 random ones"
-    )]
+/// Why bytes are no secret. Trying again does not help.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub(crate) enum InvalidSecret {
+    #[error("it has more than 1,024 bytes, so this is probably some other file")]
+    TooLong,
+    #[error("it has {bytes} bytes, which could be guessed; give it at least 16 random ones")]
     TooShort {
         /// How many there are.
         bytes: usize,
     },
+}
+
+/// Why there is no secret. The node was not started, and no secret was changed.
+#[derive(Debug, Error)]
+pub(crate) enum SecretError {
     /// Trying again does not help.
-    #[error("the secret has more than 1,024 bytes, so this is probably some other file")]
-    TooLong,
+    #[error("what is in {} is no secret", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: InvalidSecret,
+    },
     /// Trying again helps with one of the two variables, or with a secret or its path configured.
     #[error("neither XDG_RUNTIME_DIR nor HOME says where the secret of this user is kept")]
     NoHome,
@@ -346,10 +356,12 @@ mod tests {
         let path = dir.path().join("chat.secret");
         write(&path, &[7; 15], 0o600);
         let error = Secret::load_or_create(&path).unwrap_err();
-        assert!(matches!(error, SecretError::TooShort { bytes: 15 }));
+        let short = InvalidSecret::TooShort { bytes: 15 };
+        assert!(matches!(error, SecretError::Invalid { source, .. } if source == short));
         write(&path, &[7; 1025], 0o600);
         let error = Secret::load_or_create(&path).unwrap_err();
-        assert!(matches!(error, SecretError::TooLong));
+        let long = InvalidSecret::TooLong;
+        assert!(matches!(error, SecretError::Invalid { source, .. } if source == long));
         assert!(Secret::from_bytes(vec![7; 16]).is_ok());
         assert!(Secret::from_bytes(vec![7; 1024]).is_ok());
     }
