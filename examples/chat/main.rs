@@ -14,6 +14,7 @@ use std::{
     io::{self, IsTerminal},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
+    process::ExitCode,
 };
 
 use axum::{
@@ -62,8 +63,25 @@ async fn publish(session: Session, message: Message) -> Result<(), Close> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chat: {}", sentence(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its sources, for people.
+fn sentence(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", sentence(source)),
+        None => error.to_string(),
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.with_ansi(io::stderr().is_terminal()).init();
@@ -136,7 +154,8 @@ fn describe(node: &Node) -> serde_json::Value {
 /// The address that was asked for, or else the first port that is free.
 fn listen(asked: Option<SocketAddr>) -> io::Result<TcpListener> {
     if let Some(addr) = asked {
-        return TcpListener::bind(addr);
+        let named = |error| io::Error::other(format!("cannot listen on {addr}: {error}"));
+        return TcpListener::bind(addr).map_err(named);
     }
     let mut ports = HTTP_PORT..HTTP_PORT + HTTP_PORTS;
     loop {
