@@ -1,0 +1,436 @@
+//! Bad input of every kind from outside: each has its defined answer, nothing is published by it,
+//! and the node goes on.
+//!
+//! What only a peer that knows the secret can do wrong is tested beside the links.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::{
+    error::Error,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    time::Duration,
+};
+
+use exosphere::{
+    Close, Gap, Handler, InvalidTopicName, Message, Node, PublishError, Session, StartError,
+};
+use socket2::{Domain, Socket, Type};
+use support::{
+    Chat, Client, Mark, PATIENCE, Place, RawSocket, Received, alone, frame, post, request, sees,
+    serve, spawn, within,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+};
+
+const MIB: usize = 1 << 20;
+
+async fn publish(session: Session, message: Message) -> Result<(), Close> {
+    session.publish(session.path().as_str(), message).await?;
+    Ok(())
+}
+
+async fn start(name: &str) -> (Node, SocketAddr) {
+    let node = Place::new(name).node().route("/chat/{room}", publish).start().await.unwrap();
+    let http = serve(&node);
+    (node, http)
+}
+
+#[tokio::test]
+async fn a_bad_request_is_answered_with_a_status_and_a_sentence_and_publishes_nothing() {
+    let (_node, http) = start("requests").await;
+    let mut client = Client::new(http, "/chat/room").await;
+    let long = format!("/chat/{}", "x".repeat(300));
+    let (too_large, large_head) = (vec![b'x'; MIB + 1], format!("X-Large: {}", "x".repeat(20_000)));
+    const UPGRADE: [&str; 2] = ["Upgrade: websocket", "Connection: Upgrade"];
+    const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    const V13: &str = "Sec-WebSocket-Version: 13";
+    let first = "/chat/room?X-atmo-protocol=true&X-Atmosphere-tracking-id=0\
+                 &X-Atmosphere-Transport=websocket&X-Atmosphere-Framework";
+    let (ancient, unheard_of) = (format!("{first}=1.0.13"), format!("{first}=nonsense"));
+    let foreign = "Origin: http://elsewhere.example";
+    let bad: [(&str, &str, &[&str], &[u8], u16, &str); 22] = [
+        ("POST", "/chat/room", &[], &too_large, 413, "longer than 1048576 bytes"),
+        ("POST", "/chat/a%0ab", &[], b"x", 400, "control character"),
+        ("POST", "/chat/a%00b", &[], b"x", 400, "control character"),
+        ("POST", "/chat/%ff", &[], b"x", 400, "not UTF-8"),
+        ("POST", &long, &[], b"x", 400, "not 1 to 255"),
+        ("POST", "/chat//", &[], b"x", 400, "empty segment"),
+        ("POST", "//chat/room", &[], b"x", 400, "empty segment"),
+        ("POST", "/", &[], b"x", 404, "Not Found"),
+        ("POST", "/chat", &[], b"x", 404, "Not Found"),
+        ("GET", "/nowhere", &[], b"", 404, "Not Found"),
+        ("DELETE", "/chat/room", &[], b"x", 405, "GET, POST and OPTIONS only"),
+        ("PUT", "/chat/room", &[], b"x", 405, "GET, POST and OPTIONS only"),
+        ("POST", "/chat/room", &[foreign], b"x", 403, "other origins"),
+        ("POST", "/chat/room", &["Origin: null"], b"x", 403, "other origins"),
+        ("GET", "/chat/room", &[foreign, KEY, V13, UPGRADE[0], UPGRADE[1]], b"", 403, "origins"),
+        ("GET", &ancient, &[KEY, V13, UPGRADE[0], UPGRADE[1]], b"", 501, "version not supported"),
+        ("GET", &unheard_of, &[KEY, V13, UPGRADE[0], UPGRADE[1]], b"", 501, "not supported"),
+        ("GET", "/chat/room?X-Atmosphere-Transport=websocket", &[], b"", 501, "not supported"),
+        (
+            "GET",
+            "/chat/room",
+            &[KEY, "Sec-WebSocket-Version: 8", UPGRADE[0], UPGRADE[1]],
+            b"",
+            426,
+            "only version 13",
+        ),
+        ("GET", "/chat/room", &[V13, UPGRADE[0], UPGRADE[1]], b"", 400, "Sec-WebSocket-Key"),
+        ("POST", "/chat/room?X-Exosphere-Position=%00", &[], b"x", 400, "position"),
+        ("POST", "/chat/room", &[&large_head], b"x", 431, ""),
+    ];
+    for (method, target, headers, body, status, sentence) in bad {
+        let answer = request(http, method, target, headers, body).await;
+        let what = format!("{method} {} {headers:.40?}", &target[..target.len().min(80)]);
+        assert_eq!(answer.status, status, "{what}: {answer:?}");
+        assert!(answer.body.contains(sentence), "{what}: {answer:?}");
+        if status == 405 {
+            assert_eq!(answer.header("allow"), Some("OPTIONS, GET, POST"));
+        }
+    }
+    let largest = "x".repeat(MIB);
+    assert_eq!(post(http, "/chat/room", largest.as_bytes()).await.status, 200);
+    assert_eq!(client.text().await, largest, "the first that was published");
+}
+
+#[tokio::test]
+async fn what_is_no_websocket_frame_is_answered_with_its_close_code_and_publishes_nothing() {
+    let (_node, http) = start("frames").await;
+    let mut client = Client::new(http, "/chat/room").await;
+    let mut unmasked = frame(0x81, b"hi");
+    unmasked[1] &= 0x7f;
+    let mut endless = vec![0x82, 0xff];
+    endless.extend([0xff; 12]);
+    let pieces = [frame(0x01, &vec![b'x'; MIB]), frame(0x80, b"x")].concat();
+    let after = [frame(0x81, b"\xff"), frame(0x81, b"behind it")].concat();
+    for (what, bytes, code) in [
+        ("a reserved bit", frame(0xc1, b"hi"), 1002),
+        ("an unknown opcode", frame(0x83, b"hi"), 1002),
+        ("no mask", unmasked, 1002),
+        ("a long ping", frame(0x89, &[0; 126]), 1002),
+        ("a ping in pieces", frame(0x09, b"hi"), 1002),
+        ("a piece of nothing", frame(0x80, b"hi"), 1002),
+        ("half a close code", frame(0x88, b"\x03"), 1002),
+        ("a close code that is never sent", frame(0x88, b"\x03\xed"), 1002),
+        ("no UTF-8", frame(0x81, b"\xed\xa0\x80"), 1007),
+        ("no UTF-8, and more", after, 1007),
+        ("one byte too many", frame(0x81, &vec![b'x'; MIB + 1]), 1009),
+        ("one byte too many, in pieces", pieces, 1009),
+        ("2^64 bytes announced", endless, 1009),
+        ("a POST", b"POST /chat/room HTTP/1.1\r\n\r\n".to_vec(), 1002),
+    ] {
+        let mut socket = RawSocket::connect(http, "/chat/room").await;
+        socket.send(&bytes).await;
+        assert_eq!(socket.closed().await, code, "{what}");
+    }
+    client.send("fine").await;
+    assert_eq!(client.text().await, "fine", "the first that was published");
+}
+
+/// Goal: bytes that mean nothing, on either port, cost a node no memory and no client.
+///
+/// Method: throw 10,000 datagrams at its port for peers, some of which look like the beginning of a
+/// handshake, and at its port for clients 200 connections; then let another node join.
+#[tokio::test]
+async fn garbage_costs_a_process_no_memory_and_it_goes_on() {
+    const MAX_GROWTH: u64 = 48 << 20;
+    let _alone = alone().await;
+    let place = Place::new("garbage");
+    let (chat, second) = (Chat::join(&place).await, Chat::join(&place).await);
+    chat.sees(2, Mark::default()).await;
+    let mut client = Client::new(chat.http(), "/chat/room").await;
+    let mark = chat.mark();
+    let before = chat.resident_bytes();
+    let mut dice = Dice(1);
+    let node: SocketAddr = chat.node().parse().unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for n in 0..10_000 {
+        let mut datagram = dice.bytes(1 + n % 1400);
+        if n % 3 == 0 {
+            // A long header of QUIC's first version.
+            datagram.splice(..5.min(datagram.len()), [0xc3, 0, 0, 0, 1]);
+            datagram.resize(1200, 0);
+        }
+        let _ = socket.send_to(&datagram, node); // The system may drop what is too much.
+    }
+    for n in 0..200 {
+        let mut stream = TcpStream::connect(chat.http()).await.unwrap();
+        let _ = stream.write_all(&dice.bytes(1 + n * 50)).await; // It may be closed by then.
+        if n % 2 == 0 {
+            let _ = within(PATIENCE, "an end", stream.read_to_end(&mut Vec::new())).await;
+        }
+    }
+    for n in 0..100 {
+        let mut socket = RawSocket::connect(chat.http(), "/chat/room").await;
+        socket.send(&dice.bytes(100 + n)).await;
+    }
+    let grown = chat.resident_bytes().saturating_sub(before);
+    println!("grown by {} KiB from {} KiB", grown >> 10, before >> 10);
+    assert!(grown < MAX_GROWTH, "{grown} bytes");
+    let third = Chat::join(&place).await;
+    third.sees(3, Mark::default()).await;
+    assert_eq!(post(third.http(), "/chat/room", b"fine").await.status, 200);
+    assert_eq!(client.text().await, "fine");
+    assert!(chat.since(mark).len() <= 5, "one list of members: {:#?}", chat.since(mark));
+    drop(second);
+}
+
+/// Numbers that are the same each time (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut roll = || {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 as u8
+        };
+        (0..count).map(|_| roll()).collect()
+    }
+}
+
+/// Goal: beacons that are forged, broken or replayed neither hurt a node nor keep it from finding
+/// its peers.
+///
+/// Method: say them to the group on the loopback interface all the time, those that are overheard
+/// among them, while two nodes start.
+#[tokio::test]
+async fn forged_beacons_are_ignored_and_the_nodes_find_each_other() {
+    let group = SocketAddr::from(([239, 192, 57, 1], 54570));
+    let heard = overhear(group);
+    let own = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    own.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    own.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    own.set_multicast_ttl_v4(0).unwrap();
+    let forging = spawn(async move {
+        let mut dice = Dice(2);
+        let mut buffer = [0; 2048];
+        for n in 0.. {
+            let mut forged = dice.bytes(1 + n * 7 % 600);
+            match n % 4 {
+                // The right magic, version and kind.
+                0 => drop(forged.splice(..6.min(forged.len()), *b"EXO1\x01\x01")),
+                1 | 2 => {
+                    if let Ok(len) = heard.recv(&mut buffer) {
+                        forged = buffer[..len].to_vec();
+                        if n % 4 == 1 {
+                            *forged.last_mut().unwrap() ^= 1;
+                        }
+                    }
+                }
+                _ => {}
+            }
+            let _ = own.send_to(&forged, &group.into());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let place = Place::new("beacons");
+    let start = || place.node().route("/chat/{room}", publish).start();
+    let nodes = [start().await.unwrap(), start().await.unwrap()];
+    for node in &nodes {
+        sees(node, 2).await;
+    }
+    forging.abort();
+    for node in &nodes {
+        assert_eq!(node.members().current().members().len(), 2);
+    }
+}
+
+/// A socket that hears what is said to the group.
+fn overhear(group: SocketAddr) -> UdpSocket {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&group.into()).unwrap();
+    let SocketAddr::V4(group) = group else { unreachable!("it is one of IPv4") };
+    socket.join_multicast_v4(group.ip(), &Ipv4Addr::LOCALHOST).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.into()
+}
+
+/// Tells a test of gaps.
+struct Gaps(mpsc::UnboundedSender<Gap>);
+
+impl Handler for Gaps {
+    async fn message(&self, _: &Session, _: Message) -> Result<(), Close> {
+        Ok(())
+    }
+
+    async fn gap(&self, _: &Session, gap: &Gap) {
+        self.0.send(gap.clone()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_session_with_10_001_unread_messages_is_told_of_a_gap_and_gets_the_newest_10_000() {
+    let (told, mut gaps) = mpsc::unbounded_channel();
+    let node = Place::new("gap").node().route("/chat", Gaps(told)).start().await.unwrap();
+    let http = serve(&node);
+    let client = Client::new(http, "/chat").await;
+    let (id, topic) = (client.id.clone(), node.topic("/chat").unwrap());
+    support::until("the session is known", || topic.members().len() == 1).await;
+    client.cut();
+    // By the time this is answered, the node has noticed, and does not write to nobody.
+    support::get(http, "/nowhere").await;
+    for n in 0..=10_000 {
+        topic.publish(n.to_string()).await.unwrap();
+    }
+    let mut client = Client::resume(http, "/chat", &id).await;
+    for n in 1..=10_000 {
+        assert_eq!(client.text().await, n.to_string());
+    }
+    let gap = within(PATIENCE, "the handler is told", gaps.recv()).await.unwrap();
+    assert_eq!(gap.topic.as_str(), "/chat");
+    topic.publish("live").await.unwrap();
+    assert_eq!(client.text().await, "live");
+    let more = gaps.try_recv();
+    assert!(more.is_err(), "one gap: {gap:?}, and then {more:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_published_is_refused_where_it_is_said() {
+    let (node, _) = start("refused").await;
+    for (name, why) in [
+        ("", InvalidTopicName::Length(0)),
+        ("a//b", InvalidTopicName::EmptySegment),
+        ("a\nb", InvalidTopicName::ControlCharacter),
+        ("~private", InvalidTopicName::Private),
+    ] {
+        assert_eq!(node.topic(name).unwrap_err(), why);
+    }
+    let topic = node.topic("/chat/room").unwrap();
+    let too_large = topic.publish(vec![0; MIB + 1]).await.unwrap_err();
+    assert_eq!(too_large, PublishError::TooLarge { bytes: MIB + 1 });
+    let many = (0..1_001).map(exosphere::SessionId::from_bits);
+    let too_many = topic.publish_to(many, "x").await.unwrap_err();
+    assert_eq!(too_many, PublishError::TooManyRecipients { named: 1_001 });
+    topic.publish(vec![0; MIB]).await.unwrap();
+}
+
+/// An error and its sources, as people read them.
+fn sentence(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", sentence(source)),
+        None => error.to_string(),
+    }
+}
+
+async fn refused(builder: exosphere::Builder) -> (StartError, String) {
+    let error = builder.start().await.unwrap_err();
+    let sentence = sentence(&error);
+    (error, sentence)
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_start_says_which_setting_is_wrong() {
+    let place = Place::new("settings");
+    for name in ["", "a\nb", &"x".repeat(65)] {
+        let (error, _) = refused(Node::builder(name).secret_file(place.secret())).await;
+        assert!(matches!(error, StartError::InvalidCluster { name: told } if told == name));
+    }
+    for template in ["", "chat", "/chat/{", "/chat/{}", "/{*rest}/chat", "/{a}{b}"] {
+        let (error, said) = refused(place.node().route(template, publish)).await;
+        assert!(matches!(&error, StartError::InvalidRoute(_)), "{template}: {error:?}");
+        assert!(said.contains(&format!("{template:?}")), "{said}");
+    }
+    let twice = place.node().route("/chat/{room}", publish).route("/chat/{name}", publish);
+    assert!(matches!(refused(twice).await.0, StartError::InvalidRoute(_)));
+    for seed in ["", "http://host:80", "host:0", "::1"] {
+        let (error, said) = refused(place.node().seed(seed)).await;
+        assert!(matches!(&error, StartError::InvalidSeed { seed: told, .. } if told == seed));
+        assert!(said.contains("`host:port`"), "{said}");
+    }
+    for addr in [[0, 0, 0, 0], [192, 0, 2, 1]] {
+        let (error, said) = refused(Node::builder(place.cluster()).addr((addr, 0))).await;
+        assert!(matches!(error, StartError::NoSecret { .. }), "{error:?}");
+        assert!(said.contains("set a secret file"), "{said}");
+    }
+    let (error, said) = refused(place.node().addr(([192, 0, 2, 1], 0))).await;
+    assert!(matches!(error, StartError::Bind { .. }), "{said}");
+
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let (error, said) = refused(place.node().addr(addr)).await;
+    assert!(matches!(error, StartError::Bind { addr: told, .. } if told == addr), "{error:?}");
+    assert!(said.contains("another process listens on"), "{said}");
+    drop(taken);
+    assert_eq!(place.node().addr(addr).start().await.unwrap().addr(), addr);
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_used_is_refused_with_its_file_and_what_to_do() {
+    let place = Place::new("secrets");
+    let write = |name: &str, bytes: &[u8], mode| {
+        let path = place.dir().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        path
+    };
+    let file = write("file", b"", 0o600);
+    let mut bad = vec![
+        (write("open", &[7; 32], 0o644), "chmod it to 600"),
+        (write("short", &[7; 15], 0o600), "at least 16 random ones"),
+        (write("long", &[7; 1025], 0o600), "some other file"),
+        (place.dir().to_owned(), "not a regular file"),
+        (file.join("secret"), ""),
+        (Path::new("/proc/exosphere/secret").to_owned(), "directory writable?"),
+    ];
+    let foreign = write("foreign", &[7; 32], 0o600);
+    if std::os::unix::fs::chown(&foreign, Some(12_345), None).is_ok() {
+        bad.push((foreign, "chown or remove it"));
+    }
+    for (path, advice) in bad {
+        let builder = Node::builder(place.cluster()).secret_file(&path);
+        let (error, said) = refused(builder).await;
+        assert!(matches!(error, StartError::Secret(_)), "{error:?}");
+        assert!(said.contains(&*path.to_string_lossy()), "{said}");
+        assert!(said.contains(advice), "{said}");
+    }
+    place.node().start().await.unwrap();
+    assert_eq!(place.secret().metadata().unwrap().mode() & 0o7777, 0o600);
+}
+
+#[tokio::test]
+async fn a_chat_that_cannot_start_ends_with_a_sentence() {
+    let _alone = alone().await;
+    let place = Place::new("sentence");
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let [udp, tcp] = [udp.local_addr(), tcp.local_addr()].map(|addr| addr.unwrap().to_string());
+    let ours = ["--cluster", place.cluster(), "--http"];
+    let bad: [(&[&str], &str); 4] = [
+        (&["127.0.0.1:0", "--node", &udp], "another process listens on UDP"),
+        (&[&tcp], "ddress already in use"),
+        (&["127.0.0.1:0", "--secret", "/dev/null"], "/dev/null is not a regular file"),
+        (&["127.0.0.1:0", "--seed", "a b"], "is not a host or host:port"),
+    ];
+    for (args, sentence) in bad {
+        let mut chat = Chat::spawn(&place, &[&ours[..], args].concat());
+        let status = chat.ended().await;
+        support::until("it says why", || !chat.since(Mark::default()).is_empty()).await;
+        let said = chat.since(Mark::default());
+        assert!(said[0].contains(sentence), "{said:#?}");
+        assert_eq!((status.code(), said.len()), (Some(1), 1), "{said:#?}");
+        assert!(!said[0].contains(['{', '\n']), "a sentence: {said:#?}");
+        assert!(said[0].contains(args.last().unwrap()), "{said:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tracking_id_that_nobody_gave_out_is_answered_with_a_new_session() {
+    let (_node, http) = start("ids").await;
+    for id in ["1724300000000", "%00", "2c1f0000-1234-4abc-8def-0123456789ab", &"x".repeat(300)] {
+        let mut client = Client::resume(http, "/chat/room", id).await;
+        assert_ne!(client.id, id);
+        client.send("hello").await;
+        assert_eq!(client.next().await, Received::Text("hello".to_owned()));
+        client.close().await;
+    }
+}
