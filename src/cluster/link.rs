@@ -58,8 +58,13 @@ pub(super) async fn greet(
         connection.close(NO_IDENTITY.into(), b"no identity");
     })?;
     let greeting = exchange(&connection, &own);
-    let patience = tokio::time::timeout(HELLO_PATIENCE, greeting).await;
-    let (control_out, control_in, hello) = patience.map_err(|_| GreetError::Silent)??;
+    let greeting = tokio::time::timeout(HELLO_PATIENCE, greeting).await;
+    let greeting = greeting.map_or(Err(GreetError::Silent), |said| Ok(said?));
+    let (control_out, control_in, hello) = greeting.inspect_err(|error| {
+        if !matches!(error, GreetError::Link(LinkError::Connection(_))) {
+            connection.close(MALFORMED.into(), b"no hello");
+        }
+    })?;
     if let Err(refusal) = own.meet(&hello, certified) {
         if refusal != Refusal::Oneself {
             warn!(peer = %certified.short(), %refusal, "a peer was refused");
@@ -205,3 +210,6 @@ pub(super) enum GreetError {
     #[error("the peer says nothing")]
     Silent,
 }
+
+#[cfg(test)]
+mod tests;
