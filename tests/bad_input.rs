@@ -42,6 +42,9 @@ async fn start(name: &str) -> (Node, SocketAddr) {
     (node, http)
 }
 
+/// Method, target, headers, body, and the status and a part of the sentence of the answer.
+type BadRequest<'a> = (&'a str, &'a str, &'a [&'a str], &'a [u8], u16, &'a str);
+
 #[tokio::test]
 async fn a_bad_request_is_answered_with_a_status_and_a_sentence_and_publishes_nothing() {
     let (_node, http) = start("requests").await;
@@ -55,7 +58,7 @@ async fn a_bad_request_is_answered_with_a_status_and_a_sentence_and_publishes_no
                  &X-Atmosphere-Transport=websocket&X-Atmosphere-Framework";
     let (ancient, unheard_of) = (format!("{first}=1.0.13"), format!("{first}=nonsense"));
     let foreign = "Origin: http://elsewhere.example";
-    let bad: [(&str, &str, &[&str], &[u8], u16, &str); 22] = [
+    let bad: [BadRequest<'_>; 22] = [
         ("POST", "/chat/room", &[], &too_large, 413, "longer than 1048576 bytes"),
         ("POST", "/chat/a%0ab", &[], b"x", 400, "control character"),
         ("POST", "/chat/a%00b", &[], b"x", 400, "control character"),

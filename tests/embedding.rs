@@ -129,8 +129,11 @@ async fn serve_with_axum(service: NodeService) -> SocketAddr {
 #[tokio::test]
 async fn a_node_serves_alone_and_within_axum_and_within_hyper() {
     let node = chat(&Place::new("mounted")).await;
-    let servers =
-        [serve(&node), serve_with_axum(node.service()).await, serve_with_hyper(node.service()).await];
+    let servers = [
+        serve(&node),
+        serve_with_axum(node.service()).await,
+        serve_with_hyper(node.service()).await,
+    ];
     let mut clients = Vec::new();
     for http in servers {
         clients.push(Client::new(http, "/chat/room").await);

@@ -91,8 +91,7 @@ impl Secret {
         let mut bytes = Vec::new();
         let limit = Self::MAX_BYTES as u64 + 1;
         file.take(limit).read_to_end(&mut bytes).map_err(read)?;
-        Self::from_bytes(bytes)
-            .map_err(|source| SecretError::Invalid { path: path.into(), source })
+        Self::from_bytes(bytes).map_err(|source| SecretError::Invalid { path: path.into(), source })
     }
 
     /// Makes the file, unless somebody else is faster.

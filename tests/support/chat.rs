@@ -50,7 +50,7 @@ impl Chat {
         let mut child = Command::new(executable())
             .args(args)
             .env("XDG_RUNTIME_DIR", place.dir())
-            .env("RUST_LOG", std::env::var("CHAT_LOG").unwrap_or("info".to_owned()))
+            .env("RUST_LOG", std::env::var("CHAT_LOG").unwrap_or_else(|_| "info".to_owned()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

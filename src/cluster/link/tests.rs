@@ -149,11 +149,14 @@ async fn who_says_nothing_is_not_waited_for() {
     assert_eq!(mesh.roster().borrow().members().len(), 1);
 }
 
+/// What is wrong with a greeting.
+type Change = fn(&mut Hello);
+
 #[tokio::test]
 async fn who_is_not_to_be_talked_with_is_told_why() {
     let place = Place::new();
     let (_hub, mesh) = place.node(GOOD).await;
-    let changes: [(u64, fn(&mut Hello), u32); 5] = [
+    let changes: [(u64, Change, u32); 5] = [
         (BAD, |hello| hello.cluster = "other".to_owned(), 0x21),
         (BAD, |hello| hello.node = NodeId::from_bits(0xc), 0x22),
         (GOOD, |_| {}, 0x23),
