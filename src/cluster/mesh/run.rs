@@ -241,9 +241,10 @@ impl Run {
             return; // That is an address on every machine.
         }
         let live = self.live.iter().map(|(&node, &addr)| (node, addr));
-        let before = live.chain(self.peers.iter()).find(|&(other, at)| at == addr && other != node);
-        if let Some((before, _)) = before {
-            self.depart(before);
+        let others = live.chain(self.peers.iter()).filter(|&(other, _)| other != node);
+        let before: Vec<_> = others.filter(|&(_, at)| at == addr).map(|(other, _)| other).collect();
+        for other in before {
+            self.depart(other);
         }
     }
 
