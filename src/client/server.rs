@@ -18,12 +18,16 @@ use super::{
 use crate::{
     id::{SessionId, TopicName},
     message::Message,
-    proto::{Close, CloseCode, CloseReason, wire::MAX_MESSAGE_BYTES},
+    proto::{Close, CloseCode, CloseReason, Core, wire::MAX_MESSAGE_BYTES},
     runtime::{Call, Front, Hub, Tasks},
 };
 
 /// How long a client may take for the body of a request.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a client that is back may have to wait for its session: longer than a death of a node
+/// goes unnoticed, after which the others tell what they know of it.
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often clients that understand it are asked to show that they are there.
 pub(super) const CLIENT_HEARTBEAT: Duration = Duration::from_secs(60);
@@ -167,10 +171,27 @@ impl Server {
         let server = Arc::clone(self);
         self.tasks.spawn(self.span.clone(), async move {
             match upgrade.await {
-                Ok(upgraded) => server.attach(TokioIo::new(upgraded), &negotiation, &path),
+                Ok(upgraded) => {
+                    server.catch_up(&negotiation).await;
+                    server.attach(TokioIo::new(upgraded), &negotiation, &path);
+                }
                 Err(error) => debug!(%error, "a client left before the upgrade"),
             }
         });
+    }
+
+    /// Waits for news of a session that is unknown here: a node that has just started, or whose
+    /// peer has just died, may still have to hear of it.
+    async fn catch_up(&self, negotiation: &Negotiation) {
+        if let Some(asked) = negotiation.asked.session() {
+            let is_known = |core: &Core| core.replica().session(asked).is_some();
+            let news = self.hub.until(|core| is_known(core) || core.is_caught_up());
+            tokio::select! {
+                biased;
+                () = self.tasks.cancelled() => {}
+                _ = tokio::time::timeout(CATCH_UP_PATIENCE, news) => {}
+            }
+        }
     }
 
     /// Attaches a connection to its session, in a task of its own: what the handshake needed is

@@ -109,6 +109,14 @@ impl Core {
         self.peers.get(&peer).is_some_and(|peer| peer.linked)
     }
 
+    /// Whether this node has all that the live nodes are known to have, so that what it does not
+    /// know is not there.
+    pub fn is_caught_up(&self) -> bool {
+        let applied = self.replica.applied();
+        let has_all = |peer: &Peer| peer.linked && applied.includes(&peer.have);
+        self.live.iter().all(|node| self.peers.get(node).is_some_and(has_all))
+    }
+
     /// Whether every linked peer has stored all that this node has.
     pub fn is_handed_over(&self) -> bool {
         let applied = self.replica.applied();

@@ -329,3 +329,26 @@ fn who_was_taken_for_dead_keeps_its_clients() {
     }
     assert_eq!(nodes.receive(1, key), 1);
 }
+
+/// Goal: a node that has just started knows that it may still hear of a session.
+///
+/// Method: it comes when the node that owns the session is dead, and has a link to another one.
+#[test]
+fn a_node_has_caught_up_once_it_has_what_its_live_peers_have() {
+    let mut nodes = Nodes::new([1, 2]);
+    nodes.attach(1);
+    nodes.kill(1);
+    let (now, [two, three]) = (nodes.now, [2, 3].map(NodeId::from_bits));
+    let mut core = Core::new(three, Limits::default());
+    assert!(core.is_caught_up(), "there is nobody to hear from");
+    core.handle_live(two, now);
+    assert!(!core.is_caught_up(), "there is no link yet");
+    core.handle_link_up(two, nodes.get(2).replica().applied().clone(), now);
+    assert!(!core.is_caught_up(), "nothing has come yet");
+    nodes.get(2).handle_link_up(three, Position::new(), now);
+    nodes.cores.insert(three, core);
+    nodes.settle();
+    nodes.pass(Duration::from_secs(2), Duration::from_millis(100));
+    assert!(nodes.get(3).is_caught_up());
+    assert!(nodes.get(3).replica().session(session()).is_some());
+}
