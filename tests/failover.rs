@@ -97,6 +97,28 @@ async fn no_message_is_lost_when_the_node_a_client_is_on_is_killed_again_and_aga
     );
 }
 
+/// Goal: it is the same for a client that stays away until the others have noticed that its node is
+/// gone, and have taken over its session.
+#[tokio::test]
+async fn a_client_that_comes_back_late_finds_its_session_and_all_it_missed() {
+    let _alone = alone().await;
+    let mut cluster = Cluster::start("late").await;
+    let mut client = Client::new(cluster.serving[0].http(), PATH).await;
+    let publisher = Publisher::start(cluster.publishing.http(), PATH, EVERY).await;
+    let mut sequence = Sequence::default();
+    receive(&mut client, &mut sequence, 50).await;
+    let marks = [cluster.publishing.mark(), cluster.serving[1].mark()];
+    cluster.kill().await;
+    cluster.publishing.sees(2, marks[0]).await;
+    cluster.serving[0].sees(2, marks[1]).await;
+    let id = client.id.clone();
+    client = Client::resume(cluster.publishing.http(), PATH, &id).await;
+    assert_eq!(client.id, id, "the session is the same");
+    let published = publisher.stop().await;
+    receive(&mut client, &mut sequence, published).await;
+    println!("{published} published, {sequence:?}");
+}
+
 async fn receive(client: &mut Client, sequence: &mut Sequence, count: u64) {
     let all = async {
         while sequence.len() < count {
