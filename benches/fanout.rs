@@ -1,0 +1,108 @@
+//! What it costs to bring one publisher's messages to many WebSockets, and to keep them open.
+//!
+//! The measure is how many deliveries a second of the server's processor time is worth, as a ratio
+//! to a bare loop of `send` that writes the same bytes to as many sockets of the same clients. The
+//! two take turns in one run, so that a busy machine slows both. The clients are a second process
+//! ([`load`]); each number of clients is measured in a server process of its own.
+//!
+//! ```text
+//! cargo bench --bench fanout -- [--clients N]... [--bytes N]... [--outstanding N]...
+//!                               [--seconds S] [--rounds N] [--skip-idle]
+//! ```
+
+#[cfg(target_os = "linux")]
+#[path = "fanout/bare.rs"]
+mod bare;
+#[cfg(target_os = "linux")]
+#[path = "fanout/idle.rs"]
+mod idle;
+#[cfg(target_os = "linux")]
+#[path = "fanout/load.rs"]
+mod load;
+#[cfg(target_os = "linux")]
+#[path = "fanout/machine.rs"]
+mod machine;
+#[cfg(target_os = "linux")]
+#[path = "fanout/rounds.rs"]
+mod rounds;
+#[cfg(target_os = "linux")]
+#[path = "fanout/served.rs"]
+mod served;
+#[cfg(target_os = "linux")]
+#[path = "fanout/wire.rs"]
+mod wire;
+
+use clap::{Parser, ValueEnum};
+
+/// Measures the fan-out to WebSockets.
+#[derive(Clone, Debug, Parser)]
+struct Arguments {
+    /// How many clients. May be given many times.
+    #[arg(long, value_name = "N", default_values_t = [1_000, 5_000])]
+    clients: Vec<u16>,
+    /// How long a message is. May be given many times.
+    #[arg(long, value_name = "N", default_values_t = [128, 1_024])]
+    bytes: Vec<usize>,
+    /// How many messages are under way at most. May be given many times.
+    #[arg(long, value_name = "N", default_values_t = [1, 16])]
+    outstanding: Vec<usize>,
+    /// How long each measurement lasts.
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
+    seconds: f64,
+    /// How often each is measured. The median is shown.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    rounds: usize,
+    /// Leave out what idle clients cost.
+    #[arg(long)]
+    skip_idle: bool,
+    /// Measure this part only: for the processes that this one starts.
+    #[arg(long, hide = true)]
+    role: Option<Role>,
+    /// What cargo says to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What a process is for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Role {
+    Idle,
+    Load,
+    Rounds,
+}
+
+#[cfg(target_os = "linux")]
+fn main() -> std::io::Result<()> {
+    let arguments = Arguments::parse();
+    machine::raise_file_limit()?;
+    match arguments.role {
+        Some(Role::Idle) => idle::run(&arguments),
+        Some(Role::Load) => load::run(),
+        Some(Role::Rounds) => rounds::run(&arguments),
+        None => run_all(&arguments),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn run_all(arguments: &Arguments) -> std::io::Result<()> {
+    let most = arguments.clients.iter().max().copied().unwrap_or(0).to_string();
+    if !arguments.skip_idle {
+        machine::again("idle", &["--clients", &most])?;
+    }
+    rounds::print_head();
+    for clients in &arguments.clients {
+        let mut given = vec!["--clients".to_owned(), clients.to_string()];
+        let mut give = |name: &str, value: String| given.extend([format!("--{name}"), value]);
+        arguments.bytes.iter().for_each(|bytes| give("bytes", bytes.to_string()));
+        arguments.outstanding.iter().for_each(|it| give("outstanding", it.to_string()));
+        give("seconds", arguments.seconds.to_string());
+        give("rounds", arguments.rounds.to_string());
+        machine::again("rounds", &given)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    eprintln!("this is measured on Linux only");
+}
