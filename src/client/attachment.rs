@@ -14,6 +14,7 @@
 //! more than one each [`MARK_EVERY`].
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     pin::Pin,
     sync::{
@@ -166,33 +167,44 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             return Poll::Ready(end);
         }
         loop {
-            while self.socket.has_room()
-                && let Poll::Ready(turn) = self.hub.poll_turn(self.key, BUDGET, cx)
-            {
-                match turn {
-                    Turn::Batch(batch) => self.write(batch),
-                    Turn::End(close) => return Poll::Ready(End::Told(close)),
-                }
-            }
+            let has_all = match self.poll_turns(cx) {
+                Poll::Ready(close) => return Poll::Ready(End::Told(close)),
+                Poll::Pending => self.socket.has_room(),
+            };
             if let Poll::Ready(end) = self.poll_timer(cx) {
                 return Poll::Ready(end);
             }
             match self.socket.poll_flush(cx) {
-                Poll::Ready(Ok(())) if self.socket.has_room() => {}
-                Poll::Ready(Ok(())) => continue,
+                Poll::Ready(Ok(())) if has_all => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
                     debug!(%error, "the connection broke");
                     return Poll::Ready(End::Gone);
                 }
                 Poll::Pending => return Poll::Pending,
             }
-            // All is written; there may be more to read from the logs, if a batch was full.
-            match self.hub.poll_turn(self.key, BUDGET, cx) {
-                Poll::Ready(Turn::Batch(batch)) => self.write(batch),
-                Poll::Ready(Turn::End(close)) => return Poll::Ready(End::Told(close)),
-                Poll::Pending => return Poll::Pending,
-            }
         }
+    }
+
+    /// Takes from the logs what there is, as far as there is room for it; ready at the end. If there
+    /// is room when it is not, all was taken.
+    fn poll_turns(&mut self, cx: &Context<'_>) -> Poll<Close> {
+        let mut batch = BATCH.take();
+        let polled = loop {
+            if !self.socket.has_room() {
+                break Poll::Pending;
+            }
+            match self.hub.poll_turn(self.key, BUDGET, &mut batch, cx) {
+                Poll::Ready(Turn::Write) => self.write(&mut batch),
+                Poll::Ready(Turn::End(close)) => break Poll::Ready(close),
+                Poll::Pending => break Poll::Pending,
+            }
+            if !batch.more {
+                break Poll::Pending;
+            }
+        };
+        BATCH.set(batch);
+        polled
     }
 
     /// Reads what the client sends, as far as the handler keeps up.
@@ -252,13 +264,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         }
     }
 
-    fn write(&mut self, batch: Batch) {
-        for gap in batch.gaps {
+    fn write(&mut self, batch: &mut Batch) {
+        for gap in batch.gaps.drain(..) {
             self.mailbox.post(Call::Gap(gap));
         }
         trace!(messages = batch.entries.len(), "writing");
         let framing = self.framing;
-        for entry in batch.entries {
+        for entry in batch.entries.drain(..) {
             let form = if framing == Framing::Bare { form::BARE } else { form::FRAMED };
             self.socket.push(entry.form(form, |message| encode(framing, message)).clone());
         }
@@ -328,6 +340,11 @@ fn encode(framing: Framing, message: &Message) -> bytes::Bytes {
         Some(text) => frame::text(framing, text),
         None => frame::binary(message.as_bytes()),
     }
+}
+
+thread_local! {
+    /// What is read into from the logs, to be reused. Taken out while it is used.
+    static BATCH: Cell<Batch> = Cell::default();
 }
 
 /// Whether the socket has something to read: reading costs even when there is nothing, and the

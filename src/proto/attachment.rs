@@ -76,6 +76,8 @@ pub struct Batch {
     pub entries: Vec<Arc<Entry>>,
     /// What the session has to be told it will not get.
     pub gaps: Vec<Gap>,
+    /// Whether there may be more, which the budget left out.
+    pub more: bool,
 }
 
 impl Batch {
@@ -189,6 +191,7 @@ impl Attachment {
             self.skipped |= reader.read(self.session, topic(reader.topic), &mut left, batch);
         }
         self.unmarked |= !batch.is_empty();
+        batch.more = left.messages == 0 || left.bytes == 0;
     }
 
     /// A mark behind all that was given, unless one is under way or there is nothing new.

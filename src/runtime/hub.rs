@@ -26,8 +26,8 @@ use crate::{
 /// What an attachment is to do next.
 #[derive(Debug)]
 pub(crate) enum Turn {
-    /// Write this.
-    Batch(Batch),
+    /// Write what was read.
+    Write,
     /// Close the connection, and say so to the client.
     End(Close),
 }
@@ -134,11 +134,13 @@ impl Hub {
         attached
     }
 
-    /// What an attachment is to do next; its task is woken once there is something.
+    /// What an attachment is to do next, into `batch` if it is to write. Unless there is
+    /// [more](Batch::more), its task is woken once there is something.
     pub(crate) fn poll_turn(
         &self,
         key: AttachmentKey,
         budget: Budget,
+        batch: &mut Batch,
         cx: &Context<'_>,
     ) -> Poll<Turn> {
         let mut state = self.state.lock();
@@ -147,15 +149,17 @@ impl Hub {
         if let Some(close) = &slot.ended {
             return Poll::Ready(Turn::End(close.clone()));
         }
-        let batch = core.read(key, budget);
-        if batch.is_empty() {
+        core.read_into(key, budget, batch);
+        if !batch.more {
             match &mut slot.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 none => *none = Some(cx.waker().clone()),
             }
-            return Poll::Pending;
         }
-        Poll::Ready(Turn::Batch(batch))
+        match batch.is_empty() {
+            true => Poll::Pending,
+            false => Poll::Ready(Turn::Write),
+        }
     }
 
     /// An attachment's connection is gone: see [`Core::detach`].

@@ -7,17 +7,24 @@ use crate::{
 };
 
 impl Core {
-    /// Takes what an attachment is to write next, as far as `budget` goes. If there is nothing, the
-    /// attachment waits: [`poll_wakes`](Self::poll_wakes) will name it once there is.
+    /// Takes what an attachment is to write next, as far as `budget` goes. Unless there is
+    /// [more](Batch::more), the attachment waits from now on: [`poll_wakes`](Self::poll_wakes) will
+    /// name it once there is.
     pub fn read(&mut self, key: AttachmentKey, budget: Budget) -> Batch {
         let mut batch = Batch::default();
+        self.read_into(key, budget, &mut batch);
+        batch
+    }
+
+    /// As [`read`](Self::read), into a batch that is empty, and perhaps was used before.
+    pub fn read_into(&mut self, key: AttachmentKey, budget: Budget, batch: &mut Batch) {
+        batch.more = false;
         if let Some(attachment) = self.attachments.get_mut(key) {
-            attachment.read(|topic| self.replica.topics().get(topic), budget, &mut batch);
-            attachment.waiting = batch.is_empty();
+            attachment.read(|topic| self.replica.topics().get(topic), budget, batch);
+            attachment.waiting = !batch.more;
             let (session, skipped) = (attachment.session, attachment.skip());
             self.handle_acknowledged(session, skipped);
         }
-        batch
     }
 
     /// A mark behind all that an attachment has taken, unless one is under way or nothing is new.
