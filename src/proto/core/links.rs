@@ -7,7 +7,7 @@ use crate::{
     id::{MessageId, NodeId, Seq, TopicName},
     proto::{
         Op, Position, Tail,
-        peer::{Arriving, Offer},
+        peer::{Peer, Arriving, Offer},
         progress::Report,
         snapshot,
         wire::{Encoded, Frame, SnapshotPart},
