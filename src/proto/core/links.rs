@@ -7,7 +7,7 @@ use crate::{
     id::{MessageId, NodeId, Seq, TopicName},
     proto::{
         Op, Position, Tail,
-        peer::{Peer, Arriving, Offer},
+        peer::{Arriving, Offer, Peer},
         progress::Report,
         snapshot,
         wire::{Encoded, Frame, SnapshotPart},
