@@ -46,7 +46,7 @@ pub mod wire;
 
 pub use attachment::{AttachmentKey, Batch, Budget, Gap, Mark};
 pub use close::{Close, CloseCode};
-pub use core::{Attached, Core, Ended, Event, Limits, Refused};
+pub use core::{Attached, Core, Ended, Event, Limits, Refused, Usage};
 pub use journal::{Tail, TailLimits};
 pub use op::Op;
 pub use peer::Lane;

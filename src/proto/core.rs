@@ -18,6 +18,7 @@ mod reading;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -25,6 +26,8 @@ use std::{
 };
 
 use thiserror::Error;
+
+pub use usage::Usage;
 
 use super::{
     AttachmentKey, Change, CloseReason, LogLimits, Membership, Op, Position, Presence, Recipients,

@@ -83,6 +83,16 @@ impl Tail {
         Seq::new(self.start.get().saturating_add(self.ops.len() as u64))
     }
 
+    /// How many operations are kept.
+    pub fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Whether no operation is kept.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
     /// The operation `seq`, if it is kept.
     pub fn get(&self, seq: Seq) -> Option<&Encoded> {
         self.ops.get(usize::try_from(seq.since(self.start)?).ok()?)

@@ -129,6 +129,11 @@ impl World {
         let bytes = self.dice.pick(&[1, 100, 10_000]).unwrap_or(100);
         let batch = self.core_mut(node).read(key, Budget { messages, bytes });
         let is_empty = batch.is_empty();
+        let session = self.connections[connection].session;
+        for entry in &batch.entries {
+            let knows = self.core(node).replica().applied();
+            self.ghost.check_left(session, entry.id(), knows)?;
+        }
         let mark = self.core_mut(node).mark(key);
         if !is_empty {
             self.plan_read(connection);
@@ -302,13 +307,15 @@ impl World {
     }
 
     fn publish(&mut self, node: usize, topic: &TopicName, to: Recipients) -> Checked {
-        let promises = self.ghost.promises(topic, &to, self.core(node).replica().applied());
+        let applied = self.core(node).replica().applied().clone();
+        let promises = self.ghost.promises(topic, &to, &applied);
         let message = self.some_message();
         let now = self.instant();
         let published = self.core_mut(node).publish(topic, to.clone(), message.clone(), now);
         let id = published.expect("it is small, and names few");
         self.say(|| format!("n{node} publishes {} in {topic} for {to:?}", brief_id(id)));
-        self.ghost.published.insert(id, Published { topic: topic.clone(), to, message, promises });
+        let published = Published { topic: topic.clone(), to, message, promises, applied };
+        self.ghost.published.insert(id, published);
         self.after(node)
     }
 
@@ -318,13 +325,15 @@ impl World {
         let Some((session, claim)) = self.dice.pick(&sessions) else {
             return Ok(());
         };
+        let applied = self.core(node).replica().applied().clone();
         let (message, now) = (self.some_message(), self.instant());
         let sent = self.core_mut(node).send(session, message.clone(), now);
         let id = sent.expect("the session was just seen");
         self.say(|| format!("n{node} sends {} to {}", brief_id(id), short(session)));
         let promises = vec![Ghost::private_promise(session, claim)];
         let (topic, to) = (TopicName::private(session), Recipients::Everyone);
-        self.ghost.published.insert(id, Published { topic, to, message, promises });
+        let published = Published { topic, to, message, promises, applied };
+        self.ghost.published.insert(id, published);
         self.after(node)
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Published {
     pub(super) to: Recipients,
     pub(super) message: Message,
     pub(super) promises: Vec<Promise>,
+    /// What the node that published it had seen.
+    pub(super) applied: Position,
 }
 
 /// A session is to get a message: the node that published it knew that the session was to.
@@ -240,6 +242,25 @@ impl Ghost {
             }
         }
         Ok(())
+    }
+
+    /// S0: a session that left gets nothing that was published by who knew so, from who knows so.
+    pub(super) fn check_left(&self, session: SessionId, id: MessageId, knows: &Position) -> Checked {
+        let Some(published) = self.published.get(&id) else {
+            return Ok(()); // That is told when it arrives.
+        };
+        let steps = self.steps.get(&(published.topic.clone(), session));
+        let steps = steps.map_or(&[][..], |steps| steps);
+        let left = |applied: &Position| {
+            let known = steps.iter().filter(|step| applied.covers(step.at));
+            let last = known.max_by_key(|step| step.stamp)?;
+            (!last.joined).then_some(last.at)
+        };
+        let (then, now) = (left(&published.applied), left(knows));
+        match then.is_some() && then == now {
+            true => violated("S0 recipients", format!("{session} is given {id}, but it has left")),
+            false => Ok(()),
+        }
     }
 
     fn was_told(&self, received: &Received, id: MessageId) -> bool {

@@ -13,6 +13,15 @@ use crate::{
     proto::{Core, Cursor, Position, Stamp, TopicLog},
 };
 
+/// How many requests may wait for a peer.
+const MAX_REQUESTS: usize = 256;
+
+/// How long the largest snapshot is: all messages of a full node, and some more for the rest.
+const MAX_SNAPSHOT_FRAMES: usize = 3_000;
+
+/// How many reports may be held for a peer: one for each topic, private ones included.
+const MAX_HELD_REPORTS: usize = 200;
+
 /// What a node was like when it was last looked at.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
@@ -197,7 +206,16 @@ impl World {
                 return violated("S10 memory", text);
             }
         }
-        Ok(())
+        let usage = core.usage();
+        let holds = usage.tail_ops <= limits.tail.ops.get()
+            && usage.requests <= MAX_REQUESTS
+            && usage.snapshot_frames <= MAX_SNAPSHOT_FRAMES
+            && usage.arriving_parts <= MAX_SNAPSHOT_FRAMES
+            && usage.held_reports <= MAX_HELD_REPORTS;
+        match holds {
+            true => Ok(()),
+            false => violated("S10 memory", format!("n{node} holds {usage:?}")),
+        }
     }
 
     /// S8: a session with an attachment is owned where that is.

@@ -134,6 +134,12 @@ impl World {
                     let text = format!("n{node} keeps {} of {}", entry.id(), topic.name);
                     return violated("L3 trimmed", text);
                 }
+                let limits = &self.faults.limits;
+                let usage = self.core(node).usage();
+                let waits = usage.requests + usage.snapshot_frames;
+                if waits > 0 || usage.tail_ops > limits.tail.stable_ops {
+                    return violated("L3 trimmed", format!("n{node} still holds {usage:?}"));
+                }
                 if topic.members.is_empty() {
                     return violated("L3 trimmed", format!("n{node} keeps {}", topic.name));
                 }
