@@ -131,7 +131,7 @@ impl World {
         let is_empty = batch.is_empty();
         let session = self.connections[connection].session;
         for entry in &batch.entries {
-            let knows = self.core(node).replica().applied();
+            let knows = self.core(node).replica().known();
             self.ghost.check_left(session, entry.id(), knows)?;
         }
         let mark = self.core_mut(node).mark(key);
@@ -307,14 +307,14 @@ impl World {
     }
 
     fn publish(&mut self, node: usize, topic: &TopicName, to: Recipients) -> Checked {
-        let applied = self.core(node).replica().applied().clone();
-        let promises = self.ghost.promises(topic, &to, &applied);
+        let known = self.core(node).replica().known().clone();
+        let promises = self.ghost.promises(topic, &to, &known);
         let message = self.some_message();
         let now = self.instant();
         let published = self.core_mut(node).publish(topic, to.clone(), message.clone(), now);
         let id = published.expect("it is small, and names few");
         self.say(|| format!("n{node} publishes {} in {topic} for {to:?}", brief_id(id)));
-        let published = Published { topic: topic.clone(), to, message, promises, applied };
+        let published = Published { topic: topic.clone(), to, message, promises, known };
         self.ghost.published.insert(id, published);
         self.after(node)
     }
@@ -325,14 +325,14 @@ impl World {
         let Some((session, claim)) = self.dice.pick(&sessions) else {
             return Ok(());
         };
-        let applied = self.core(node).replica().applied().clone();
+        let known = self.core(node).replica().known().clone();
         let (message, now) = (self.some_message(), self.instant());
         let sent = self.core_mut(node).send(session, message.clone(), now);
         let id = sent.expect("the session was just seen");
         self.say(|| format!("n{node} sends {} to {}", brief_id(id), short(session)));
         let promises = vec![Ghost::private_promise(session, claim)];
         let (topic, to) = (TopicName::private(session), Recipients::Everyone);
-        let published = Published { topic, to, message, promises, applied };
+        let published = Published { topic, to, message, promises, known };
         self.ghost.published.insert(id, published);
         self.after(node)
     }

@@ -19,8 +19,8 @@ pub(super) struct Published {
     pub(super) to: Recipients,
     pub(super) message: Message,
     pub(super) promises: Vec<Promise>,
-    /// What the node that published it had seen.
-    pub(super) applied: Position,
+    /// What the node that published it knew.
+    pub(super) known: Position,
 }
 
 /// A session is to get a message: the node that published it knew that the session was to.
@@ -96,18 +96,18 @@ impl Ghost {
         steps.push(Step { at, stamp, joined, position });
     }
 
-    /// Who is promised what a node that has seen `applied` publishes now.
+    /// Who is promised what a node that knows `known` publishes now.
     pub(super) fn promises(
         &self,
         topic: &TopicName,
         to: &Recipients,
-        applied: &Position,
+        known: &Position,
     ) -> Vec<Promise> {
         let from = (topic.clone(), SessionId::from_bits(0));
         let of_topic = self.steps.range(from..).take_while(|((name, _), _)| name == topic);
         let promise = |session: SessionId, steps: &[Step]| {
-            let known = steps.iter().filter(|step| applied.covers(step.at));
-            let last = known.max_by_key(|step| step.stamp)?;
+            let heard = steps.iter().filter(|step| known.covers(step.at));
+            let last = heard.max_by_key(|step| step.stamp)?;
             let is_due = last.joined && to.include(session);
             is_due.then_some(Promise { session, by: last.at, stamp: last.stamp })
         };
@@ -251,12 +251,12 @@ impl Ghost {
         };
         let steps = self.steps.get(&(published.topic.clone(), session));
         let steps = steps.map_or(&[][..], |steps| steps);
-        let left = |applied: &Position| {
-            let known = steps.iter().filter(|step| applied.covers(step.at));
-            let last = known.max_by_key(|step| step.stamp)?;
+        let left = |known: &Position| {
+            let heard = steps.iter().filter(|step| known.covers(step.at));
+            let last = heard.max_by_key(|step| step.stamp)?;
             (!last.joined).then_some(last.at)
         };
-        let (then, now) = (left(&published.applied), left(knows));
+        let (then, now) = (left(&published.known), left(knows));
         match then.is_some() && then == now {
             true => violated("S0 recipients", format!("{session} is given {id}, but it has left")),
             false => Ok(()),

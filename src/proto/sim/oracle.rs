@@ -161,12 +161,12 @@ impl World {
         if log.is_some_and(|log| log.lost().covers(id)) {
             return Ok(());
         }
-        let applied = self.core(node).replica().applied();
+        let known = self.core(node).replica().known();
         let Some(published) = self.ghost.published.get(&id) else {
             return violated("S7 names", format!("n{node} had {id}, which nobody published"));
         };
         for promise in &published.promises {
-            if applied.covers(promise.by)
+            if known.covers(promise.by)
                 && self.ghost.is_due(id, promise)
                 && !self.ghost.has(promise.session, id)
             {
@@ -181,10 +181,10 @@ impl World {
     /// Notes what was dropped though it was promised to sessions that this node cannot know of.
     fn note_stranded(&mut self, node: usize, dropped: &[MessageId]) {
         let mut stranded = Vec::new();
-        let applied = self.core(node).replica().applied();
+        let known = self.core(node).replica().known();
         for id in dropped {
             let promises = self.ghost.published.get(id).map_or(&[][..], |it| &it.promises);
-            for promise in promises.iter().filter(|promise| !applied.covers(promise.by)) {
+            for promise in promises.iter().filter(|promise| !known.covers(promise.by)) {
                 let source = self.index_of(promise.by.origin);
                 if source.is_none_or(|other| other != node && !self.views[&(node, other)].live) {
                     stranded.push((*id, promise.session));
