@@ -3,6 +3,7 @@
 //! Nothing here knows of topics or of positions. A request is read into a [`Negotiation`], a
 //! WebSocket is a [`Socket`], and what is to be sent is encoded once, by [`frame`], for all.
 
+mod alarm;
 mod attachment;
 mod body;
 mod client_version;
@@ -16,6 +17,7 @@ mod parameters;
 mod received;
 pub(crate) mod responses;
 mod server;
+mod signals;
 mod transport;
 pub(crate) mod websocket;
 mod write_queue;

@@ -16,25 +16,20 @@
 use std::{
     cell::Cell,
     future::poll_fn,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
-use futures_util::task::AtomicWaker;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Sleep,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, trace};
 
 use super::{
-    Framing, Greeting, Incoming, Negotiation, Socket, SocketError, frame,
+    Framing, Greeting, Incoming, Negotiation, Socket, SocketError,
+    alarm::Alarm,
+    frame,
     server::{CLIENT_HEARTBEAT, LEGACY_ACK},
+    signals::Signals,
 };
 use crate::{
     id::SessionId,
@@ -48,6 +43,9 @@ const BUDGET: Budget = Budget { messages: 256, bytes: 64 << 10 };
 
 /// How often a client is asked to confirm what it has, while messages flow.
 const MARK_EVERY: Duration = Duration::from_millis(500);
+
+/// How much longer a mark waits for a message to be written with: alone, it is a system call more.
+const MARK_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How often a client is sent a heartbeat, below the 30 s after which proxies lose patience.
 const HEARTBEAT: Duration = Duration::from_secs(25);
@@ -90,12 +88,23 @@ pub(super) struct Attachment<IO> {
     framing: Framing,
     /// Whether the client speaks the Atmosphere protocol.
     protocol: bool,
-    reading: Arc<Reading>,
+    signals: Arc<Signals>,
+    /// The waker that `signals` call.
+    task: Waker,
     /// What came while the mailbox was full.
     waiting: Option<Call>,
+    /// When the next mark may be written.
     mark_at: Instant,
+    /// Whether something was written since the last mark.
+    unmarked: bool,
     heartbeat: Option<Heartbeat>,
-    timer: Pin<Box<Sleep>>,
+    alarm: Alarm,
+}
+
+/// Who is handed to the socket and to the timer.
+struct Wakers {
+    reading: Waker,
+    timing: Waker,
 }
 
 struct Heartbeat {
@@ -133,18 +142,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             session,
             framing,
             protocol: negotiation.protocol,
-            reading: Arc::default(),
+            signals: Signals::new(),
+            task: Waker::noop().clone(),
             waiting: None,
             mark_at: now,
-            timer: Box::pin(tokio::time::sleep_until(clock::far_off().into())),
+            unmarked: false,
+            alarm: Alarm::new(heartbeat.as_ref().map_or_else(clock::far_off, |beat| beat.due)),
             heartbeat,
         }
     }
 
     /// Serves the client until it is gone.
     pub(super) async fn run(mut self) {
-        let waker = Waker::from(Arc::clone(&self.reading));
-        let end = poll_fn(|cx| self.poll_serve(cx, &waker)).await;
+        let wakers =
+            Wakers { reading: self.signals.reading_waker(), timing: self.signals.timing_waker() };
+        let end = poll_fn(|cx| self.poll_serve(cx, &wakers)).await;
         match &end {
             End::Told(close) => {
                 debug!(code = close.code.get(), reason = %close.reason, "closing");
@@ -161,9 +173,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         let _ = tokio::time::timeout(CLOSE_PATIENCE, closed).await; // Who is gone is gone.
     }
 
-    fn poll_serve(&mut self, cx: &mut Context<'_>, reading: &Waker) -> Poll<End> {
-        self.reading.task.register(cx.waker());
-        if let Poll::Ready(end) = self.poll_incoming(cx, reading) {
+    fn poll_serve(&mut self, cx: &mut Context<'_>, wakers: &Wakers) -> Poll<End> {
+        if !self.task.will_wake(cx.waker()) {
+            self.task.clone_from(cx.waker());
+            self.signals.register(cx.waker());
+        }
+        if let Poll::Ready(end) = self.poll_incoming(cx, &wakers.reading) {
             return Poll::Ready(end);
         }
         loop {
@@ -171,8 +186,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
                 Poll::Ready(close) => return Poll::Ready(End::Told(close)),
                 Poll::Pending => self.socket.has_room(),
             };
-            if let Poll::Ready(end) = self.poll_timer(cx) {
-                return Poll::Ready(end);
+            if let Poll::Ready(close) = self.poll_alarm(&mut Context::from_waker(&wakers.timing)) {
+                return Poll::Ready(End::Told(close));
             }
             match self.socket.poll_flush(cx) {
                 Poll::Ready(Ok(())) if has_all => return Poll::Pending,
@@ -195,7 +210,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
                 break Poll::Pending;
             }
             match self.hub.poll_turn(self.key, BUDGET, &mut batch, cx) {
-                Poll::Ready(Turn::Write) => self.write(&mut batch),
+                Poll::Ready(Turn::Write { now }) => self.write(&mut batch, now),
                 Poll::Ready(Turn::End(close)) => break Poll::Ready(close),
                 Poll::Pending => break Poll::Pending,
             }
@@ -215,9 +230,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
                 return Poll::Pending;
             }
             self.mailbox.post(call);
-            self.reading.fire();
+            self.signals.set_reading();
         }
-        if !self.reading.take() {
+        if !self.signals.take_reading() {
             return Poll::Pending;
         }
         let mut reader = Context::from_waker(reading);
@@ -264,7 +279,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         }
     }
 
-    fn write(&mut self, batch: &mut Batch) {
+    fn write(&mut self, batch: &mut Batch, now: Instant) {
         for gap in batch.gaps.drain(..) {
             self.mailbox.post(Call::Gap(gap));
         }
@@ -277,45 +292,48 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         if let Some(heartbeat) = &mut self.heartbeat {
             heartbeat.written = true;
         }
-        let now = clock::now();
+        self.unmarked = true;
         if now >= self.mark_at {
             self.mark(now);
-        } else if self.timer.deadline().into_std() > self.mark_at {
-            self.timer.as_mut().reset(self.mark_at.into());
+        } else if self.alarm.due() > self.mark_at + MARK_PATIENCE {
+            self.set_alarm();
         }
     }
 
     /// Asks the client to confirm what it was given, unless it is being asked.
     fn mark(&mut self, now: Instant) {
+        self.mark_at = now + MARK_EVERY;
         if let Some(mark) = self.hub.with(|core, _| core.mark(self.key)) {
-            self.mark_at = now + MARK_EVERY;
+            self.unmarked = false;
             self.socket.push(frame::ping(mark.get()));
+        }
+        if self.unmarked || self.alarm.due() < self.mark_at + MARK_PATIENCE {
+            self.set_alarm(); // While messages flow, it is put off again and again.
         }
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        loop {
-            let due = self.heartbeat.as_ref().map_or_else(clock::far_off, |beat| beat.due);
-            let now = clock::now();
-            if due <= now {
-                if let Some(end) = self.beat(now) {
-                    return Poll::Ready(End::Told(end));
-                }
-                continue;
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Close> {
+        while self.signals.take_timing() {
+            let now = ready!(self.alarm.poll(cx));
+            if self.heartbeat.as_ref().is_some_and(|beat| beat.due <= now)
+                && let Some(close) = self.beat(now)
+            {
+                return Poll::Ready(close);
             }
-            if self.timer.deadline().into_std() > due {
-                self.timer.as_mut().reset(due.into());
+            if self.unmarked && self.mark_at + MARK_PATIENCE <= now {
+                self.mark(now);
             }
-            match self.timer.as_mut().poll(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(()) => {
-                    self.timer.as_mut().reset(due.into());
-                    if now >= self.mark_at {
-                        self.mark(now);
-                    }
-                }
-            }
+            self.set_alarm();
         }
+        Poll::Pending
+    }
+
+    /// Sets the alarm to what is due next.
+    fn set_alarm(&mut self) {
+        let beat = self.heartbeat.as_ref().map_or_else(clock::far_off, |beat| beat.due);
+        let mark = self.unmarked.then_some(self.mark_at + MARK_PATIENCE);
+        self.alarm.set(mark.map_or(beat, |mark| mark.min(beat)));
+        self.signals.set_timing();
     }
 
     /// A heartbeat is due. Says why the client is given up, if it is.
@@ -345,39 +363,4 @@ fn encode(framing: Framing, message: &Message) -> bytes::Bytes {
 thread_local! {
     /// What is read into from the logs, to be reused. Taken out while it is used.
     static BATCH: Cell<Batch> = Cell::default();
-}
-
-/// Whether the socket has something to read: reading costs even when there is nothing, and the
-/// task is mostly woken to write.
-struct Reading {
-    fired: AtomicBool,
-    task: AtomicWaker,
-}
-
-impl Reading {
-    fn fire(&self) {
-        self.fired.store(true, Ordering::Release);
-    }
-
-    fn take(&self) -> bool {
-        self.fired.swap(false, Ordering::AcqRel)
-    }
-}
-
-impl Default for Reading {
-    /// At first nobody has looked.
-    fn default() -> Self {
-        Self { fired: AtomicBool::new(true), task: AtomicWaker::new() }
-    }
-}
-
-impl Wake for Reading {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.fire();
-        self.task.wake();
-    }
 }

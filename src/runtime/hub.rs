@@ -27,8 +27,8 @@ use crate::{
 /// What an attachment is to do next.
 #[derive(Debug)]
 pub(crate) enum Turn {
-    /// Write what was read.
-    Write,
+    /// Write what was read. It was `now` when something last happened: asking the clock costs more.
+    Write { now: Instant },
     /// Close the connection, and say so to the client.
     End(Close),
 }
@@ -56,6 +56,8 @@ struct State {
     slots: HashMap<AttachmentKey, Slot, BuildHasherDefault<KeyHasher>>,
     /// When the sweeper will look next.
     sweep_at: Option<Instant>,
+    /// When something last happened.
+    now: Instant,
 }
 
 /// What the runtime knows of an attachment.
@@ -106,11 +108,11 @@ impl Hub {
         tasks: Tasks,
     ) -> (Self, mpsc::UnboundedReceiver<Ending>) {
         let (endings, ended) = mpsc::unbounded_channel();
-        let core = Core::new(id, limits);
+        let (core, now) = (Core::new(id, limits), clock::now());
         let hub = Self {
             id,
             tasks,
-            state: Mutex::new(State { core, slots: HashMap::default(), sweep_at: None }),
+            state: Mutex::new(State { core, slots: HashMap::default(), sweep_at: None, now }),
             lanes: Default::default(),
             timeout: Notify::new(),
             progress: Notify::new(),
@@ -135,7 +137,7 @@ impl Hub {
         let now = clock::now();
         let mut state = self.state.lock();
         let value = act(&mut state.core, now);
-        let due = state.collect();
+        let due = state.collect(now);
         drop(state);
         self.carry_out(due);
         value
@@ -151,7 +153,7 @@ impl Hub {
         let now = clock::now();
         let mut state = self.state.lock();
         let attached = state.core.attach(asked, fresh, path, now);
-        let due = state.collect();
+        let due = state.collect(now);
         state.slots.insert(attached.key, Slot::default());
         drop(state);
         self.carry_out(due);
@@ -168,7 +170,7 @@ impl Hub {
         cx: &Context<'_>,
     ) -> Poll<Turn> {
         let mut state = self.state.lock();
-        let State { core, slots, .. } = &mut *state;
+        let State { core, slots, now, .. } = &mut *state;
         let slot = slots.get_mut(&key).expect("an attachment has a slot until it is detached");
         if let Some(close) = &slot.ended {
             return Poll::Ready(Turn::End(close.clone()));
@@ -182,7 +184,7 @@ impl Hub {
         }
         match batch.is_empty() {
             true => Poll::Pending,
-            false => Poll::Ready(Turn::Write),
+            false => Poll::Ready(Turn::Write { now: *now }),
         }
     }
 
@@ -198,7 +200,7 @@ impl Hub {
         let mut state = self.state.lock();
         let key = state.core.attachment_of(session);
         state.core.close(session, CloseReason::Application, now);
-        let due = state.collect();
+        let due = state.collect(now);
         if let Some(slot) = key.and_then(|key| state.slots.get_mut(&key)) {
             slot.ended = Some(close);
         }
@@ -285,7 +287,8 @@ impl Hub {
 }
 
 impl State {
-    fn collect(&mut self) -> Due {
+    fn collect(&mut self, now: Instant) -> Due {
+        self.now = now;
         let mut due = Due::default();
         while let Some(event) = self.core.poll_event() {
             match event {
