@@ -269,7 +269,9 @@ impl Run {
         let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
         let accept = async move {
             match incoming.await {
-                Ok(connection) => greet(&shared, connection, false, &events).await,
+                Ok(connection) => {
+                    greet(&shared, connection, false, &events).await;
+                }
                 Err(error) => debug!(%error, "a stranger was turned away"),
             }
             let _ = events.send(Event::HandshakeEnded).await; // The mesh may be gone.
@@ -356,10 +358,7 @@ async fn dial(shared: &Arc<Shared>, addr: SocketAddr, events: &mpsc::Sender<Even
         }
     };
     match tokio::time::timeout(DIAL_PATIENCE, connecting).await {
-        Ok(Ok(connection)) => {
-            greet(shared, connection, true, events).await;
-            true
-        }
+        Ok(Ok(connection)) => greet(shared, connection, true, events).await,
         Ok(Err(error)) => {
             debug!(%addr, %error, "nobody of this cluster answers");
             false
@@ -371,18 +370,23 @@ async fn dial(shared: &Arc<Shared>, addr: SocketAddr, events: &mpsc::Sender<Even
     }
 }
 
+/// Says hello on a connection. Whether the peer is one to have a link with.
 async fn greet(
     shared: &Arc<Shared>,
     connection: Connection,
     dialed: bool,
     events: &mpsc::Sender<Event>,
-) {
+) -> bool {
     let own = shared.hello();
     let greeted = link::greet(connection, own, &shared.cluster, dialed);
     match greeted.instrument(Span::current()).await {
         Ok(greeted) => {
             let _ = events.send(Event::Greeted(greeted)).await; // The mesh may be gone.
+            true
         }
-        Err(error) => debug!(%error, "a link was not begun"),
+        Err(error) => {
+            debug!(%error, "a link was not begun");
+            false
+        }
     }
 }

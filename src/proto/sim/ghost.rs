@@ -245,7 +245,12 @@ impl Ghost {
     }
 
     /// S0: a session that left gets nothing that was published by who knew so, from who knows so.
-    pub(super) fn check_left(&self, session: SessionId, id: MessageId, knows: &Position) -> Checked {
+    pub(super) fn check_left(
+        &self,
+        session: SessionId,
+        id: MessageId,
+        knows: &Position,
+    ) -> Checked {
         let Some(published) = self.published.get(&id) else {
             return Ok(()); // That is told when it arrives.
         };
