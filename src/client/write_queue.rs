@@ -186,7 +186,8 @@ impl WriteQueue {
             left -= first.len();
             self.pieces.pop_front();
         }
-        if self.pieces.is_empty() && self.pieces.capacity() > KEPT_PIECES {
+        if self.pieces.is_empty() {
+            // The next connection to be written to takes the same memory, which is at hand.
             drop(mem::take(&mut self.pieces));
         }
         self.check();
@@ -219,8 +220,6 @@ const BATCH_BYTES: usize = 64 * 1024;
 const LARGE_BYTES: usize = 2 * 1024;
 /// How many pieces are gathered at most.
 const MAX_SLICES: usize = 64;
-/// The room for this many pieces is kept while there are none.
-const KEPT_PIECES: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -291,7 +290,7 @@ mod tests {
         assert_eq!(io.taken, expected);
         assert!(queue.is_empty() && queue.waiting_bytes == 0);
         assert_eq!(queue.written_bytes(), expected.len() as u64);
-        assert!(queue.pieces.capacity() <= KEPT_PIECES);
+        assert_eq!(queue.pieces.capacity(), 0);
         io.calls
     }
 
