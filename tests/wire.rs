@@ -163,7 +163,9 @@ fn an_operation_of_a_later_version_counts_and_is_passed_on_as_it_is() {
     assert_eq!(core.replica().applied().get(later_node), Seq::new(2));
 
     let other = NodeId::from_bits(0xd);
-    core.handle_link_up(other, core.replica().applied().clone(), now);
+    let mut have = core.replica().applied().clone();
+    have.forget(later_node);
+    core.handle_link_up(other, have, now);
     core.handle_frame(other, Frame::Pull { origin: later_node, from: Seq::FIRST }, now);
     let passed_on = core.poll_transmit(other, Lane::Journal, usize::MAX, now);
     let passed_on: Vec<_> = passed_on.iter().map(Encoded::to_bytes).collect();

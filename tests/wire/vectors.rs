@@ -7,7 +7,7 @@ use exosphere::{
     Message,
     id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName},
     proto::{
-        CloseReason, Core, Entry, Limits, Membership, Op, Position, Presence, Recipients,
+        CloseReason, Closed, Core, Entry, Limits, Membership, Op, Position, Presence, Recipients,
         SessionState, Stamp,
         progress::Report,
         wire::{Encoded, Frame, Hello, SnapshotPart},
@@ -90,9 +90,7 @@ pub(crate) fn encode(frame: &Frame) -> Encoded {
         Frame::Operation { id, op, .. } => Encoded::op(*id, op),
         Frame::Pull { origin, from } => Encoded::pull(*origin, *from),
         Frame::Report(report) => Encoded::report(report),
-        Frame::Snapshot { origin, at, index, part } => {
-            Encoded::snapshot(*origin, *at, *index, part)
-        }
+        Frame::Snapshot { number, index, part } => Encoded::snapshot(*number, *index, part),
         _ => panic!("{frame:?} is a new kind of frame: write it here, and in the notes"),
     }
 }
@@ -120,25 +118,28 @@ fn link_values() -> Vec<(&'static str, Frame)> {
 }
 
 fn snapshot_values() -> Vec<(&'static str, Frame)> {
-    let part = |index, part| Frame::Snapshot { origin: node(1), at: Seq::new(41), index, part };
+    let part = |index, part| Frame::Snapshot { number: 3, index, part };
     let entry = |seq, to, message| {
         let id = MessageId::new(node(1), Seq::new(seq));
         SnapshotPart::Message { topic: topic(), entry: Arc::new(Entry::new(id, to, message)) }
     };
     let only = Recipients::only([session(1)]);
+    let closed = SnapshotPart::Closed { session: session(2), closed: closed_session() };
+    let lost = SnapshotPart::Lost { topic: topic(), before: position(&[(1, 9), (2, 3)]) };
     vec![
         ("snapshot-session", part(0, SnapshotPart::Session(joined_session()))),
-        ("snapshot-lost", part(1, SnapshotPart::Lost { topic: topic(), before: Seq::new(9) })),
-        ("snapshot-text", part(2, entry(17, Recipients::Everyone, Message::text("hello")))),
-        ("snapshot-bytes", part(3, entry(18, only, Message::binary(vec![0xff, 0])))),
-        ("snapshot-end", part(4, SnapshotPart::End { view: position(&[(1, 41), (2, 7)]) })),
+        ("snapshot-closed", part(1, closed)),
+        ("snapshot-lost", part(2, lost)),
+        ("snapshot-text", part(3, entry(17, Recipients::Everyone, Message::text("hello")))),
+        ("snapshot-bytes", part(4, entry(18, only, Message::binary(vec![0xff, 0])))),
+        ("snapshot-end", part(5, SnapshotPart::End { view: position(&[(1, 41), (2, 7)]) })),
     ]
 }
 
 fn op_values() -> Vec<(&'static str, u64, Op)> {
     let (epoch, topic) = (Epoch::FIRST, topic());
     let published = |to, message| Op::Published { topic: topic.clone(), to, message };
-    let closed = |reason| Op::SessionClosed { session: session(1), epoch, reason };
+    let closed = |reason| Op::SessionClosed { session: session(1), owner: node(2), reason };
     let private = Op::Published {
         topic: TopicName::private(session(1)),
         to: Recipients::Everyone,
@@ -173,6 +174,11 @@ fn op_values() -> Vec<(&'static str, u64, Op)> {
                 until: position(&[(1, 19)]),
             },
         ),
+        (
+            "departed",
+            26,
+            Op::Departed { session: session(1), topic: topic.clone(), left: stamp(19) },
+        ),
         ("published", 17, published(Recipients::Everyone, Message::text("hello"))),
         ("published-empty", 18, published(Recipients::Everyone, Message::text(""))),
         (
@@ -196,18 +202,32 @@ fn new_session() -> SessionState {
     core.replica().state_of(session(1)).expect("it was just attached")
 }
 
-/// A session that was claimed twice, is detached now, and has joined one topic and left another.
+/// A session that is over.
+fn closed_session() -> Closed {
+    let mut core = Core::new(node(1), Limits::default());
+    core.attach(None, session(2), "/chat/lobby", start());
+    core.close(session(2), CloseReason::Client, start());
+    let closed = core.replica().closed_since(&Position::new()).next();
+    let (_, mut closed) = closed.expect("it was just closed");
+    (closed.owner, closed.by) = (node(2), MessageId::new(node(1), Seq::new(21)));
+    closed
+}
+
+/// A session that was claimed twice, is detached now, and has joined one topic, left another, and
+/// had all of a third.
 fn joined_session() -> SessionState {
     let mut state = new_session();
     state.session.claim = Stamp::new(Epoch::new(2), node(2), Seq::new(6));
     state.session.presence = Presence::Detached;
     state.session.ready = true;
     let mut joined = Membership::new(stamp(2), position(&[(1, 2)]));
+    joined.carried = Some(state.session.claim);
     joined.acknowledged = position(&[(1, 17), (2, 5)]);
     let mut left = Membership::new(stamp(4), Position::new());
     left.until = Some(position(&[(1, 19)]));
     let other = TopicName::parse("news").expect("a name");
     state.memberships = vec![(topic(), joined), (other, left)];
+    state.departed = vec![(TopicName::parse("/chat/help").expect("a name"), stamp(9))];
     state
 }
 

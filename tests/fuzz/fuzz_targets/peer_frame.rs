@@ -44,9 +44,7 @@ fn check(bytes: &Bytes, frame: &Frame) {
         Frame::Hello(hello) => Encoded::hello(hello),
         Frame::Pull { origin, from } => Encoded::pull(*origin, *from),
         Frame::Report(report) => Encoded::report(report),
-        Frame::Snapshot { origin, at, index, part } => {
-            Encoded::snapshot(*origin, *at, *index, part)
-        }
+        Frame::Snapshot { number, index, part } => Encoded::snapshot(*number, *index, part),
         Frame::Operation { id, op, encoded } => {
             assert_eq!(encoded.to_bytes(), bytes, "it is passed on as it came");
             let again = Encoded::op(*id, op).to_bytes();
