@@ -11,6 +11,7 @@ use std::{
 };
 
 use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::{HttpLimits, Server, listen},
@@ -40,6 +41,8 @@ struct Inner {
     server: Arc<Server>,
     /// The tasks that serve clients, which end before the others do.
     clients: Tasks,
+    /// Cancelled once the node has been shut down.
+    ended: CancellationToken,
 }
 
 impl Node {
@@ -98,7 +101,7 @@ impl Node {
         NodeService::new(Arc::clone(&self.inner.server))
     }
 
-    /// Serves this node's routes on `addr`, and nothing else, until the node is shut down.
+    /// Serves this node's routes on `addr`, and nothing else, until the node has been shut down.
     ///
     /// A host name is looked up, and the first of its addresses that can be had is listened on.
     ///
@@ -152,6 +155,7 @@ impl Node {
         mesh.leave(SHUTDOWN_STEP).await;
         hub.tasks().shutdown(SHUTDOWN_STEP).await;
         mesh.close().await;
+        self.inner.ended.cancel();
     }
 }
 
@@ -159,6 +163,8 @@ impl Node {
     async fn serve_all(&self, listener: tokio::net::TcpListener) {
         let limits = HttpLimits::default();
         crate::client::serve(listener, self.service(), &self.inner.clients, limits).await;
+        // Who returns from `main` now would cut the shutdown short.
+        self.inner.ended.cancelled().await;
     }
 }
 

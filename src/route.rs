@@ -127,7 +127,7 @@ impl Callee for Bound {
             let id = self.session.id();
             let is_ready = self
                 .hub
-                .with(|core, _| core.replica().session(id).is_none_or(|session| session.ready));
+                .with(|core, _| core.replica().session(id).is_some_and(|session| session.ready));
             if !is_ready {
                 self.handler.call(&self.session, call).await?;
                 self.hub.with(|core, now| core.set_ready(id, now));

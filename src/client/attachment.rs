@@ -32,9 +32,8 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    id::SessionId,
     message::Message,
-    proto::{Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Mark},
+    proto::{Attached, AttachmentKey, Batch, Budget, Close, CloseCode, Mark},
     runtime::{Call, Full, Hub, Mailbox, Turn, clock},
 };
 
@@ -84,7 +83,6 @@ pub(super) struct Attachment<IO> {
     hub: Arc<Hub>,
     mailbox: Arc<Mailbox>,
     key: AttachmentKey,
-    session: SessionId,
     framing: Framing,
     /// Whether the client speaks the Atmosphere protocol.
     protocol: bool,
@@ -97,6 +95,10 @@ pub(super) struct Attachment<IO> {
     mark_at: Instant,
     /// Whether something was written since the last mark.
     unmarked: bool,
+    /// The mark that the client was asked to confirm.
+    marked: Option<Mark>,
+    /// Whether the client was asked to show that it is there.
+    is_beating: bool,
     heartbeat: Option<Heartbeat>,
     alarm: Alarm,
 }
@@ -139,7 +141,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             hub,
             mailbox,
             key: attached.key,
-            session,
             framing,
             protocol: negotiation.protocol,
             signals: Signals::new(),
@@ -147,6 +148,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             waiting: None,
             mark_at: now,
             unmarked: false,
+            marked: None,
+            is_beating: false,
             alarm: Alarm::new(heartbeat.as_ref().map_or_else(clock::far_off, |beat| beat.due)),
             heartbeat,
         }
@@ -164,7 +167,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             }
             End::Done => {
                 debug!("done");
-                self.hub.with(|core, now| core.close(self.session, CloseReason::Client, now));
+                self.hub.with(|core, now| core.close_from(self.key, now));
             }
             End::Gone => debug!(written_bytes = self.socket.queue().written_bytes(), "gone"),
         }
@@ -177,6 +180,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         if !self.task.will_wake(cx.waker()) {
             self.task.clone_from(cx.waker());
             self.signals.register(cx.waker());
+        }
+        // Who was ended is not read from, and need not have room to learn of it.
+        if (self.signals.is_reading() || !self.socket.has_room())
+            && let Poll::Ready(close) = self.hub.poll_ended(self.key, cx)
+        {
+            return Poll::Ready(End::Told(close));
         }
         if let Poll::Ready(end) = self.poll_incoming(cx, &wakers.reading) {
             return Poll::Ready(end);
@@ -248,12 +257,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
                     }
                 }
                 Incoming::Ping => {}
-                Incoming::Pong(Some(HEARTBEAT_PING)) => self.mailbox.post(Call::Heartbeat),
-                Incoming::Pong(Some(number)) => {
-                    trace!(number, "acknowledged");
-                    let mark = Mark::new(number);
-                    self.hub.with(|core, _| core.acknowledge(self.key, mark));
-                }
+                Incoming::Pong(Some(number)) => self.handle_pong(number),
                 Incoming::Pong(None) => {}
                 Incoming::Closed { code, .. } if code == CloseCode::Normal.get() => {
                     return Poll::Ready(End::Done);
@@ -270,6 +274,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             }
         }
         Poll::Pending
+    }
+
+    /// The client answered a ping, or made an answer up: what was not asked changes nothing.
+    fn handle_pong(&mut self, number: u64) {
+        if number == HEARTBEAT_PING && std::mem::take(&mut self.is_beating) {
+            // If the handler does not keep up, it need not hear of this.
+            let _ = self.mailbox.try_post(Call::Heartbeat);
+        }
+        if let Some(mark) = self.marked.take_if(|mark| mark.get() == number) {
+            trace!(number, "acknowledged");
+            self.hub.with(|core, _| core.acknowledge(self.key, mark));
+        }
     }
 
     fn call_for(&self, message: Message) -> Call {
@@ -305,6 +321,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         self.mark_at = now + MARK_EVERY;
         if let Some(mark) = self.hub.with(|core, _| core.mark(self.key)) {
             self.unmarked = false;
+            self.marked = Some(mark);
             self.socket.push(frame::ping(mark.get()));
         }
         if self.unmarked || self.alarm.due() < self.mark_at + MARK_PATIENCE {
@@ -340,7 +357,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
     fn beat(&mut self, now: Instant) -> Option<Close> {
         let heartbeat = self.heartbeat.as_mut()?;
         heartbeat.due = now + heartbeat.every;
-        heartbeat.missed += 1;
+        // Who is not read from, because its handler does not keep up, cannot answer.
+        heartbeat.missed += u32::from(self.waiting.is_none());
         if heartbeat.missed > MAX_MISSED {
             return Some(Close::new(CloseCode::GoingAway, "nothing was heard for too long"));
         }
@@ -348,6 +366,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         if self.protocol && is_silent {
             self.socket.push(frame::text(Framing::Bare, self.framing.heartbeat()));
         }
+        self.is_beating = true;
         self.socket.push(frame::ping(HEARTBEAT_PING));
         None
     }

@@ -46,6 +46,11 @@ impl Signals {
         self.timing.store(true, Ordering::Release);
     }
 
+    /// Whether the socket is to be read, and stays to be read.
+    pub(super) fn is_reading(&self) -> bool {
+        self.reading.load(Ordering::Acquire)
+    }
+
     /// Whether the socket is to be read.
     pub(super) fn take_reading(&self) -> bool {
         take(&self.reading)

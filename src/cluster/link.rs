@@ -130,7 +130,13 @@ pub(super) async fn run(
             }
             changed = sending.changed() => if changed.is_err() { return false },
             Some(ended) = readers.join_next() => handle_end(&connection, ended),
-            Some(ended) = writers.join_next() => handle_end(&connection, ended),
+            Some(ended) = writers.join_next() => {
+                if let Ok(Err(error)) = &ended {
+                    debug!(%error, "a lane ended; its link is closed");
+                    connection.close(MALFORMED.into(), b"a lane ended");
+                }
+                handle_end(&connection, ended);
+            }
             accepted = connection.accept_uni() => if let Ok(stream) = accepted {
                 let from = (peer, hello.addr);
                 let (hub, gossip) = (Arc::clone(&hub), Arc::clone(&gossip));

@@ -3,6 +3,7 @@
 use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use super::{Inner, Node};
@@ -124,7 +125,9 @@ impl Builder {
         let server = Server::new(Arc::clone(&hub), routes, clients.clone(), self.origins, span);
         let server = Arc::new(server);
         stop.disarm();
-        Ok(Node { inner: Arc::new(Inner { hub, mesh, server, clients }) })
+        Ok(Node {
+            inner: Arc::new(Inner { hub, mesh, server, clients, ended: CancellationToken::new() }),
+        })
     }
 }
 

@@ -313,6 +313,14 @@ impl Core {
         }
     }
 
+    /// The client of an attachment says that it is done: its session ends, unless it has a newer
+    /// attachment by now.
+    pub fn close_from(&mut self, key: AttachmentKey, now: Instant) {
+        if let Some(session) = self.session_of(key) {
+            self.close(session, CloseReason::Client, now);
+        }
+    }
+
     /// Lets a session read a topic, from now on. Harmless if it does already.
     ///
     /// # Errors

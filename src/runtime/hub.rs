@@ -54,6 +54,8 @@ struct State {
     core: Core,
     /// One for each task that serves an attachment, until the task lets go of it.
     slots: HashMap<AttachmentKey, Slot, BuildHasherDefault<KeyHasher>>,
+    /// What attachments that are still to come are told, once the node shuts down.
+    closing: Option<Close>,
     /// When the sweeper will look next.
     sweep_at: Option<Instant>,
     /// When something last happened.
@@ -112,7 +114,13 @@ impl Hub {
         let hub = Self {
             id,
             tasks,
-            state: Mutex::new(State { core, slots: HashMap::default(), sweep_at: None, now }),
+            state: Mutex::new(State {
+                core,
+                slots: HashMap::default(),
+                closing: None,
+                sweep_at: None,
+                now,
+            }),
             lanes: Default::default(),
             timeout: Notify::new(),
             progress: Notify::new(),
@@ -154,7 +162,8 @@ impl Hub {
         let mut state = self.state.lock();
         let attached = state.core.attach(asked, fresh, path, now);
         let due = state.collect(now);
-        state.slots.insert(attached.key, Slot::default());
+        let slot = Slot { ended: state.closing.clone(), ..Slot::default() };
+        state.slots.insert(attached.key, slot);
         drop(state);
         self.carry_out(due);
         attached
@@ -208,10 +217,25 @@ impl Hub {
         self.carry_out(due);
     }
 
-    /// Tells every client to go elsewhere.
+    /// Waits until an attachment is over though its client is not gone.
+    pub(crate) fn poll_ended(&self, key: AttachmentKey, cx: &Context<'_>) -> Poll<Close> {
+        let mut state = self.state.lock();
+        let slot = state.slots.get_mut(&key);
+        let slot = slot.expect("an attachment has a slot until it is detached");
+        match &slot.ended {
+            Some(close) => Poll::Ready(close.clone()),
+            None => {
+                slot.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Tells every client to go elsewhere, and those that are still to come.
     pub(crate) fn end_attachments(&self, close: &Close) {
         let mut state = self.state.lock();
         let mut wakers = Vec::new();
+        state.closing = Some(close.clone());
         for slot in state.slots.values_mut() {
             slot.ended.get_or_insert_with(|| close.clone());
             wakers.extend(slot.waker.take());
@@ -338,6 +362,10 @@ fn closing(why: Ended) -> Close {
     match why {
         Ended::Superseded => {
             Close::new(CloseCode::Superseded, "a newer connection of this session has taken over")
+        }
+        // Its client is there all the same, and may begin anew.
+        Ended::Closed(CloseReason::Abandoned) => {
+            Close::new(CloseCode::GoingAway, "the session was given up elsewhere")
         }
         Ended::Closed(_) => Close::new(CloseCode::Normal, "the session is over"),
     }

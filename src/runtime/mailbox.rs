@@ -75,8 +75,10 @@ struct Queue {
     letters: VecDeque<Letter>,
     bytes: usize,
     running: bool,
-    /// Who waits for room, which is at most the session's one attachment.
-    waiting: Option<Waker>,
+    /// Why the handler wants the session to end, if it does: it is told of nothing more but that.
+    ended: Option<Close>,
+    /// Who waits for room: the session's attachment, and requests.
+    waiting: Vec<Waker>,
 }
 
 struct Letter {
@@ -124,8 +126,8 @@ impl Mailbox {
         if queue.has_room() {
             return Poll::Ready(());
         }
-        if let Some(earlier) = queue.waiting.replace(cx.waker().clone()) {
-            earlier.wake(); // It looks again, and takes its turn after this one.
+        if queue.waiting.iter().all(|waiting| !waiting.will_wake(cx.waker())) {
+            queue.waiting.push(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -143,18 +145,33 @@ impl Mailbox {
 
     async fn run(self: Arc<Self>) {
         while let Some(Letter { call, answer }) = self.take() {
-            let said = AssertUnwindSafe(self.callee.call(call)).catch_unwind().await;
-            let said = said.unwrap_or_else(|_| {
-                error!("a handler panicked; its session is closed");
-                Err(Close::new(CloseCode::Internal, "the handler failed"))
-            });
-            if let Err(close) = &said {
-                self.callee.end(close.clone());
-            }
+            let ended = self.queue.lock().ended.clone();
+            let said = match ended {
+                Some(close) if !matches!(call, Call::Disconnect(_)) => Err(close),
+                _ => self.tell(call).await,
+            };
             if let Some(answer) = answer {
                 let _ = answer.send(said); // Who asked may have gone.
             }
         }
+    }
+
+    /// Tells the handler. After an error, or a panic, it is told of the end only.
+    async fn tell(&self, call: Call) -> Result<(), Close> {
+        let is_last = matches!(call, Call::Disconnect(_));
+        let said = AssertUnwindSafe(self.callee.call(call)).catch_unwind().await;
+        let said = said.unwrap_or_else(|_| {
+            error!("a handler panicked; its session is closed");
+            Err(Close::new(CloseCode::Internal, "the handler failed"))
+        });
+        let over = || Close::new(CloseCode::Normal, "the session is over");
+        if let Some(close) = said.as_ref().err().cloned().or_else(|| is_last.then(over)) {
+            self.queue.lock().ended.get_or_insert_with(|| close.clone());
+        }
+        if let Err(close) = &said {
+            self.callee.end(close.clone());
+        }
+        said
     }
 
     /// The next letter; if there is none, the queue is no longer run.
@@ -168,11 +185,10 @@ impl Mailbox {
                 queue.letters = VecDeque::new();
             }
         }
-        let waiting = queue.has_room().then(|| queue.waiting.take()).flatten();
+        let waiting =
+            if queue.has_room() { std::mem::take(&mut queue.waiting) } else { Vec::new() };
         drop(queue);
-        if let Some(waiting) = waiting {
-            waiting.wake();
-        }
+        waiting.into_iter().for_each(Waker::wake);
         letter
     }
 }
@@ -186,5 +202,88 @@ impl Queue {
 impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::task::noop_waker;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Refuses the first message once it may, and writes down what it is told.
+    #[derive(Clone, Default)]
+    struct Strict {
+        told: Arc<Mutex<Vec<&'static str>>>,
+        ended: Arc<AtomicUsize>,
+        may_answer: Arc<Notify>,
+    }
+
+    impl Callee for Strict {
+        fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>> {
+            Box::pin(async move {
+                let (name, is_message) = match call {
+                    Call::Message(_) => ("message", true),
+                    Call::Disconnect(_) => ("disconnect", false),
+                    _ => ("other", false),
+                };
+                self.told.lock().push(name);
+                if is_message {
+                    self.may_answer.notified().await;
+                    return Err(Close::new(CloseCode::Forbidden, "no"));
+                }
+                Ok(())
+            })
+        }
+
+        fn end(&self, _: Close) {
+            self.ended.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn message() -> Call {
+        Call::Message("m".into())
+    }
+
+    #[tokio::test]
+    async fn after_an_error_the_handler_is_told_of_the_end_only() {
+        let strict = Strict::default();
+        let mailbox = Arc::new(Mailbox::new(strict.clone(), Tasks::default()));
+        mailbox.post(message());
+        mailbox.post(message());
+        mailbox.post(Call::Heartbeat);
+        strict.may_answer.notify_one();
+        let refused = mailbox.ask(message()).await.unwrap_err();
+        assert_eq!(refused.code, CloseCode::Forbidden);
+        mailbox.ask(Call::Disconnect(CloseReason::Application)).await.unwrap();
+        assert!(mailbox.ask(message()).await.is_err());
+        assert_eq!(*strict.told.lock(), ["message", "disconnect"]);
+        assert_eq!(strict.ended.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_mailbox_wakes_nobody_before_there_is_room() {
+        struct Count(AtomicUsize);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let strict = Strict::default();
+        let mailbox = Arc::new(Mailbox::new(strict.clone(), Tasks::default()));
+        while mailbox.try_post(message()).is_ok() {}
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let (waker, other) = (Waker::from(Arc::clone(&count)), noop_waker());
+        for _ in 0..3 {
+            assert!(mailbox.poll_room(&Context::from_waker(&waker)).is_pending());
+            assert!(mailbox.poll_room(&Context::from_waker(&other)).is_pending());
+        }
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        strict.may_answer.notify_one();
+        poll_fn(|cx| mailbox.poll_room(cx)).await;
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 }

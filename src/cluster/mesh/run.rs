@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use quinn::{Connection, Incoming};
+use quinn::{Connection, ConnectionError, Incoming};
 use tokio::{
     sync::{mpsc, watch},
     time::MissedTickBehavior,
@@ -213,8 +213,10 @@ impl Run {
         let own = self.shared.hub.id();
         members.retain(|node, _| !self.departed.contains_key(node));
         let before = std::mem::replace(&mut self.live, members);
-        let gone: Vec<_> =
-            before.keys().filter(|node| !self.live.contains_key(node)).copied().collect();
+        // Who still has a link is there, and keeps its sessions, until the link is gone too: gossip
+        // can be late, and two nodes that claim the same sessions in turn make that worse.
+        let is_gone = |node: &&NodeId| !self.live.contains_key(node) && !self.peers.has(**node);
+        let gone: Vec<_> = before.keys().filter(is_gone).copied().collect();
         self.known.extend(self.live.keys());
         self.shared.hub.with(|core, now| {
             for &node in self.live.keys().filter(|&&node| node != own) {
@@ -268,7 +270,8 @@ impl Run {
         self.handshakes += 1;
         let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
         let accept = async move {
-            match incoming.await {
+            let patience = tokio::time::timeout(DIAL_PATIENCE, incoming.into_future()).await;
+            match patience.unwrap_or(Err(ConnectionError::TimedOut)) {
                 Ok(connection) => {
                     greet(&shared, connection, false, &events).await;
                 }

@@ -212,7 +212,11 @@ impl Core {
 
     fn handle_have(&mut self, peer: NodeId, have: &Position, now: Instant) {
         let state = self.peers.entry(peer).or_default();
-        state.have.merge(have);
+        let mut merged = state.have.clone();
+        merged.merge(have);
+        if merged.iter().count() <= Position::MAX_ORIGINS {
+            state.have = merged; // Nobody has more, who does not make origins up.
+        }
         self.lanes_due.insert(Lane::Journal); // It may have waited for a snapshot to be there.
         self.schedule_sweep(now);
     }

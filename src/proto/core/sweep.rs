@@ -1,7 +1,7 @@
 //! What time does: logs are trimmed, sessions run out, the dead are adopted and forgotten.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, BinaryHeap},
     time::{Duration, Instant},
 };
 
@@ -149,19 +149,20 @@ impl Core {
 
     /// Lets the largest logs give way if all together are too large.
     fn shrink_logs(&mut self) {
-        let total = |core: &Self| -> usize {
-            core.replica.topics().iter().map(|(_, topic)| topic.log.bytes()).sum()
-        };
-        let mut left = total(self);
-        while left > self.limits.logs_bytes {
-            let largest = self.replica.topics().iter().max_by_key(|(_, topic)| topic.log.bytes());
-            let Some((key, _)) = largest else { return };
+        let sizes = self.replica.topics().iter().map(|(key, topic)| (topic.log.bytes(), key));
+        let mut largest: BinaryHeap<_> = sizes.collect();
+        let mut left: usize = largest.iter().map(|(bytes, _)| bytes).sum();
+        while left > self.limits.logs_bytes
+            && let Some((before, key)) = largest.pop()
+        {
             let log = &mut self.replica.topics_mut().get_mut(key).log;
-            let before = log.bytes();
             while log.bytes() > before - before / 8 && !log.is_empty() {
                 log.lose();
             }
             left -= before - log.bytes();
+            if !log.is_empty() {
+                largest.push((log.bytes(), key));
+            }
             self.wake_readers(key);
         }
     }

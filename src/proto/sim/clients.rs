@@ -131,8 +131,7 @@ impl World {
         let is_empty = batch.is_empty();
         let session = self.connections[connection].session;
         for entry in &batch.entries {
-            let knows = self.core(node).replica().known();
-            self.ghost.check_left(session, entry.id(), knows)?;
+            self.ghost.check_left(session, entry.id(), self.core(node).replica())?;
         }
         let mark = self.core_mut(node).mark(key);
         if !is_empty {

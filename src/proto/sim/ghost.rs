@@ -9,7 +9,7 @@ use super::{Checked, violated};
 use crate::{
     id::{MessageId, NodeId, Seq, SessionId, TopicName},
     message::Message,
-    proto::{Entry, Gap, Position, Recipients, Stamp},
+    proto::{Entry, Gap, Position, Recipients, Replica, Stamp},
 };
 
 /// A message that was published, and who was promised it.
@@ -245,15 +245,16 @@ impl Ghost {
     }
 
     /// S0: a session that left gets nothing that was published by who knew so, from who knows so.
-    pub(super) fn check_left(
-        &self,
-        session: SessionId,
-        id: MessageId,
-        knows: &Position,
-    ) -> Checked {
+    pub(super) fn check_left(&self, session: SessionId, id: MessageId, giver: &Replica) -> Checked {
         let Some(published) = self.published.get(&id) else {
             return Ok(()); // That is told when it arrives.
         };
+        let topic = giver.topics().find(&published.topic);
+        let member = topic.and_then(|key| giver.topics().get(key).members.get(&session));
+        if member.is_some_and(|member| member.until.is_none()) {
+            return Ok(()); // It has joined again: a claim can tell so, where the join itself died.
+        }
+        let knows = giver.known();
         let steps = self.steps.get(&(published.topic.clone(), session));
         let steps = steps.map_or(&[][..], |steps| steps);
         let left = |known: &Position| {

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Proves that the simulation can fail: takes out, one by one, lines that keep an invariant, and
+# expects the simulation to notice each. Works on a copy; the tree is left alone.
+#
+#   tests/mutations.sh            tries all
+#   tests/mutations.sh departed   tries those whose name contains this
+#
+#   SEEDS=n             how many seeds each mutation may survive; 2,000 if it is not set
+#   CARGO_TARGET_DIR    where to build; the crate's own target directory if it is not set
+#
+# Prints a line for each: what was taken out, what noticed, and after how many seeds. Ends with
+# failure if one was not noticed, or no longer fits the source.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+export SEEDS=${SEEDS:-2000}
+only=${1:-}
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+cp -r "$root/Cargo.toml" "$root/Cargo.lock" "$root/README.md" "$root/src" "$copy/"
+mkdir "$copy/tests"
+cp "$root/tests/simulation.rs" "$copy/tests/"
+# What the simulation does not need is not copied, so the manifest must not ask for it.
+sed -i '/^\[\[\(bench\|example\)\]\]/,/^$/d; /^readme/d' "$copy/Cargo.toml"
+missed=0
+
+# mutate <name> <file below src/proto> <perl expression>: one thing is taken out, and put back.
+mutate() {
+  local name=$1 file=$copy/src/proto/$2 expression=$3 log=$copy/log
+  [[ $name == *"$only"* ]] || return 0
+  cp "$file" "$copy/original"
+  perl -0pi -e "$expression" "$file"
+  if cmp -s "$file" "$copy/original"; then
+    printf '%-52s %s\n' "$name" 'NO LONGER FITS THE SOURCE'
+    missed=$((missed + 1))
+    return 0
+  fi
+  if ! (cd "$copy" && cargo test --quiet --no-default-features --features sim \
+    --test simulation --no-run) >"$log" 2>&1; then
+    printf '%-52s %s\n' "$name" 'DOES NOT BUILD'
+    missed=$((missed + 1))
+  elif (cd "$copy" && cargo test --quiet --no-default-features --features sim \
+    --test simulation every_promise) >"$log" 2>&1; then
+    printf '%-52s %s\n' "$name" "NOT NOTICED in $SEEDS seeds"
+    missed=$((missed + 1))
+  else
+    printf '%-52s %s\n' "$name" "$(perl -ne \
+      'if (/\d+ of (\d+) seeds failed, first seed \d+: ([^:]*):/) { print "$2, after $1 seeds"; exit }' "$log")"
+  fi
+  cp "$copy/original" "$file"
+}
+
+mutate 'a log drops what not all live nodes have' topic_log.rs \
+  's/is_settled && stable\.covers\(entry\.id\) && age/is_settled && age/'
+mutate 'a log drops what not all sessions have' topic_log.rs \
+  's/is_settled && stable\.covers/stable.covers/'
+mutate 'a log drops at once, without the floor' topic_log.rs \
+  's/ && age >= self\.limits\.floor \{/ {/'
+mutate 'what a full log loses is not noted' topic_log.rs \
+  's/self\.lost\.advance\(entry\.id\.origin, entry\.id\.seq\.next\(\)\);/let _ = entry;/'
+mutate 'what is given is acknowledged before it is confirmed' attachment.rs \
+  's/self\.marked\.is_none\(\) && !self\.unmarked && //'
+mutate 'what is passed over is never acknowledged' attachment.rs \
+  's/self\.skipped \|= reader/let _ = reader/'
+mutate 'a reader passes what lies behind a leave for good' attachment.rs \
+  's/continue; \/\/ It has left/self.sent.advance(entry.id().origin, entry.id().seq.next()); continue; \/\/ It has left/'
+mutate 'a reader gives what lies behind a leave' attachment.rs \
+  's/if self\.until\.as_ref\(\)\.is_some_and\(\|until\| !until\.covers\(entry\.id\(\)\)\)/if false/'
+mutate 'a report is applied before what it speaks of' core/links.rs \
+  's/if self\.replica\.knows\(&report\.as_of\) \{/if true {/'
+mutate 'a report speaks of sessions its sender did not know' progress.rs \
+  's/\s+&& session\.claim\.is_known_at\(&self\.as_of\)\s+&& membership\.is_known_at\(&self\.as_of\)//'
+mutate 'a report speaks of what its sender applied only' core/links.rs \
+  's/Report::of\(self\.replica\.known\(\)/Report::of(self.replica.applied()/'
+mutate 'operations are applied out of order' replica.rs \
+  's/if id\.seq != self\.applied\.get/if id.seq < self.applied.get/'
+mutate 'what a snapshot no longer names stays' replica.rs \
+  's/self\.drop_absent\(&named, view\);//'
+mutate 'a snapshot does not say what was lost' snapshot.rs \
+  's/if \*lost != Position::new\(\)/if false/'
+mutate 'a snapshot does not say what was closed' snapshot.rs \
+  's/for \(session, closed\) in replica\.closed_since\(have\)/for (session, closed) in replica.closed_since(have).take(0)/'
+mutate 'the parts of two snapshots mix' core/links.rs \
+  's/Some\(older\) if older\.number < number => Arriving::new\(number\),//; s/snapshot\.number > number \|\|//'
+mutate 'a claim ends no older attachment elsewhere' core.rs \
+  's/\} else \{\n\s+self\.end_attachment\(session, Ended::Superseded\);/} else {/'
+mutate 'a closed session may be claimed' replica.rs \
+  's/if !self\.tombstones\.contains_key\(&state\.session\.id\)/if true/'
+mutate 'a departed session may be told to be a member' replica.rs \
+  's/known\.depart\(topic, left\);/let _ = (known, topic, left);/'
+mutate 'a session that left departs nowhere' core/sweep.rs \
+  's/self\.end_departed\(key, now\);//'
+mutate 'a session rejoins behind what it has yet to get' core.rs \
+  's/member\.map_or_else\(\|\| self\.replica\.applied\(\), \|member\| &member\.acknowledged\)\.clone\(\)/{ let _ = member; self.replica.applied().clone() }/'
+mutate 'nobody asks for what is missing' core/sweep.rs \
+  's/self\.pull_missing\(now\);//'
+mutate 'strangers count as dead at once' core/sweep.rs \
+  's/const STRANGER_FOR: Duration = Duration::from_secs\(5\);/const STRANGER_FOR: Duration = Duration::ZERO;/'
+mutate 'strangers never count as dead' core/sweep.rs \
+  's/self\.watch_strangers\(now\);//'
+mutate 'the sessions of the dead are left alone' core/sweep.rs \
+  's/for session in orphans \{/for session in orphans.into_iter().take(0) {/'
+mutate 'what was known of retired origins is forgotten' replica.rs \
+  's/(        self\.applied\.forget\(origin\);)/$1\n        self.known.forget(origin);/'
+
+exit "$((missed > 0))"
