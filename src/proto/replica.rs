@@ -561,6 +561,7 @@ impl Replica {
         match open.members.get_mut(&session) {
             Some(here) => here.merge(member),
             None => {
+                open.log.handle_late_reader(&member.acknowledged);
                 open.members.insert(session, member);
                 known.topics.push(key);
             }

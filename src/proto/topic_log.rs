@@ -113,6 +113,8 @@ pub struct TopicLog {
     start: Cursor,
     bytes: usize,
     lost: Position,
+    /// What was dropped because everybody had it, as far as this node knew, lies below this.
+    settled: Position,
     limits: LogLimits,
 }
 
@@ -120,7 +122,7 @@ impl TopicLog {
     /// An empty log.
     pub fn new(limits: LogLimits) -> Self {
         let (entries, lost) = (VecDeque::new(), Position::new());
-        Self { entries, start: Cursor::default(), bytes: 0, lost, limits }
+        Self { entries, start: Cursor::default(), bytes: 0, lost, settled: Position::new(), limits }
     }
 
     /// Adds a message, which was not here before.
@@ -140,9 +142,10 @@ impl TopicLog {
     pub fn trim(&mut self, settled: Option<&Position>, stable: &Position, now: Instant) -> bool {
         let before = self.entries.len();
         while let Some((stored, entry)) = self.entries.front() {
-            let age = now.saturating_duration_since(*stored);
+            let (age, entry_id) = (now.saturating_duration_since(*stored), entry.id);
             let is_settled = settled.is_none_or(|settled| settled.covers(entry.id));
             if is_settled && stable.covers(entry.id) && age >= self.limits.floor {
+                self.settled.advance(entry_id.origin, entry_id.seq.next());
                 self.pop();
             } else if age >= self.limits.unread_for {
                 self.lose();
@@ -169,6 +172,14 @@ impl TopicLog {
         }
     }
 
+    /// Somebody reads this topic, from `from` on, of whom this node hears only now: what was dropped
+    /// as settled may have been for that session too, and counts as lost then.
+    pub fn handle_late_reader(&mut self, from: &Position) {
+        if !from.includes(&self.settled) {
+            self.lost.merge(&self.settled);
+        }
+    }
+
     /// What another node had lost of `origin` when it handed over the rest is lost here too.
     pub fn handle_lost(&mut self, origin: NodeId, before: Seq) {
         self.lost.advance(origin, before);
@@ -177,6 +188,7 @@ impl TopicLog {
     /// Forgets an origin that no message is left of.
     pub fn forget(&mut self, origin: NodeId) {
         self.lost.forget(origin);
+        self.settled.forget(origin);
     }
 
     /// The entry at `cursor`, or the oldest if that is gone, and the cursor behind it.
