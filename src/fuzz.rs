@@ -2,7 +2,11 @@
 
 use crate::{
     client::websocket,
-    cluster::{beacon::Beacon, keys::Keys, secret::Secret},
+    cluster::{
+        beacon::{Beacon, Kind},
+        keys::Keys,
+        secret::Secret,
+    },
 };
 
 /// What a client sends after the upgrade, cut in pieces of `chunk_bytes`: the cuts change nothing.
@@ -12,11 +16,14 @@ pub fn client_frames(bytes: &[u8], chunk_bytes: usize) {
     assert_eq!(websocket::feed(bytes, chunk_bytes, LIMIT_BYTES), whole);
 }
 
-/// A datagram that claims to be a beacon.
+/// A datagram that claims to be a beacon, and one that is sealed rightly and says anything.
 pub fn beacon(bytes: &[u8]) {
     let secret = Secret::from_bytes(vec![7; 32]).expect("32 bytes are a secret");
     let keys = Keys::derive(&secret, "fuzz");
-    if let Ok(beacon) = Beacon::open(&keys, bytes) {
-        assert_eq!(Beacon::open(&keys, &beacon.seal(&keys)), Ok(beacon));
+    let sealed = Beacon::seal_text(&keys, Kind::Announce, bytes.to_vec());
+    for datagram in [bytes, &sealed] {
+        if let Ok(beacon) = Beacon::open(&keys, datagram) {
+            assert_eq!(Beacon::open(&keys, &beacon.seal(&keys)), Ok(beacon));
+        }
     }
 }

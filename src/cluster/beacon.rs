@@ -69,9 +69,14 @@ impl Beacon {
 
     /// The datagram that says this. No two are alike.
     pub(crate) fn seal(&self, keys: &Keys) -> Vec<u8> {
-        let mut head = [MAGIC, &[VERSION, self.kind.code()], &keys.tag()].concat();
-        let mut sealed = Vec::with_capacity(64);
-        self.write_sealed(&mut sealed);
+        let mut text = Vec::with_capacity(64);
+        self.write_sealed(&mut text);
+        Self::seal_text(keys, self.kind, text)
+    }
+
+    /// Seals any text, also what makes no sense.
+    pub(crate) fn seal_text(keys: &Keys, kind: Kind, mut sealed: Vec<u8>) -> Vec<u8> {
+        let mut head = [MAGIC, &[VERSION, kind.code()], &keys.tag()].concat();
         let nonce = dice::bytes::<NONCE_LEN>();
         keys.beacon()
             .seal_in_place_append_tag(
