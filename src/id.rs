@@ -1,5 +1,6 @@
 //! Names for things. Each is its own type, so that one cannot be passed for another.
 
+mod push_key;
 mod topic_name;
 
 use std::{fmt, str::FromStr};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 use uuid::Uuid;
 
+pub use push_key::{Cause, InvalidPushKey, PushKey};
 pub use topic_name::{InvalidTopicName, TopicName};
 
 /// A node, for one run of its process.

@@ -16,6 +16,8 @@ pub mod id;
 mod message;
 #[cfg(feature = "node")]
 mod node;
+#[cfg(feature = "node")]
+mod postman;
 pub mod proto;
 #[cfg(feature = "node")]
 mod route;
@@ -32,10 +34,12 @@ mod topic;
 pub use error::Error;
 #[cfg(feature = "node")]
 pub use handler::Handler;
-pub use id::{InvalidTopicName, MessageId, NodeId, SessionId, TopicName};
+pub use id::{InvalidPushKey, InvalidTopicName, MessageId, NodeId, PushKey, SessionId, TopicName};
 pub use message::Message;
 #[cfg(feature = "node")]
 pub use node::{Builder, Members, Node, ServeError, StartError};
+#[cfg(feature = "node")]
+pub use postman::Level;
 pub use proto::{Close, CloseCode, CloseReason, Gap, Member, Roster};
 #[cfg(feature = "node")]
 pub use route::InvalidRoute;
