@@ -13,6 +13,7 @@
 //! the journal's tail; what happened elsewhere comes in as frames and is folded into the same
 //! replica. Sessions that are attached here read the replica's logs.
 
+mod disk;
 mod links;
 mod reading;
 mod sweep;
@@ -164,6 +165,8 @@ pub struct Core {
     next_sweep: Option<Instant>,
     next_repeat: Option<Instant>,
     snapshots_made: u64,
+    /// What of this node's journal is on its disk, if it has one that works.
+    durable: Option<Seq>,
     events: VecDeque<Event>,
     wakes: Vec<AttachmentKey>,
     lanes_due: BTreeSet<Lane>,
@@ -190,6 +193,7 @@ impl Core {
             next_sweep: None,
             next_repeat: None,
             snapshots_made: 0,
+            durable: None,
             events: VecDeque::new(),
             wakes: Vec::new(),
             lanes_due: BTreeSet::new(),
