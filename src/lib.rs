@@ -40,7 +40,10 @@ pub use message::Message;
 pub use node::{Builder, Members, Node, ServeError, StartError};
 #[cfg(feature = "node")]
 pub use postman::Level;
-pub use proto::{Close, CloseCode, CloseReason, Gap, Member, Roster};
+pub use proto::{
+    Accounting, Close, CloseCode, CloseReason, DropCause, Dropped, Ending, Gap, Member, Roster,
+    Tally,
+};
 #[cfg(feature = "node")]
 pub use route::InvalidRoute;
 #[cfg(feature = "node")]

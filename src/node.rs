@@ -17,7 +17,7 @@ use crate::{
     client::{HttpLimits, Server, listen},
     cluster::Mesh,
     id::{InvalidTopicName, NodeId, TopicName},
-    proto::{Close, CloseCode},
+    proto::{Accounting, Close, CloseCode},
     runtime::{Hub, Tasks},
     service::NodeService,
     topic::Topic,
@@ -91,6 +91,14 @@ impl Node {
     /// [`InvalidTopicName`] says what is wrong with the name.
     pub fn topic(&self, name: &str) -> Result<Topic, InvalidTopicName> {
         Ok(Topic::new(TopicName::parse(name)?, Arc::clone(&self.inner.hub)))
+    }
+
+    /// What became of the messages that this node stored, in all topics, since it was started.
+    ///
+    /// The topics of single sessions, which carry what is [sent](crate::Session::send) to them, are
+    /// among them. Figures of several nodes can be added: see [`Accounting`].
+    pub fn accounting(&self) -> Accounting {
+        self.inner.hub.with(|core, _| core.accounting())
     }
 
     /// This node's routes as a service, to be mounted in a server of your own.

@@ -25,10 +25,12 @@
 //!
 //! [`Position`], [`Op`], [`TopicLog`], [`Session`], [`Replica`], [`Core`]; then [`wire`].
 
+mod accounting;
 mod attachment;
 mod close;
 mod core;
 mod journal;
+mod ledger;
 mod op;
 mod peer;
 mod position;
@@ -44,6 +46,7 @@ mod topic;
 mod topic_log;
 pub mod wire;
 
+pub use accounting::{Accounting, DropCause, Dropped, Ending, Tally};
 pub use attachment::{AttachmentKey, Batch, Budget, Gap, Mark};
 pub use close::{Close, CloseCode};
 pub use core::{Attached, Core, Ended, Event, Limits, Refused, Usage};

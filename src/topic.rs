@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::{
     id::{InvalidTopicName, SessionId, TopicName},
     message::Message,
-    proto::{Recipients, Refused},
+    proto::{Accounting, Recipients, Refused},
     runtime::Hub,
 };
 
@@ -105,6 +105,18 @@ impl Topic {
             let topics = core.replica().topics();
             let members = topics.find(&self.name).map(|key| &topics.get(key).members);
             members.map_or_else(Vec::new, |members| members.keys().copied().collect())
+        })
+    }
+
+    /// What became of the messages that this node stored in this topic.
+    ///
+    /// Counted from when the topic was opened on this node, which closes it whenever it has neither
+    /// sessions nor messages; [`Node::accounting`](crate::Node::accounting) goes on counting.
+    pub fn accounting(&self) -> Accounting {
+        self.hub.with(|core, _| {
+            let topics = core.replica().topics();
+            let key = topics.find(&self.name);
+            key.map_or_else(Accounting::default, |key| topics.get(key).log.accounting())
         })
     }
 

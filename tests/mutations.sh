@@ -103,5 +103,13 @@ mutate 'the sessions of the dead are left alone' core/sweep.rs \
   's/for session in orphans \{/for session in orphans.into_iter().take(0) {/'
 mutate 'what was known of retired origins is forgotten' replica.rs \
   's/(        self\.applied\.forget\(origin\);)/$1\n        self.known.forget(origin);/'
+mutate 'a message is dropped without being counted' topic_log.rs \
+  's/self\.lose\(Ending::Dropped\(DropCause::TopicBytes\), ledger\)/if let Some(entry) = self.pop() { self.lost.advance(entry.id.origin, entry.id.seq.next()); }/'
+mutate 'what expired is counted as acknowledged' topic_log.rs \
+  's/self\.lose\(Ending::Expired, ledger\)/self.lose(Ending::Acknowledged, ledger)/'
+mutate 'what closed topics counted is forgotten' topic.rs \
+  's/self\.ledger\.close\(topic\.log\.accounting\(\)\);//'
+mutate 'how a message ended is counted, but not remembered' topic_log.rs \
+  's/ledger\.end\(entry\.id, how\);//'
 
 exit "$((missed > 0))"

@@ -31,8 +31,8 @@ use thiserror::Error;
 pub use usage::Usage;
 
 use super::{
-    AttachmentKey, Change, CloseReason, LogLimits, Membership, Op, Position, Presence, Recipients,
-    Replica, Session, SessionState, Stamp, Tail, TailLimits, TopicKey,
+    Accounting, AttachmentKey, Change, CloseReason, Ending, LogLimits, Membership, Op, Position,
+    Presence, Recipients, Replica, Session, SessionState, Stamp, Tail, TailLimits, TopicKey,
     attachment::Attachments,
     peer::{Lane, Peer},
     wire::{Encoded, MAX_MESSAGE_BYTES},
@@ -178,7 +178,7 @@ impl Core {
         Self {
             id,
             limits,
-            replica: Replica::new(limits.log),
+            replica: Replica::new(id, limits.log),
             tails: BTreeMap::from([(id, Tail::new(Seq::FIRST, limits.tail))]),
             peers: BTreeMap::new(),
             live: BTreeSet::new(),
@@ -390,6 +390,16 @@ impl Core {
     /// What this node knows of the cluster.
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// What became of the messages that this node stored.
+    pub fn accounting(&self) -> Accounting {
+        self.replica.topics().accounting()
+    }
+
+    /// How a message ended on this node, if it has, and this is remembered.
+    pub fn ending(&self, id: MessageId) -> Option<Ending> {
+        self.replica.topics().ledger.fate(id)?.ending
     }
 
     /// How many other nodes have stored a message, as far as this node has heard.

@@ -126,13 +126,13 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Knows nothing yet. Topics keep to `limits`.
-    pub fn new(limits: LogLimits) -> Self {
+    /// What node `own` knows: nothing yet. Topics keep to `limits`.
+    pub fn new(own: NodeId, limits: LogLimits) -> Self {
         Self {
             applied: Position::new(),
             known: Position::new(),
             sessions: BTreeMap::new(),
-            topics: Topics::new(limits),
+            topics: Topics::new(own, limits),
             tombstones: BTreeMap::new(),
             early: VecDeque::new(),
             tombstone_order: VecDeque::new(),
@@ -353,7 +353,7 @@ impl Replica {
     fn store(&mut self, topic: &TopicName, entry: Arc<Entry>, now: Instant) {
         let key = self.topics.open(topic);
         let id = entry.id();
-        self.topics.get_mut(key).log.push(entry, now);
+        self.topics.store(key, entry, now);
         if let Some(session) = topic.private_session() {
             self.join_private(session, key, id);
         }
@@ -561,9 +561,9 @@ impl Replica {
         match open.members.get_mut(&session) {
             Some(here) => here.merge(member),
             None => {
-                open.log.handle_late_reader(&member.acknowledged);
-                open.members.insert(session, member);
                 known.topics.push(key);
+                self.topics.handle_late_reader(key, &member.acknowledged);
+                self.topics.get_mut(key).members.insert(session, member);
             }
         }
         self.changes.push_back(Change::MembershipChanged { session, topic: key });

@@ -24,6 +24,7 @@
 //! | S8 one home | who has a session's attachment owns it; sessions go when they were closed |
 //! | S9 no silent gap | what a client was promised it gets, or is told of |
 //! | S10 memory | every queue, log and map keeps to its limit |
+//! | S12 accounted | every message that was stored is kept, or was counted as ended, once |
 //!
 //! And once the faults have stopped and everything has come to rest:
 //!
@@ -52,6 +53,7 @@ mod world;
 
 use std::{fmt, panic, time::Instant};
 
+use super::{Accounting, Tally};
 use trace::Trace;
 use world::World;
 
@@ -87,6 +89,12 @@ pub struct Seen {
     pub died: u64,
     /// Nodes that were believed to be dead and were not.
     pub suspected: u64,
+    /// Messages that nodes dropped because nobody fetched them in time.
+    pub expired: u64,
+    /// Messages that nodes dropped at a limit.
+    pub dropped: u64,
+    /// Messages that nodes dropped before they heard of a session that was to get them.
+    pub unheard: u64,
 }
 
 impl Seen {
@@ -100,6 +108,17 @@ impl Seen {
         self.ended += other.ended;
         self.died += other.died;
         self.suspected += other.suspected;
+        self.expired += other.expired;
+        self.dropped += other.dropped;
+        self.unheard += other.unheard;
+    }
+
+    /// A node counted this.
+    fn count(&mut self, accounting: &Accounting) {
+        let Tally { expired, dropped, .. } = accounting.stored;
+        self.expired += expired;
+        self.dropped += dropped.total() - dropped.unheard;
+        self.unheard += dropped.unheard;
     }
 }
 

@@ -1,9 +1,12 @@
 //! A topic, as one node knows it: its log, and who reads it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::{LogLimits, Membership, Position, Stamp, TopicLog};
-use crate::id::{Seq, SessionId, TopicName};
+use super::{
+    Accounting, DropCause, Ending, Entry, LogLimits, Membership, Position, Stamp, TopicLog,
+    ledger::Ledger,
+};
+use crate::id::{NodeId, Seq, SessionId, TopicName};
 
 /// A topic's place among those of its node. It means nothing elsewhere.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -70,13 +73,15 @@ pub struct Topics {
     slots: Vec<Option<Topic>>,
     free: Vec<usize>,
     names: BTreeMap<TopicName, TopicKey>,
+    pub(super) ledger: Ledger,
     limits: LogLimits,
 }
 
 impl Topics {
-    /// No topic yet. Those to come keep to `limits`.
-    pub fn new(limits: LogLimits) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), names: BTreeMap::new(), limits }
+    /// No topic yet, on node `own`. Those to come keep to `limits`.
+    pub fn new(own: NodeId, limits: LogLimits) -> Self {
+        let (names, ledger) = (BTreeMap::new(), Ledger::new(own));
+        Self { slots: Vec::new(), free: Vec::new(), names, ledger, limits }
     }
 
     /// The topic called `name`, which is made if there is none.
@@ -105,9 +110,51 @@ impl Topics {
             && slot.as_ref().is_some_and(Topic::is_idle)
             && let Some(topic) = slot.take()
         {
+            self.ledger.close(topic.log.accounting());
             self.names.remove(&topic.name);
             self.free.push(key.0);
         }
+    }
+
+    /// Stores a message, which was not here before.
+    pub fn store(&mut self, key: TopicKey, entry: Arc<Entry>, now: Instant) {
+        let topic = self.slots[key.0].as_mut().expect("a key in use is of an open topic");
+        self.ledger.open(&topic.name, entry.id());
+        topic.log.push(entry, now, &mut self.ledger);
+    }
+
+    /// Drops what everybody has of a topic, and what has waited for too long: `settled` is what its
+    /// sessions have, if it has any, and `stable` what all nodes have.
+    pub fn trim(
+        &mut self,
+        key: TopicKey,
+        settled: Option<&Position>,
+        stable: &Position,
+        now: Instant,
+    ) {
+        let topic = self.slots[key.0].as_mut().expect("a key in use is of an open topic");
+        topic.log.trim(settled, stable, now, &mut self.ledger);
+    }
+
+    /// Drops a topic's oldest messages until they cost `bytes` or less, because all topics together
+    /// cost too much.
+    pub fn shrink(&mut self, key: TopicKey, bytes: usize) {
+        let topic = self.slots[key.0].as_mut().expect("a key in use is of an open topic");
+        while topic.log.bytes() > bytes {
+            topic.log.lose(Ending::Dropped(DropCause::NodeBytes), &mut self.ledger);
+        }
+    }
+
+    /// Somebody reads a topic from `from` on, of whom this node hears only now.
+    pub fn handle_late_reader(&mut self, key: TopicKey, from: &Position) {
+        let topic = self.slots[key.0].as_mut().expect("a key in use is of an open topic");
+        topic.log.handle_late_reader(&topic.name, from, &mut self.ledger);
+    }
+
+    /// What became of all messages, of the topics that are closed as well.
+    pub fn accounting(&self) -> Accounting {
+        let open = self.slots.iter().flatten().map(|topic| topic.log.accounting());
+        open.chain([self.ledger.closed()]).sum()
     }
 
     /// The topic at `key`.

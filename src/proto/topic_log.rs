@@ -10,6 +10,7 @@
 //! 2. `bytes` is what the entries cost, and count and cost never exceed the limits.
 //! 3. `lost` covers every message that was dropped before everybody had it, so that who still
 //!    lacks it is told: nothing is skipped in silence.
+//! 4. Every message that was pushed is an entry, or was counted as ended, once.
 
 use std::{
     collections::VecDeque,
@@ -20,9 +21,9 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Position, Recipients};
+use super::{Accounting, DropCause, Ending, Position, Recipients, ledger::Ledger};
 use crate::{
-    id::{MessageId, NodeId, Seq},
+    id::{MessageId, NodeId, Seq, TopicName},
     message::Message,
 };
 
@@ -115,40 +116,65 @@ pub struct TopicLog {
     lost: Position,
     /// What was dropped because everybody had it, as far as this node knew, lies below this.
     settled: Position,
+    /// The last `settled` that a late reader had not seen all of, and what all such readers had.
+    late: Option<(Position, Position)>,
+    /// What became of the messages; those that are pending are told by the entries.
+    counted: Accounting,
+    /// How many entries are of messages that this node published.
+    own: u64,
     limits: LogLimits,
 }
 
 impl TopicLog {
     /// An empty log.
-    pub fn new(limits: LogLimits) -> Self {
-        let (entries, lost) = (VecDeque::new(), Position::new());
-        Self { entries, start: Cursor::default(), bytes: 0, lost, settled: Position::new(), limits }
+    pub(super) fn new(limits: LogLimits) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            start: Cursor::default(),
+            bytes: 0,
+            lost: Position::new(),
+            settled: Position::new(),
+            late: None,
+            counted: Accounting::default(),
+            own: 0,
+            limits,
+        }
     }
 
     /// Adds a message, which was not here before.
-    pub fn push(&mut self, entry: Arc<Entry>, now: Instant) {
+    pub(super) fn push(&mut self, entry: Arc<Entry>, now: Instant, ledger: &mut Ledger) {
+        let is_own = ledger.is_own(entry.id);
+        self.counted.count(is_own, |tally| tally.accepted += 1);
+        self.own += u64::from(is_own);
         self.bytes += entry.cost();
         self.entries.push_back((now, entry));
-        while self.entries.len() > self.limits.messages.get()
-            || self.bytes > self.limits.bytes.get()
-        {
-            self.lose();
+        while self.entries.len() > self.limits.messages.get() {
+            self.lose(Ending::Dropped(DropCause::TopicMessages), ledger);
+        }
+        while self.bytes > self.limits.bytes.get() {
+            self.lose(Ending::Dropped(DropCause::TopicBytes), ledger);
         }
         self.check();
     }
 
     /// Drops what everybody has: what `settled` and `stable` cover and is older than the floor;
     /// and what has waited for too long, whoever lacks it. Says whether anything went.
-    pub fn trim(&mut self, settled: Option<&Position>, stable: &Position, now: Instant) -> bool {
+    pub(super) fn trim(
+        &mut self,
+        settled: Option<&Position>,
+        stable: &Position,
+        now: Instant,
+        ledger: &mut Ledger,
+    ) -> bool {
         let before = self.entries.len();
         while let Some((stored, entry)) = self.entries.front() {
             let (age, entry_id) = (now.saturating_duration_since(*stored), entry.id);
             let is_settled = settled.is_none_or(|settled| settled.covers(entry.id));
             if is_settled && stable.covers(entry.id) && age >= self.limits.floor {
                 self.settled.advance(entry_id.origin, entry_id.seq.next());
-                self.pop();
+                self.end_oldest(Ending::Acknowledged, ledger);
             } else if age >= self.limits.unread_for {
-                self.lose();
+                self.lose(Ending::Expired, ledger);
             } else {
                 break;
             }
@@ -165,19 +191,39 @@ impl TopicLog {
         })
     }
 
-    /// Drops the oldest message, whoever lacks it, to make room.
-    pub fn lose(&mut self) {
-        if let Some(entry) = self.pop() {
+    /// Drops the oldest message, whoever lacks it.
+    pub(super) fn lose(&mut self, how: Ending, ledger: &mut Ledger) {
+        if let Some(entry) = self.end_oldest(how, ledger) {
             self.lost.advance(entry.id.origin, entry.id.seq.next());
         }
     }
 
     /// Somebody reads this topic, from `from` on, of whom this node hears only now: what was dropped
     /// as settled may have been for that session too, and counts as lost then.
-    pub fn handle_late_reader(&mut self, from: &Position) {
-        if !from.includes(&self.settled) {
-            self.lost.merge(&self.settled);
+    pub(super) fn handle_late_reader(
+        &mut self,
+        topic: &TopicName,
+        from: &Position,
+        ledger: &mut Ledger,
+    ) {
+        if from.includes(&self.settled) {
+            return;
         }
+        self.lost.merge(&self.settled);
+        let mut all = from.clone();
+        if let Some((settled, before)) = &self.late
+            && *settled == self.settled
+        {
+            if from.includes(before) {
+                return;
+            }
+            all.meet(before);
+        }
+        let revoked = ledger.revoke(topic, from, &self.settled);
+        let own = revoked.iter().filter(|id| ledger.is_own(**id)).count() as u64;
+        self.counted.stored.revoke(revoked.len() as u64);
+        self.counted.published.revoke(own);
+        self.late = Some((self.settled.clone(), all));
     }
 
     /// What another node had lost of `origin` when it handed over the rest is lost here too.
@@ -213,6 +259,14 @@ impl TopicLog {
         &self.lost
     }
 
+    /// What became of the messages since the topic was opened.
+    pub fn accounting(&self) -> Accounting {
+        let mut accounting = self.counted;
+        accounting.stored.pending = self.entries.len() as u64;
+        accounting.published.pending = self.own;
+        accounting
+    }
+
     /// What the entries cost, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -226,6 +280,16 @@ impl TopicLog {
     /// Whether there is no message.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Drops the oldest message, and counts how it ended.
+    fn end_oldest(&mut self, how: Ending, ledger: &mut Ledger) -> Option<Arc<Entry>> {
+        let entry = self.pop()?;
+        let is_own = ledger.is_own(entry.id);
+        self.counted.count(is_own, |tally| tally.end(how));
+        self.own -= u64::from(is_own);
+        ledger.end(entry.id, how);
+        Some(entry)
     }
 
     fn pop(&mut self) -> Option<Arc<Entry>> {
@@ -248,6 +312,7 @@ impl TopicLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::{Dropped, Tally};
 
     fn id(seq: u64) -> MessageId {
         MessageId::new(NodeId::from_bits(1), Seq::new(seq))
@@ -257,13 +322,39 @@ mod tests {
         [(NodeId::from_bits(1), Seq::new(seq))].into_iter().collect()
     }
 
-    fn log(messages: usize, count: u64, now: Instant) -> TopicLog {
-        let messages = NonZeroUsize::new(messages).unwrap();
-        let mut log = TopicLog::new(LogLimits { messages, ..LogLimits::default() });
-        for seq in 0..count {
-            log.push(Arc::new(Entry::new(id(seq), Recipients::Everyone, "m".into())), now);
+    /// A log, and the ledger of the node that published all of it.
+    struct Kept(TopicLog, Ledger);
+
+    impl Kept {
+        fn new(messages: usize, count: u64, now: Instant) -> Self {
+            let messages = NonZeroUsize::new(messages).unwrap();
+            let log = TopicLog::new(LogLimits { messages, ..LogLimits::default() });
+            let mut kept = Self(log, Ledger::new(NodeId::from_bits(1)));
+            (0..count).for_each(|seq| kept.push(seq, now));
+            kept
         }
-        log
+
+        fn push(&mut self, seq: u64, now: Instant) {
+            self.1.open(&topic(), id(seq));
+            let entry = Entry::new(id(seq), Recipients::Everyone, "m".into());
+            self.0.push(Arc::new(entry), now, &mut self.1);
+        }
+
+        fn trim(&mut self, settled: Option<u64>, stable: u64, now: Instant) -> bool {
+            self.0.trim(settled.map(upto).as_ref(), &upto(stable), now, &mut self.1)
+        }
+
+        fn handle_late_reader(&mut self, from: u64) {
+            self.0.handle_late_reader(&topic(), &upto(from), &mut self.1);
+        }
+
+        fn ending(&self, seq: u64) -> Option<Ending> {
+            self.1.fate(id(seq)).unwrap().ending
+        }
+    }
+
+    fn topic() -> TopicName {
+        TopicName::parse("/a").unwrap()
     }
 
     #[expect(clippy::disallowed_methods, reason = "some instant to count from")]
@@ -273,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_full_log_loses_its_oldest_and_says_so() {
-        let log = log(10_000, 10_001, start());
+        let Kept(log, _) = Kept::new(10_000, 10_001, start());
         assert_eq!(log.len(), 10_000);
         assert_eq!(log.lost(), &upto(1));
         assert_eq!(log.read(Cursor::default()).unwrap().0.id(), id(1));
@@ -282,21 +373,68 @@ mod tests {
     #[test]
     fn what_all_have_goes_after_the_floor_and_nothing_else_does() {
         let begin = start();
-        let mut log = log(10, 4, begin);
+        let mut kept = Kept::new(10, 4, begin);
         let later = begin + LogLimits::default().floor;
-        assert!(!log.trim(None, &upto(4), begin), "the floor has not passed");
-        assert!(log.trim(Some(&upto(3)), &upto(2), later));
-        assert_eq!(log.len(), 2, "one node lacks 2, one session lacks 3");
-        assert!(!log.trim(Some(&upto(2)), &upto(4), later));
-        assert_eq!(log.lost(), &Position::new());
+        assert!(!kept.trim(None, 4, begin), "the floor has not passed");
+        assert!(kept.trim(Some(3), 2, later));
+        assert_eq!(kept.0.len(), 2, "one node lacks 2, one session lacks 3");
+        assert!(!kept.trim(Some(2), 4, later));
+        assert_eq!(kept.0.lost(), &Position::new());
     }
 
     #[test]
     fn what_nobody_fetches_is_lost_in_the_end() {
         let begin = start();
-        let mut log = log(10, 4, begin);
-        assert!(log.trim(Some(&upto(1)), &upto(4), begin + LogLimits::default().unread_for));
-        assert!(log.is_empty());
-        assert_eq!(log.lost(), &upto(4));
+        let mut kept = Kept::new(10, 4, begin);
+        assert!(kept.trim(Some(1), 4, begin + LogLimits::default().unread_for));
+        assert!(kept.0.is_empty());
+        assert_eq!(kept.0.lost(), &upto(4));
+    }
+
+    #[test]
+    fn every_message_is_counted_by_how_it_ended() {
+        let begin = start();
+        let mut kept = Kept::new(6, 7, begin);
+        assert!(kept.trim(Some(3), 3, begin + LogLimits::default().floor));
+        let late = begin + LogLimits::default().unread_for;
+        kept.push(7, late);
+        assert!(kept.trim(Some(3), 3, late));
+        let tally = kept.0.accounting().stored;
+        let dropped = Dropped { topic_messages: 1, ..Dropped::default() };
+        let (acknowledged, expired, pending) = (2, 4, 1);
+        assert_eq!(tally, Tally { accepted: 8, acknowledged, pending, expired, dropped });
+        assert_eq!(kept.0.accounting().published, tally, "this node published all of it");
+        assert_eq!(kept.0.accounting().unaccounted(), 0);
+        assert_eq!(kept.ending(0), Some(Ending::Dropped(DropCause::TopicMessages)));
+        assert_eq!(kept.ending(2), Some(Ending::Acknowledged));
+        assert_eq!(kept.ending(3), Some(Ending::Expired));
+        assert_eq!(kept.ending(7), None);
+    }
+
+    #[test]
+    fn a_log_says_which_of_its_limits_dropped_a_message() {
+        let bytes = NonZeroUsize::new(3 * (Entry::OVERHEAD_BYTES + 1)).unwrap();
+        let mut kept = Kept::new(10, 0, start());
+        kept.0.limits.bytes = bytes;
+        (0..4).for_each(|seq| kept.push(seq, start()));
+        assert_eq!(kept.ending(0), Some(Ending::Dropped(DropCause::TopicBytes)));
+        assert_eq!(kept.0.accounting().stored.dropped.topic_bytes, 1);
+    }
+
+    #[test]
+    fn what_went_before_a_late_reader_was_heard_of_counts_as_dropped() {
+        let begin = start();
+        let mut kept = Kept::new(10, 4, begin);
+        assert!(kept.trim(None, 4, begin + LogLimits::default().floor));
+        kept.handle_late_reader(4);
+        assert_eq!(kept.0.accounting().stored.acknowledged, 4);
+        for from in [2, 3, 1, 1] {
+            kept.handle_late_reader(from);
+        }
+        assert_eq!(kept.0.lost(), &upto(4));
+        let tally = kept.0.accounting().stored;
+        assert_eq!((tally.acknowledged, tally.dropped.unheard, tally.unaccounted()), (1, 3, 0));
+        assert_eq!(kept.ending(1), Some(Ending::Dropped(DropCause::Unheard)));
+        assert_eq!(kept.ending(0), Some(Ending::Acknowledged));
     }
 }

@@ -127,8 +127,7 @@ impl Core {
             self.end_departed(key, now);
             if self.replica.topics().get(key).log.is_trim_due(now) {
                 let settled = self.replica.settled(key);
-                let topic = self.replica.topics_mut().get_mut(key);
-                topic.log.trim(settled.as_ref(), stable, now);
+                self.replica.topics_mut().trim(key, settled.as_ref(), stable, now);
             }
             self.replica.topics_mut().close_idle(key);
         }
@@ -155,13 +154,11 @@ impl Core {
         while left > self.limits.logs_bytes
             && let Some((before, key)) = largest.pop()
         {
-            let log = &mut self.replica.topics_mut().get_mut(key).log;
-            while log.bytes() > before - before / 8 && !log.is_empty() {
-                log.lose();
-            }
-            left -= before - log.bytes();
-            if !log.is_empty() {
-                largest.push((log.bytes(), key));
+            self.replica.topics_mut().shrink(key, before - before / 8);
+            let bytes = self.replica.topics().get(key).log.bytes();
+            left -= before - bytes;
+            if bytes > 0 {
+                largest.push((bytes, key));
             }
             self.wake_readers(key);
         }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     id::{MessageId, SessionId, TopicName},
-    proto::{Core, Cursor, Position, Stamp, TopicLog},
+    proto::{Core, Cursor, Ending, Position, Stamp, TopicLog},
 };
 
 /// How many requests may wait for a peer.
@@ -51,6 +51,7 @@ impl World {
         let logs = self.check_trimmed(node, looked.logs, &mut dropped)?;
         self.note_stranded(node, &dropped);
         self.check_memory(node)?;
+        self.check_accounts(node)?;
         self.check_home(node)?;
         let applied = self.core(node).replica().applied().clone();
         self.nodes[node].looked = Looked { applied, acknowledged, logs };
@@ -158,7 +159,10 @@ impl World {
     }
 
     fn check_drop(&self, node: usize, id: MessageId, log: Option<&TopicLog>) -> Checked {
-        if log.is_some_and(|log| log.lost().covers(id)) {
+        let Some(ending) = self.core(node).ending(id) else {
+            return violated("S12 accounted", format!("n{node} does not know how {id} ended"));
+        };
+        if ending != Ending::Acknowledged && log.is_none_or(|log| log.lost().covers(id)) {
             return Ok(());
         }
         let known = self.core(node).replica().known();
@@ -171,7 +175,7 @@ impl World {
                 && !self.ghost.has(promise.session, id)
             {
                 let (topic, session) = (&published.topic, short(promise.session));
-                let text = format!("n{node} dropped {id} of {topic}, which {session} is to get");
+                let text = format!("n{node}: {id} of {topic}, {session} lacks it: {ending:?}");
                 return violated("S5 trimmed", text);
             }
         }
@@ -215,6 +219,23 @@ impl World {
         match holds {
             true => Ok(()),
             false => violated("S10 memory", format!("n{node} holds {usage:?}")),
+        }
+    }
+
+    /// S12: every message that was stored is kept, or was counted as ended, once.
+    fn check_accounts(&self, node: usize) -> Checked {
+        let core = self.core(node);
+        for (_, topic) in core.replica().topics().iter() {
+            let accounting = topic.log.accounting();
+            if accounting.unaccounted() > 0 {
+                let text = format!("n{node} in {}: {accounting:?}", topic.name);
+                return violated("S12 accounted", text);
+            }
+        }
+        let accounting = core.accounting();
+        match accounting.unaccounted() {
+            0 => Ok(()),
+            _ => violated("S12 accounted", format!("n{node} in all topics: {accounting:?}")),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     id::Seq,
-    proto::{Position, Presence, Session, Stamp},
+    proto::{Accounting, Position, Presence, Session, Stamp},
 };
 
 /// A session, perhaps a topic that it is in, and the rest.
@@ -24,6 +24,7 @@ impl World {
         self.check_equal_replicas()?;
         self.check_delivered()?;
         self.check_logs_are_trimmed()?;
+        self.check_counts()?;
         self.check_owners()?;
         self.check_ends()
     }
@@ -143,6 +144,20 @@ impl World {
                 if topic.members.is_empty() {
                     return violated("L3 trimmed", format!("n{node} keeps {}", topic.name));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// S12: a node has counted every message that it published, and each has ended.
+    fn check_counts(&self) -> Checked {
+        for node in self.alive() {
+            let core = self.core(node);
+            let all = self.ghost.range(core.id(), Seq::FIRST, Seq::new(u64::MAX)).count() as u64;
+            let Accounting { stored, published, .. } = core.accounting();
+            if published.accepted != all || stored.pending + published.pending > 0 {
+                let text = format!("n{node} published {all}: {:?}", core.accounting());
+                return violated("S12 accounted", text);
             }
         }
         Ok(())

@@ -160,7 +160,10 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn summary(&self) -> Summary {
+    pub(super) fn summary(&mut self) -> Summary {
+        for node in self.alive() {
+            self.seen.count(&self.nodes[node].core.as_ref().expect("it lives").accounting());
+        }
         Summary { hash: self.trace.hash(), steps: self.trace.steps(), seen: self.seen }
     }
 
@@ -233,6 +236,7 @@ impl World {
             return;
         };
         self.seen.died += 1;
+        self.seen.count(&core.accounting());
         let mut left = Position::new();
         for other in self.alive() {
             left.merge(self.core(other).replica().applied());

@@ -1,0 +1,165 @@
+//! What became of a node's messages: where each is, and how the last ones ended.
+//!
+//! # Invariants
+//!
+//! 1. Every message in a log of this node is in `fates`, as one that has not ended.
+//! 2. Of those that have ended, at most [`MAX_ENDED`] are remembered: `ended` names them, oldest
+//!    first.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::{Accounting, DropCause, Ending, Position};
+use crate::id::{MessageId, NodeId, TopicName};
+
+/// How many messages are remembered that have ended. At the limit the first that ended is
+/// forgotten. They take 80 bytes each, or 5 MiB.
+const MAX_ENDED: usize = 65_536;
+
+/// What became of one message.
+#[derive(Clone, Debug)]
+pub(super) struct Fate {
+    /// Where it was published.
+    pub(super) topic: TopicName,
+    /// How it ended, if it has.
+    pub(super) ending: Option<Ending>,
+}
+
+/// What became of a node's messages.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// Whose ledger it is.
+    own: NodeId,
+    /// What was counted in topics that are closed.
+    closed: Accounting,
+    fates: BTreeMap<MessageId, Fate>,
+    ended: VecDeque<MessageId>,
+    /// The messages of which somebody wants to hear when they end.
+    watched: BTreeSet<MessageId>,
+    /// Those among them that have ended, until somebody asks.
+    news: Vec<(MessageId, Ending)>,
+}
+
+impl Ledger {
+    /// The ledger of node `own`, in which nothing stands.
+    pub(super) fn new(own: NodeId) -> Self {
+        Self {
+            own,
+            closed: Accounting::default(),
+            fates: BTreeMap::new(),
+            ended: VecDeque::new(),
+            watched: BTreeSet::new(),
+            news: Vec::new(),
+        }
+    }
+
+    /// A message is stored.
+    pub(super) fn open(&mut self, topic: &TopicName, id: MessageId) {
+        self.fates.insert(id, Fate { topic: topic.clone(), ending: None });
+    }
+
+    /// A message is kept no longer.
+    pub(super) fn end(&mut self, id: MessageId, how: Ending) {
+        if self.watched.remove(&id) {
+            self.news.push((id, how));
+        }
+        if let Some(fate) = self.fates.get_mut(&id) {
+            fate.ending = Some(how);
+            self.ended.push_back(id);
+        }
+        while self.ended.len() > MAX_ENDED
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            // Unless it came once more, with an origin that was forgotten and has come back.
+            if self.fates.get(&oldest).is_some_and(|fate| fate.ending.is_some()) {
+                self.fates.remove(&oldest);
+            }
+        }
+    }
+
+    /// What ended as acknowledged of `topic`, behind `from` and before `upto`, did so too soon. Says
+    /// which, as far as it is remembered.
+    pub(super) fn revoke(
+        &mut self,
+        topic: &TopicName,
+        from: &Position,
+        upto: &Position,
+    ) -> Vec<MessageId> {
+        let mut revoked = Vec::new();
+        for &id in self.ended.iter().filter(|&&id| upto.covers(id) && !from.covers(id)) {
+            if let Some(fate) = self.fates.get_mut(&id)
+                && fate.topic == *topic
+                && fate.ending == Some(Ending::Acknowledged)
+            {
+                fate.ending = Some(Ending::Dropped(DropCause::Unheard));
+                revoked.push(id);
+            }
+        }
+        revoked
+    }
+
+    /// A topic is closed in which this was counted.
+    pub(super) fn close(&mut self, counted: Accounting) {
+        self.closed += counted;
+    }
+
+    /// Somebody wants to hear when a message ends, which has not yet.
+    pub(super) fn watch(&mut self, id: MessageId) {
+        self.watched.insert(id);
+    }
+
+    /// Nobody wants to hear of a message any more.
+    pub(super) fn unwatch(&mut self, id: MessageId) {
+        self.watched.remove(&id);
+    }
+
+    /// The messages that have ended and that somebody wanted to hear of.
+    pub(super) fn poll_news(&mut self) -> Vec<(MessageId, Ending)> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Whether the node published a message itself.
+    pub(super) fn is_own(&self, id: MessageId) -> bool {
+        id.origin == self.own
+    }
+
+    /// What was counted in topics that are closed.
+    pub(super) fn closed(&self) -> Accounting {
+        self.closed
+    }
+
+    /// What became of a message, if that is remembered.
+    pub(super) fn fate(&self, id: MessageId) -> Option<&Fate> {
+        self.fates.get(&id)
+    }
+
+    /// How many messages are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.fates.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Seq;
+
+    fn id(seq: usize) -> MessageId {
+        MessageId::new(NodeId::from_bits(1), Seq::new(seq as u64))
+    }
+
+    #[test]
+    fn only_the_last_that_ended_are_remembered_and_all_that_have_not() {
+        let mut ledger = Ledger::new(NodeId::from_bits(1));
+        let topic = TopicName::parse("/a").unwrap();
+        for seq in 0..=MAX_ENDED + 1 {
+            ledger.open(&topic, id(seq));
+        }
+        for seq in 1..=MAX_ENDED + 1 {
+            ledger.end(id(seq), Ending::Expired);
+        }
+        assert_eq!(ledger.len(), MAX_ENDED + 1);
+        assert!(ledger.fate(id(0)).unwrap().ending.is_none());
+        assert!(ledger.fate(id(1)).is_none());
+        assert_eq!(ledger.fate(id(2)).unwrap().ending, Some(Ending::Expired));
+    }
+}
