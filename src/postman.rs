@@ -15,17 +15,18 @@
 //! | node | `{"mark": NUMBER, "position": optional TOKEN}` | to be confirmed once the application has all before it |
 //! | node | `{"gap": NAME, "from": TOKEN, "to": TOKEN}` | what lies between was dropped and will not come |
 //! | node | `{"ack": KEY, "level": LEVEL, "nodes": NUMBER}` | stored: need not be sent again |
-//! | node | `{"expect": KEY}` | this push is the next to be sent, and those after it once more |
 //! | node | `{"refused": KEY, "error": TEXT}` | not taken, and never will be: need not be sent again |
 //!
-//! KEY is a [`PushKey`]: an acknowledgement of a counted one is one of all before it in its epoch.
+//! KEY is a [`PushKey`]: an acknowledgement of a counted one is one of all before it in its epoch. On
+//! each connection, once it has the hello, a client sends the pushes that are not acknowledged, in
+//! their order, before any other.
 //! A message that is JSON and not a string is handed to the handler as the JSON text that it is.
 //! LEVEL is `local`, `replicated` or `disk`, and `nodes` counts those that have stored the push, the
 //! one that says so among them. The position of a mark is that in the route's topic, and can be
 //! handed back as `X-Exosphere-Position`. The cause of a message is the same text in each message
 //! that is the same one, published twice because a node was wrongly taken for dead.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -36,6 +37,7 @@ use thiserror::Error;
 use crate::{
     id::{MessageId, NodeId, PushKey, SessionId, TopicName},
     message::Message,
+    proto::Level,
 };
 
 /// The header, or query parameter, by which a client asks for this.
@@ -66,33 +68,8 @@ pub(crate) enum FromNode {
     Gap { topic: TopicName, from: String, to: String },
     /// Stored: need not be sent again.
     Acknowledged { key: PushKey, level: Level, nodes: usize },
-    /// This push is the next to be sent, and those after it once more.
-    Expected(PushKey),
     /// Not taken, and never will be.
     Refused { key: PushKey, error: String },
-}
-
-/// How well something is stored.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Level {
-    /// This node has it in memory.
-    Local,
-    /// Other nodes have it in memory, too.
-    Replicated,
-    /// It is on the disk of this node, at least.
-    Disk,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Local => "local",
-            Self::Replicated => "replicated",
-            Self::Disk => "disk",
-        })
-    }
 }
 
 /// A text is not what is to be said here. Nothing was done with it; saying it again does not help.
@@ -203,9 +180,6 @@ enum Spoken<'a> {
         level: Level,
         nodes: usize,
     },
-    Expected {
-        expect: &'a PushKey,
-    },
     Refused {
         refused: &'a PushKey,
         error: &'a str,
@@ -232,7 +206,6 @@ struct Heard {
     ack: Option<PushKey>,
     level: Option<Level>,
     nodes: Option<usize>,
-    expect: Option<PushKey>,
     refused: Option<PushKey>,
     error: Option<String>,
 }
@@ -260,7 +233,6 @@ impl FromNode {
             Self::Acknowledged { key, level, nodes } => {
                 Spoken::Acknowledged { ack: key, level: *level, nodes: *nodes }
             }
-            Self::Expected(key) => Spoken::Expected { expect: key },
             Self::Refused { key, error } => Spoken::Refused { refused: key, error },
         })
     }
@@ -289,8 +261,6 @@ impl FromNode {
             Self::Gap { topic: parse_topic(heard.gap)?, from, to }
         } else if let Some(key) = heard.ack {
             Self::Acknowledged { key, level: given(heard.level)?, nodes: given(heard.nodes)? }
-        } else if let Some(key) = heard.expect {
-            Self::Expected(key)
         } else if let Some(key) = heard.refused {
             Self::Refused { key, error: heard.error.unwrap_or_default() }
         } else {
@@ -387,7 +357,6 @@ mod tests {
             FromNode::Mark { number: 1, position: Some("AQ".into()) },
             FromNode::Gap { topic: topic(), from: "AQ".into(), to: "AR".into() },
             FromNode::Acknowledged { key: key.clone(), level: Level::Replicated, nodes: 2 },
-            FromNode::Expected(key.clone()),
             FromNode::Refused { key, error: "no".into() },
         ] {
             assert_eq!(FromNode::decode(&said.encode()).unwrap(), Some(said));

@@ -13,9 +13,9 @@ use thiserror::Error;
 
 use crate::{
     handler::AnyHandler,
-    id::{SessionId, TopicName},
-    proto::Close,
-    runtime::{Call, Callee, Front, Hub, Mailbox, Tasks},
+    id::{PushKey, SessionId, TopicName},
+    proto::{Close, Core},
+    runtime::{Call, Callee, Front, Hub, Mailbox, Tasks, because},
     session::Session,
 };
 
@@ -118,21 +118,44 @@ struct Bound {
     hub: Arc<Hub>,
 }
 
+impl Bound {
+    /// Tells the handler its first word about the session, unless it has had it.
+    async fn ready(&self) -> Result<(), Close> {
+        let id = self.session.id();
+        let is_due = |core: &Core| core.replica().session(id).is_some_and(|known| !known.ready);
+        if self.hub.with(|core, _| is_due(core)) {
+            self.handler.call(&self.session, Call::Ready).await?;
+            self.hub.with(|core, now| core.set_ready(id, now));
+        }
+        Ok(())
+    }
+
+    /// Tells the handler of a push, unless it is being told of it, or another node does.
+    async fn push(&self, key: PushKey) -> Result<(), Close> {
+        let id = self.session.id();
+        self.ready().await?;
+        let Some(message) = self.hub.with(|core, _| core.begin_push(id, &key)) else {
+            return Ok(());
+        };
+        let told = self.handler.call(&self.session, Call::Message(message));
+        let said = because(id, key.clone(), told).await;
+        self.hub.with(|core, now| core.finish_push(id, &key, now));
+        said
+    }
+}
+
 impl Callee for Bound {
     fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>> {
-        if !matches!(call, Call::Ready) {
-            return self.handler.call(&self.session, call);
-        }
         Box::pin(async move {
-            let id = self.session.id();
-            let is_ready = self
-                .hub
-                .with(|core, _| core.replica().session(id).is_some_and(|session| session.ready));
-            if !is_ready {
-                self.handler.call(&self.session, call).await?;
-                self.hub.with(|core, now| core.set_ready(id, now));
+            match call {
+                Call::Ready => self.ready().await,
+                Call::Push(key) => self.push(key).await,
+                Call::Message(_) => {
+                    self.ready().await?;
+                    self.handler.call(&self.session, call).await
+                }
+                _ => self.handler.call(&self.session, call).await,
             }
-            Ok(())
         })
     }
 

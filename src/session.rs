@@ -8,7 +8,7 @@ use crate::{
     id::{InvalidTopicName, SessionId, TopicName},
     message::Message,
     proto::{Close, Recipients, Refused},
-    runtime::Hub,
+    runtime::{Hub, next_cause},
     topic::{PublishError, Receipt, Topic},
 };
 
@@ -70,7 +70,7 @@ impl Session {
             return Err(PublishError::ShuttingDown);
         }
         let (hub, session) = (&self.inner.hub, self.inner.id);
-        let id = hub.with(|core, now| core.send(session, message.into(), now))?;
+        let id = hub.with(|core, now| core.send(session, message.into(), next_cause(), now))?;
         Ok(Receipt::new(id, TopicName::private(session), Arc::clone(hub)))
     }
 

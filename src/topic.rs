@@ -9,8 +9,13 @@ use thiserror::Error;
 use crate::{
     id::{InvalidTopicName, SessionId, TopicName},
     message::Message,
+<<<<<<< HEAD
     proto::{Accounting, Recipients, Refused},
     runtime::Hub,
+=======
+    proto::{Core, Recipients, Refused},
+    runtime::{Hub, next_cause},
+>>>>>>> 76e5a01 (Accept what clients push once, and hand it over with their sessions)
 };
 
 pub use receipt::Receipt;
@@ -128,7 +133,10 @@ impl Topic {
         if self.hub.tasks().is_cancelled() {
             return Err(PublishError::ShuttingDown);
         }
-        let id = self.hub.with(|core, now| core.publish(&self.name, to, message, now))?;
+        let cause = next_cause();
+        let publish =
+            |core: &mut Core, now| core.publish_because(&self.name, to, message, cause, now);
+        let id = self.hub.with(publish)?;
         Ok(Receipt::new(id, self.name.clone(), Arc::clone(&self.hub)))
     }
 }

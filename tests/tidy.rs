@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("message", &[]),
     ("proto", &["id", "message"]),
     ("runtime", &["id", "message", "proto"]),
-    ("postman", &["id", "message"]),
+    ("postman", &["id", "message", "proto"]),
     ("client", &["id", "message", "postman", "proto", "runtime"]),
     ("cluster", &["id", "message", "proto", "runtime"]),
     ("topic", &["id", "message", "proto", "runtime"]),

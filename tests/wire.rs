@@ -155,7 +155,8 @@ fn an_operation_of_a_later_version_counts_and_is_passed_on_as_it_is() {
     let unknown = frame(NO_KIND, OPERATION, &[&place(0)[..], b"\xc1?"].concat(), b"whatever");
     let id = MessageId::new(later_node, Seq::new(1));
     let topic = TopicName::parse("/a").expect("a name");
-    let known = Op::Published { topic, to: Recipients::Everyone, message: Message::from("m") };
+    let known =
+        Op::Published { topic, to: Recipients::Everyone, message: Message::from("m"), cause: None };
     let known = Encoded::op(id, &known).to_bytes();
     for bytes in [&unknown, &known] {
         core.handle_frame(peer(), Frame::decode(bytes).expect("a frame"), now);

@@ -61,7 +61,7 @@ impl World {
 }
 
 pub(crate) fn op(bytes: usize) -> Op {
-    Op::Published { topic: topic(), to: Recipients::Everyone, message: payload(bytes) }
+    Op::Published { topic: topic(), to: Recipients::Everyone, message: payload(bytes), cause: None }
 }
 
 pub(crate) fn payload(bytes: usize) -> Message {

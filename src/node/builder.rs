@@ -14,7 +14,7 @@ use crate::{
     id::NodeId,
     proto::Limits,
     route::{InvalidRoute, Routes, Table},
-    runtime::{Call, Front, Hub, Tasks},
+    runtime::{Call, Duty, Front, Hub, Tasks},
 };
 
 /// The longest a cluster's name may be, in bytes.
@@ -103,7 +103,7 @@ impl Builder {
         let span = info_span!("node", id = %id.short());
         let (tasks, clients) = (Tasks::default(), Tasks::default());
         let stop = StopOnDrop(Some(tasks.clone()));
-        let (hub, mut endings) = Hub::new(id, Limits::default(), tasks.clone());
+        let (hub, mut duties) = Hub::new(id, Limits::default(), tasks.clone());
         let hub = Arc::new(hub);
         let mesh = Mesh::start(self.mesh, Arc::clone(&hub)).instrument(span.clone()).await?;
         let routes = Arc::new(Routes::new(self.routes, Arc::clone(&hub), clients.clone()));
@@ -112,13 +112,17 @@ impl Builder {
         tasks.spawn(span.clone(), async move { swept.sweep().await });
         let (front, ending) = (Arc::clone(&routes), tasks.clone());
         tasks.spawn(span.clone(), async move {
-            while let Some((session, reason)) = tokio::select! {
+            while let Some(duty) = tokio::select! {
                 biased;
-                ended = endings.recv() => ended,
+                duty = duties.recv() => duty,
                 () = ending.cancelled() => None,
             } {
+                let (session, call) = match duty {
+                    Duty::Ended(session, reason) => (session, Call::Disconnect(reason)),
+                    Duty::Pushed(session, key) => (session, Call::Push(key)),
+                };
                 if let Some(mailbox) = front.mailbox(session.id, &session.path) {
-                    mailbox.post(Call::Disconnect(reason));
+                    mailbox.post(call);
                 }
             }
         });

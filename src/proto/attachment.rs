@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{Cursor, Entry, Membership, Position, Topic, TopicKey};
+use super::{Acknowledgement, Cursor, Entry, Membership, Position, Topic, TopicKey};
 use crate::id::{SessionId, TopicName};
 
 /// An attachment among those of its node. It means nothing elsewhere, and is never used again.
@@ -136,6 +136,8 @@ pub(super) struct Attachment {
     skipped: bool,
     /// Whether the transport waits to be woken.
     pub(super) waiting: bool,
+    /// The pushes that are stored, and that the client has not been told of.
+    pub(super) acknowledged: Vec<Acknowledgement>,
 }
 
 impl Attachment {
@@ -148,6 +150,7 @@ impl Attachment {
             unmarked: false,
             skipped: false,
             waiting: false,
+            acknowledged: Vec::new(),
         }
     }
 

@@ -15,8 +15,10 @@
 
 mod disk;
 mod links;
+mod pushes;
 mod reading;
 mod sweep;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -28,17 +30,26 @@ use std::{
 
 use thiserror::Error;
 
+pub use pushes::{Acknowledgement, Push};
 pub use usage::Usage;
 
+use pushes::Pushes;
+use takeover::Takeovers;
+
 use super::{
+<<<<<<< HEAD
     Accounting, AttachmentKey, Change, CloseReason, Ending, LogLimits, Membership, Op, Position,
     Presence, Recipients, Replica, Session, SessionState, Stamp, Tail, TailLimits, TopicKey,
+=======
+    AttachmentKey, Change, CloseReason, Durability, LogLimits, Membership, Op, Position, Presence,
+    Recipients, Replica, Session, SessionState, Stamp, Tail, TailLimits, TopicKey,
+>>>>>>> 76e5a01 (Accept what clients push once, and hand it over with their sessions)
     attachment::Attachments,
     peer::{Lane, Peer},
     wire::{Encoded, MAX_MESSAGE_BYTES},
 };
 use crate::{
-    id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName},
+    id::{Cause, Epoch, MessageId, NodeId, PushKey, Seq, SessionId, TopicName},
     message::Message,
 };
 
@@ -57,6 +68,8 @@ pub struct Limits {
     pub session_kept: Duration,
     /// How long a dead node is remembered once no message of it is left. Defaults to 10 minutes.
     pub dead_kept: Duration,
+    /// How well a client's push is stored before it is acknowledged.
+    pub durability: Durability,
 }
 
 impl Default for Limits {
@@ -67,6 +80,7 @@ impl Default for Limits {
             tail: TailLimits::default(),
             session_kept: Duration::from_secs(120),
             dead_kept: Duration::from_secs(600),
+            durability: Durability::default(),
         }
     }
 }
@@ -81,6 +95,13 @@ pub enum Event {
         key: AttachmentKey,
         /// Why.
         why: Ended,
+    },
+    /// A push is open that this node's handler is to be told of: see [`Core::begin_push`].
+    Pushed {
+        /// Who sent it.
+        session: Session,
+        /// What its client calls it.
+        key: PushKey,
     },
     /// A session is over, and this node is the one to tell its handler.
     SessionEnded {
@@ -162,6 +183,8 @@ pub struct Core {
     deadline_of: BTreeMap<SessionId, Instant>,
     /// When somebody was last asked for an origin's operations, and what was missing then.
     pulls: BTreeMap<NodeId, (Instant, Seq)>,
+    takeovers: Takeovers,
+    pushes: Pushes,
     next_sweep: Option<Instant>,
     next_repeat: Option<Instant>,
     snapshots_made: u64,
@@ -190,6 +213,8 @@ impl Core {
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
             pulls: BTreeMap::new(),
+            takeovers: Takeovers::default(),
+            pushes: Pushes::default(),
             next_sweep: None,
             next_repeat: None,
             snapshots_made: 0,
@@ -212,8 +237,29 @@ impl Core {
         message: Message,
         now: Instant,
     ) -> Result<MessageId, Refused> {
+        self.publish_because(topic, to, message, None, now)
+    }
+
+    /// As [`publish`](Self::publish), by a handler that was told of a push. What was published for
+    /// the same cause before, by a handler whose node died before it returned, is not published
+    /// again: this is then that message.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: nothing was published.
+    pub fn publish_because(
+        &mut self,
+        topic: &TopicName,
+        to: Recipients,
+        message: Message,
+        cause: Option<Cause>,
+        now: Instant,
+    ) -> Result<MessageId, Refused> {
         check_message(&message, &to)?;
-        Ok(self.commit(Op::Published { topic: topic.clone(), to, message }, now))
+        if let Some(id) = cause.as_ref().and_then(|cause| self.replica.effect(cause)) {
+            return Ok(id);
+        }
+        Ok(self.commit(Op::Published { topic: topic.clone(), to, message, cause }, now))
     }
 
     /// Sends a message to one session, wherever it is.
@@ -225,14 +271,14 @@ impl Core {
         &mut self,
         session: SessionId,
         message: Message,
+        cause: Option<Cause>,
         now: Instant,
     ) -> Result<MessageId, Refused> {
-        match self.replica.session(session) {
-            None => Err(Refused::NoSession),
-            Some(_) => {
-                self.publish(&TopicName::private(session), Recipients::Everyone, message, now)
-            }
+        if self.replica.session(session).is_none() {
+            return Err(Refused::NoSession);
         }
+        let topic = TopicName::private(session);
+        self.publish_because(&topic, Recipients::Everyone, message, cause, now)
     }
 
     /// A client is connected to `path`. It comes back as `asked` if that session is known and was
@@ -262,11 +308,16 @@ impl Core {
             departed: Vec::new(),
         });
         let (session, ready_due) = (state.session.id, !state.session.ready);
+        let last_owner = state.session.claim.node;
         self.end_attachment(session, Ended::Superseded);
+        self.pushes.closing.remove(&session);
         self.claim(state, Presence::Attached, now);
         let key = self.add_attachment(session);
         for topic in self.replica.topics_of(session).to_vec() {
             self.follow(key, session, topic);
+        }
+        if resumed && last_owner != self.id {
+            self.take_over(session, last_owner, now);
         }
         Attached { key, session, resumed, ready_due }
     }
@@ -321,7 +372,7 @@ impl Core {
     /// attachment by now.
     pub fn close_from(&mut self, key: AttachmentKey, now: Instant) {
         if let Some(session) = self.session_of(key) {
-            self.close(session, CloseReason::Client, now);
+            self.close_when_idle(session, CloseReason::Client, now);
         }
     }
 
@@ -450,6 +501,7 @@ impl Core {
                     }
                 }
                 Change::Grew(topic) => self.wake_readers(topic),
+                Change::Pushed { session, key } => self.tell_of_push(session, key),
                 Change::MembershipChanged { session, topic } => {
                     if let Some(&key) = self.attached.get(&session) {
                         self.follow(key, session, topic);
@@ -472,9 +524,12 @@ impl Core {
         }
         // Who took this node for dead adopted the session, but its client has been here all along.
         if state.session.presence == Presence::Detached && self.attached.contains_key(&session) {
+            let last_owner = state.session.claim.node;
             self.claim(state, Presence::Attached, now);
+            self.take_over(session, last_owner, now);
         } else {
             self.end_attachment(session, Ended::Superseded);
+            self.release(&state);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a node writes into its journal: the operations whose fold is the replica.
 
 use crate::{
-    id::{Epoch, NodeId, SessionId, TopicName},
+    id::{Cause, Epoch, MessageId, NodeId, PushKey, SessionId, TopicName},
     message::Message,
     proto::{CloseReason, Position, Recipients, SessionState, Stamp},
 };
@@ -10,6 +10,16 @@ use crate::{
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Op {
+    /// A client's push was taken: the handler will be told of it, on whichever node, and it need
+    /// not be sent again.
+    Accepted {
+        /// Who sent it.
+        session: SessionId,
+        /// What its client calls it.
+        key: PushKey,
+        /// What it says.
+        message: Message,
+    },
     /// A session has had all that it was still to get of a topic that it left: it is no member any
     /// more. Only the node that owns the session says so.
     Departed {
@@ -19,6 +29,19 @@ pub enum Op {
         topic: TopicName,
         /// When it left: if it has joined again since, it stays.
         left: Stamp,
+    },
+    /// What follows in this journal was made by who knew of another operation: nobody applies it
+    /// earlier. So what a client publishes before and after it moved is read in that order.
+    Follows {
+        /// The operation, mostly of another journal.
+        after: MessageId,
+    },
+    /// The handler has returned from a push.
+    Handled {
+        /// Who sent it.
+        session: SessionId,
+        /// What its client calls it.
+        key: PushKey,
     },
     /// A session reads a topic, from a position on.
     Joined {
@@ -50,6 +73,8 @@ pub enum Op {
         to: Recipients,
         /// What.
         message: Message,
+        /// The push that made a handler publish it, if one did.
+        cause: Option<Cause>,
     },
     /// The node that writes this owns a session from now on, unless a later claim exists.
     SessionClaimed(SessionState),

@@ -29,10 +29,13 @@ use std::{
 };
 
 use super::{
-    CloseReason, Closed, Entry, LogLimits, Membership, Op, Position, Presence, Session,
-    SessionState, Stamp, TopicKey, Topics, wire::SnapshotPart,
+    CloseReason, Closed, Entry, Inbox, InboxMemory, LogLimits, Membership, Op, OpenPush, Position,
+    Presence, Session, SessionState, Stamp, TopicKey, Topics, wire::SnapshotPart,
 };
-use crate::id::{Epoch, MessageId, NodeId, SessionId, TopicName};
+use crate::{
+    id::{Cause, Epoch, MessageId, NodeId, PushKey, SessionId, TopicName},
+    message::Message,
+};
 
 /// How long a close is remembered that overtook the claim it closes.
 const TOMBSTONE_FOR: Duration = Duration::from_secs(600);
@@ -73,6 +76,13 @@ pub enum Change {
         /// What.
         topic: TopicKey,
     },
+    /// A push was accepted that the handler is to be told of.
+    Pushed {
+        /// Who sent it.
+        session: SessionId,
+        /// What its client calls it.
+        key: PushKey,
+    },
 }
 
 /// How many forgotten origins are remembered as forgotten. At the limit the first is forgotten for
@@ -90,11 +100,14 @@ struct Known {
     topics: Vec<TopicKey>,
     /// The topics that it was in, and when it left.
     departed: VecDeque<(TopicName, Stamp)>,
+    /// What its client has pushed.
+    inbox: Inbox,
 }
 
 impl Known {
     fn new(session: Session) -> Self {
-        Self { session, topics: Vec::new(), departed: VecDeque::new() }
+        let (topics, departed) = (Vec::new(), VecDeque::new());
+        Self { session, topics, departed, inbox: Inbox::default() }
     }
 
     fn depart(&mut self, topic: TopicName, left: Stamp) {
@@ -153,8 +166,13 @@ impl Replica {
         self.applied.advance(id.origin, id.seq.next());
         self.known.advance(id.origin, id.seq.next());
         match op {
-            Op::Published { topic, to, message } => {
-                self.store(&topic, Arc::new(Entry::new(id, to, message)), now);
+            Op::Published { topic, to, message, cause } => {
+                if let Some(cause) = &cause
+                    && let Some(known) = self.sessions.get_mut(&cause.session)
+                {
+                    known.inbox.note(cause, id);
+                }
+                self.store(&topic, Arc::new(Entry::new(id, to, message).caused_by(cause)), now);
             }
             op => self.fold(id, op, now),
         }
@@ -173,6 +191,7 @@ impl Replica {
         self.strip(&mut news);
         self.applied.merge(&news);
         let mut named = BTreeSet::new();
+        let mut inboxes: BTreeMap<_, (InboxMemory, Vec<OpenPush>)> = BTreeMap::new();
         for part in parts {
             match part {
                 SnapshotPart::Session(state) => {
@@ -186,10 +205,17 @@ impl Replica {
                         self.store(&topic, entry, now);
                     }
                 }
+                SnapshotPart::Inbox { session, memory } => {
+                    inboxes.entry(session).or_default().0 = memory;
+                }
+                SnapshotPart::Push { session, push } => {
+                    inboxes.entry(session).or_default().1.push(push);
+                }
                 SnapshotPart::End { .. } => {}
             }
         }
         self.drop_absent(&named, view);
+        self.merge_inboxes(inboxes, view, now);
         self.known.merge(view);
         self.check();
         true
@@ -311,6 +337,23 @@ impl Replica {
         tombstones.filter(move |(_, closed)| is_news(closed))
     }
 
+    /// What a session's client has pushed.
+    pub fn inbox(&self, session: SessionId) -> Option<&Inbox> {
+        self.sessions.get(&session).map(|known| &known.inbox)
+    }
+
+    /// The handler is about to be told of a push, for the first time on this node. `None` if it is
+    /// not open, or the handler is being told of it already.
+    pub fn begin_push(&mut self, session: SessionId, key: &PushKey) -> Option<Message> {
+        let push = self.sessions.get_mut(&session)?.inbox.find_mut(key)?;
+        (!std::mem::replace(&mut push.begun, true)).then(|| push.message.clone())
+    }
+
+    /// What was published for this cause before, by a handler that has not returned.
+    pub fn effect(&self, cause: &Cause) -> Option<MessageId> {
+        self.inbox(cause.session)?.effect(cause)
+    }
+
     /// The topics that a session reads.
     pub fn topics_of(&self, session: SessionId) -> &[TopicKey] {
         self.sessions.get(&session).map_or(&[], |known| &known.topics)
@@ -423,7 +466,19 @@ impl Replica {
             Op::Left { session, epoch, topic, until } => {
                 self.fold_leave(session, &topic, stamp(epoch), until);
             }
-            Op::Published { .. } | Op::Unknown => {}
+            Op::Accepted { session, key, message } => {
+                if let Some(known) = self.sessions.get_mut(&session)
+                    && known.inbox.accept(OpenPush::new(key.clone(), id, message), now)
+                {
+                    self.changes.push_back(Change::Pushed { session, key });
+                }
+            }
+            Op::Handled { session, key } => {
+                if let Some(known) = self.sessions.get_mut(&session) {
+                    known.inbox.finish(&key);
+                }
+            }
+            Op::Follows { .. } | Op::Published { .. } | Op::Unknown => {}
         }
     }
 
@@ -488,6 +543,24 @@ impl Replica {
             }
         }
         self.fold_claim(state);
+    }
+
+    /// Merges what a snapshot says of what clients have pushed. Of whom it says nothing, it knew
+    /// nothing.
+    fn merge_inboxes(
+        &mut self,
+        mut told: BTreeMap<SessionId, (InboxMemory, Vec<OpenPush>)>,
+        view: &Position,
+        now: Instant,
+    ) {
+        let Self { sessions, known: here, changes, .. } = self;
+        for (&session, known) in sessions {
+            let (memory, open) = told.remove(&session).unwrap_or_default();
+            let before: BTreeSet<_> = known.inbox.open().map(|push| push.key.clone()).collect();
+            known.inbox.merge(memory, open, |id| view.covers(id), |id| here.covers(id), now);
+            let news = known.inbox.open().filter(|push| !before.contains(&push.key));
+            changes.extend(news.map(|push| Change::Pushed { session, key: push.key.clone() }));
+        }
     }
 
     /// Removes the sessions that a snapshot could have named and did not.

@@ -24,6 +24,14 @@ pub(super) fn frames_of(replica: &Replica, number: u64, have: &Position) -> Vec<
     };
     for session in replica.sessions() {
         push(SnapshotPart::Session(replica.state_of(session.id).expect("it was just listed")));
+        let inbox = replica.inbox(session.id).expect("it was just listed");
+        let (session, memory) = (session.id, inbox.memory());
+        if !memory.is_empty() {
+            push(SnapshotPart::Inbox { session, memory });
+        }
+        for open in inbox.open() {
+            push(SnapshotPart::Push { session, push: open.clone() });
+        }
     }
     for (session, closed) in replica.closed_since(have) {
         push(SnapshotPart::Closed { session, closed });
@@ -53,6 +61,7 @@ impl Arriving {
         }
         self.bytes += match &part {
             SnapshotPart::Message { entry, .. } => 256 + entry.message().len(),
+            SnapshotPart::Push { push, .. } => 256 + push.message.len(),
             _ => 512,
         };
         if self.bytes <= limit_bytes {

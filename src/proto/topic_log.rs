@@ -23,7 +23,11 @@ use bytes::Bytes;
 
 use super::{Accounting, DropCause, Ending, Position, Recipients, ledger::Ledger};
 use crate::{
+<<<<<<< HEAD
     id::{MessageId, NodeId, Seq, TopicName},
+=======
+    id::{Cause, MessageId, NodeId, Seq},
+>>>>>>> 76e5a01 (Accept what clients push once, and hand it over with their sessions)
     message::Message,
 };
 
@@ -33,6 +37,7 @@ pub struct Entry {
     id: MessageId,
     to: Recipients,
     message: Message,
+    cause: Option<Cause>,
     forms: [OnceLock<Bytes>; Self::FORMS],
 }
 
@@ -45,7 +50,19 @@ impl Entry {
 
     /// The message `id`, for the readers in `to`.
     pub fn new(id: MessageId, to: Recipients, message: Message) -> Self {
-        Self { id, to, message, forms: Default::default() }
+        Self { id, to, message, cause: None, forms: Default::default() }
+    }
+
+    /// The same, made by a handler that was told of a push.
+    #[must_use]
+    pub fn caused_by(self, cause: Option<Cause>) -> Self {
+        Self { cause, ..self }
+    }
+
+    /// The push that made a handler publish it, if one did. Two messages with one cause are the same
+    /// one, published twice because a node was wrongly taken for dead.
+    pub fn cause(&self) -> Option<&Cause> {
+        self.cause.as_ref()
     }
 
     /// The message's name.

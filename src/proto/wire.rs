@@ -51,11 +51,14 @@ mod kind {
     pub(super) const REPORT: u8 = 3;
     pub(super) const PULL: u8 = 4;
     pub(super) const GOODBYE: u8 = 5;
+    pub(super) const RELEASED: u8 = 6;
     pub(super) const SNAPSHOT_SESSION: u8 = 8;
     pub(super) const SNAPSHOT_MESSAGE: u8 = 9;
     pub(super) const SNAPSHOT_LOST: u8 = 10;
     pub(super) const SNAPSHOT_END: u8 = 11;
     pub(super) const SNAPSHOT_CLOSED: u8 = 12;
+    pub(super) const SNAPSHOT_INBOX: u8 = 13;
+    pub(super) const SNAPSHOT_PUSH: u8 = 14;
     pub(super) const SESSION_CLAIMED: u8 = 16;
     pub(super) const SESSION_READY: u8 = 17;
     pub(super) const SESSION_DETACHED: u8 = 18;
@@ -64,6 +67,9 @@ mod kind {
     pub(super) const LEFT: u8 = 21;
     pub(super) const PUBLISHED: u8 = 22;
     pub(super) const DEPARTED: u8 = 23;
+    pub(super) const ACCEPTED: u8 = 24;
+    pub(super) const HANDLED: u8 = 25;
+    pub(super) const FOLLOWS: u8 = 26;
 }
 
 /// Splits frames off a stream of bytes, which may arrive in any pieces.

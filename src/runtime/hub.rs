@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{Tasks, clock};
 use crate::{
-    id::{NodeId, SessionId},
+    id::{NodeId, PushKey, SessionId},
     proto::{
         Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Core, Ended, Event,
         Lane, Limits, Session,
@@ -33,8 +33,14 @@ pub(crate) enum Turn {
     End(Close),
 }
 
-/// A session that ended, and why.
-pub(crate) type Ending = (Session, CloseReason);
+/// Something to tell a session's handler that no client's connection brought.
+#[derive(Debug)]
+pub(crate) enum Duty {
+    /// The session ended.
+    Ended(Session, CloseReason),
+    /// A push is open.
+    Pushed(Session, PushKey),
+}
 
 /// The node's core, shared by its tasks.
 #[derive(Debug)]
@@ -46,7 +52,7 @@ pub(crate) struct Hub {
     timeout: Notify,
     progress: Notify,
     progress_waiters: AtomicUsize,
-    endings: mpsc::UnboundedSender<Ending>,
+    duties: mpsc::UnboundedSender<Duty>,
 }
 
 #[derive(Debug)]
@@ -96,20 +102,20 @@ impl Hasher for KeyHasher {
 #[derive(Default)]
 struct Due {
     wakers: Vec<Waker>,
-    endings: Vec<Ending>,
+    duties: Vec<Duty>,
     lanes: Vec<Lane>,
     is_sweep_earlier: bool,
 }
 
 impl Hub {
-    /// The hub of node `id`, and the stream of the sessions that end here, which is at most as long
-    /// as there are sessions.
+    /// The hub of node `id`, and the stream of what handlers are to be told, which is at most as long
+    /// as there are sessions and open pushes.
     pub(crate) fn new(
         id: NodeId,
         limits: Limits,
         tasks: Tasks,
-    ) -> (Self, mpsc::UnboundedReceiver<Ending>) {
-        let (endings, ended) = mpsc::unbounded_channel();
+    ) -> (Self, mpsc::UnboundedReceiver<Duty>) {
+        let (duties, told) = mpsc::unbounded_channel();
         let (core, now) = (Core::new(id, limits), clock::now());
         let hub = Self {
             id,
@@ -125,9 +131,9 @@ impl Hub {
             timeout: Notify::new(),
             progress: Notify::new(),
             progress_waiters: AtomicUsize::new(0),
-            endings,
+            duties,
         };
-        (hub, ended)
+        (hub, told)
     }
 
     /// This node.
@@ -298,8 +304,8 @@ impl Hub {
         for lane in due.lanes {
             self.lanes[lane as usize].notify_waiters();
         }
-        for ending in due.endings {
-            let _ = self.endings.send(ending); // Nobody listens once the node has ended.
+        for duty in due.duties {
+            let _ = self.duties.send(duty); // Nobody listens once the node has ended.
         }
         if due.is_sweep_earlier {
             self.timeout.notify_one();
@@ -316,7 +322,10 @@ impl State {
         let mut due = Due::default();
         while let Some(event) = self.core.poll_event() {
             match event {
-                Event::SessionEnded { session, reason } => due.endings.push((session, reason)),
+                Event::SessionEnded { session, reason } => {
+                    due.duties.push(Duty::Ended(session, reason));
+                }
+                Event::Pushed { session, key } => due.duties.push(Duty::Pushed(session, key)),
                 Event::AttachmentEnded { key, why } => {
                     if let Some(slot) = self.slots.get_mut(&key) {
                         slot.ended.get_or_insert_with(|| closing(why));

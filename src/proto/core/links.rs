@@ -65,6 +65,7 @@ impl Core {
             self.dead.remove(&node);
             self.strangers.remove(&node);
             self.replica.recall(node);
+            self.handle_reachable(false, now);
             self.schedule_sweep(now);
         }
     }
@@ -75,6 +76,8 @@ impl Core {
             self.dead.insert(node, now);
             self.adopt_orphans(now);
             self.pull_missing(now);
+            self.handle_reachable(true, now);
+            self.check_takeovers(now);
             self.schedule_sweep(now);
         }
     }
@@ -93,6 +96,7 @@ impl Core {
                 self.handle_part(peer, number, index, part, now);
             }
             Frame::Goodbye => self.handle_dead(peer, now),
+            Frame::Released(released) => self.handle_released(peer, released, now),
             Frame::Hello(_) | Frame::Unknown => {}
         }
     }
@@ -187,17 +191,30 @@ impl Core {
         if id.origin == self.id || !self.has_room_for(id.origin) {
             return;
         }
-        if self.replica.apply(id, op, now) {
+        if self.must_wait(id, &op, now) {
+            self.takeovers.put_off(id, op, encoded);
+            return;
+        }
+        if self.apply(id, op, encoded, now) {
+            self.apply_put_off(now);
+            self.handle_progress_made(now);
+        } else if id.seq > self.replica.applied().get(id.origin) {
+            self.schedule_sweep(now); // Something before it is missing; the sweep asks for it.
+        }
+    }
+
+    /// Applies the next operation of its origin, and keeps it for peers.
+    pub(super) fn apply(&mut self, id: MessageId, op: Op, encoded: Encoded, now: Instant) -> bool {
+        let is_next = self.replica.apply(id, op, now);
+        if is_next {
             let limits = self.limits.tail;
             let tail = self.tails.entry(id.origin).or_insert_with(|| Tail::new(id.seq, limits));
             if tail.next() != id.seq {
                 tail.restart(id.seq);
             }
             tail.push(encoded);
-            self.handle_progress_made(now);
-        } else if id.seq > self.replica.applied().get(id.origin) {
-            self.schedule_sweep(now); // Something before it is missing; the sweep asks for it.
         }
+        is_next
     }
 
     /// More is stored here than before: peers are to hear of it.
@@ -208,6 +225,7 @@ impl Core {
         self.lanes_due.insert(Lane::Progress);
         self.handle_changes(now);
         self.release_reports(now);
+        self.check_takeovers(now);
     }
 
     fn handle_have(&mut self, peer: NodeId, have: &Position, now: Instant) {
@@ -218,6 +236,8 @@ impl Core {
             state.have = merged; // Nobody has more, who does not make origins up.
         }
         self.lanes_due.insert(Lane::Journal); // It may have waited for a snapshot to be there.
+        self.acknowledge_pushes(now);
+        self.check_takeovers(now);
         self.schedule_sweep(now);
     }
 
@@ -320,6 +340,7 @@ impl Core {
                     tail.restart(at);
                 }
             }
+            self.apply_put_off(now);
             self.handle_progress_made(now);
         }
     }
@@ -414,11 +435,11 @@ impl Core {
         others < Position::MAX_ORIGINS - 1 && !self.replica.is_retired(origin)
     }
 
-    fn linked_peers(&self) -> Vec<NodeId> {
+    pub(super) fn linked_peers(&self) -> Vec<NodeId> {
         self.peers.iter().filter(|(_, peer)| peer.linked).map(|(&node, _)| node).collect()
     }
 
-    fn push_control(&mut self, peer: NodeId, frame: Encoded) {
+    pub(super) fn push_control(&mut self, peer: NodeId, frame: Encoded) {
         if let Some(state) = self.peers.get_mut(&peer)
             && state.control.len() < MAX_CONTROL
         {

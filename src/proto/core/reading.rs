@@ -20,6 +20,10 @@ impl Core {
     pub fn read_into(&mut self, key: AttachmentKey, budget: Budget, batch: &mut Batch) {
         batch.more = false;
         if let Some(attachment) = self.attachments.get_mut(key) {
+            if self.takeovers.holds_reading(attachment.session) {
+                attachment.waiting = true;
+                return;
+            }
             attachment.read(|topic| self.replica.topics().get(topic), budget, batch);
             attachment.waiting = !batch.more;
             let (session, skipped) = (attachment.session, attachment.skip());
@@ -118,7 +122,11 @@ impl Core {
         }
     }
 
-    fn handle_acknowledged(&mut self, session: SessionId, positions: Vec<(TopicKey, Position)>) {
+    pub(super) fn handle_acknowledged(
+        &mut self,
+        session: SessionId,
+        positions: Vec<(TopicKey, Position)>,
+    ) {
         for (topic, position) in positions {
             if self.replica.acknowledge(session, topic, &position) {
                 self.report(topic);
@@ -126,7 +134,7 @@ impl Core {
         }
     }
 
-    fn wake(&mut self, key: AttachmentKey) {
+    pub(super) fn wake(&mut self, key: AttachmentKey) {
         if let Some(attachment) = self.attachments.get_mut(key)
             && std::mem::take(&mut attachment.waiting)
         {

@@ -25,7 +25,8 @@ impl Core {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.deadlines.first().map(|&(due, _)| due);
-        [self.next_sweep, deadline].into_iter().flatten().min()
+        let takeover = self.takeovers.next_due();
+        [self.next_sweep, deadline, takeover, self.pushes_due()].into_iter().flatten().min()
     }
 
     /// The instant that [`poll_timeout`](Self::poll_timeout) named has come.
@@ -38,6 +39,8 @@ impl Core {
             self.clear_deadline(session);
             self.close_abandoned(session, now);
         }
+        self.expire_takeovers(now);
+        self.acknowledge_pushes(now);
         if self.next_sweep.is_some_and(|due| due <= now) {
             self.next_sweep = None;
             self.sweep(now);
@@ -78,8 +81,10 @@ impl Core {
             .collect();
         for session in orphans {
             if let Some(state) = self.replica.state_of(session) {
+                let last_owner = state.session.claim.node;
                 self.claim(state, Presence::Detached, now);
                 self.set_deadline(session, now + self.limits.session_kept);
+                self.take_over(session, last_owner, now);
             }
         }
     }
@@ -89,7 +94,7 @@ impl Core {
         if known.is_some_and(|known| {
             known.claim.node == self.id && known.presence == Presence::Detached
         }) {
-            self.close(session, CloseReason::Abandoned, now);
+            self.close_when_idle(session, CloseReason::Abandoned, now);
         }
     }
 
@@ -222,6 +227,7 @@ impl Core {
                 self.tails.remove(&node);
                 self.peers.remove(&node);
                 self.pulls.remove(&node);
+                self.forget_followed(node);
                 self.peers.values_mut().for_each(|peer| peer.forget(node));
                 self.release_reports(now); // Nothing of it is waited for any more.
             }

@@ -15,6 +15,8 @@ use crate::{
     },
 };
 
+mod pushes;
+
 const ALL: Budget = Budget { messages: usize::MAX, bytes: usize::MAX };
 
 /// Some nodes that are all linked, and the time.

@@ -326,7 +326,7 @@ impl World {
         };
         let known = self.core(node).replica().known().clone();
         let (message, now) = (self.some_message(), self.instant());
-        let sent = self.core_mut(node).send(session, message.clone(), now);
+        let sent = self.core_mut(node).send(session, message.clone(), None, now);
         let id = sent.expect("the session was just seen");
         self.say(|| format!("n{node} sends {} to {}", brief_id(id), short(session)));
         let promises = vec![Ghost::private_promise(session, claim)];

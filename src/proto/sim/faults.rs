@@ -4,7 +4,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use super::dice::Dice;
-use crate::proto::{Limits, LogLimits, TailLimits};
+use crate::proto::{Durability, Limits, LogLimits, TailLimits};
 
 /// The faults of one simulation. Zero is never.
 #[derive(Clone, Debug)]
@@ -97,5 +97,6 @@ fn limits(dice: &mut Dice) -> Limits {
         },
         session_kept: dice.millis(2_000, 5_000),
         dead_kept: Duration::from_secs(20),
+        durability: Durability::default(),
     }
 }

@@ -350,6 +350,7 @@ impl World {
                 }
                 Ok(())
             }
+            Event::Pushed { .. } => Ok(()),
             Event::SessionEnded { session, reason } => self.end_session(node, &session, reason),
         }
     }

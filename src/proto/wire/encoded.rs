@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::{Hello, PREFIX_BYTES, SnapshotPart, flag, kind, write_array};
 use crate::{
     id::{MessageId, NodeId, Seq},
-    proto::{Op, Position, progress::Report},
+    message::Message,
+    proto::{Op, Position, Released, progress::Report},
 };
 
 /// A frame as it goes over the wire. Cheap to clone: the bytes are shared.
@@ -39,6 +40,11 @@ impl Encoded {
         Self::plain(kind::PULL, &(origin, from))
     }
 
+    /// The frame that says what this node knew of a session when another claimed it.
+    pub fn released(released: &Released) -> Self {
+        Self::plain(kind::RELEASED, released)
+    }
+
     /// The frame that says that this node leaves on purpose.
     pub fn goodbye() -> Self {
         Self::plain(kind::GOODBYE, &((),))
@@ -48,6 +54,12 @@ impl Encoded {
     pub fn op(id: MessageId, op: &Op) -> Self {
         let place = (id.origin, id.seq);
         match op {
+            Op::Accepted { session, key, message } => {
+                let header = [array(&place), array(&(session, key))].concat();
+                Self::letter(kind::ACCEPTED, flag::OPERATION, &header, message)
+            }
+            Op::Follows { after } => Self::operation(kind::FOLLOWS, place, &(after,)),
+            Op::Handled { session, key } => Self::operation(kind::HANDLED, place, &(session, key)),
             Op::Departed { session, topic, left } => {
                 Self::operation(kind::DEPARTED, place, &(session, topic, left))
             }
@@ -57,11 +69,9 @@ impl Encoded {
             Op::Left { session, epoch, topic, until } => {
                 Self::operation(kind::LEFT, place, &(session, epoch, topic, until))
             }
-            Op::Published { topic, to, message } => {
-                let text = if message.is_text() { flag::TEXT } else { 0 };
-                let header = [&array(&place)[..], &array(&(topic, to))].concat();
-                let payload = message.as_bytes().clone();
-                Self::assemble(kind::PUBLISHED, flag::OPERATION | text, &header, payload)
+            Op::Published { topic, to, message, cause } => {
+                let header = [array(&place), array(&(topic, to, cause))].concat();
+                Self::letter(kind::PUBLISHED, flag::OPERATION, &header, message)
             }
             Op::SessionClaimed(state) => Self::operation(kind::SESSION_CLAIMED, place, state),
             Op::SessionClosed { session, owner, reason } => {
@@ -92,11 +102,17 @@ impl Encoded {
                 frame(kind::SNAPSHOT_LOST, array(&(topic, before)))
             }
             SnapshotPart::End { view } => frame(kind::SNAPSHOT_END, array(&(view,))),
+            SnapshotPart::Inbox { session, memory } => {
+                frame(kind::SNAPSHOT_INBOX, array(&(session, memory)))
+            }
+            SnapshotPart::Push { session, push } => {
+                let fields = array(&(session, &push.key, push.id, &push.effects));
+                Self::letter(kind::SNAPSHOT_PUSH, 0, &[place, fields].concat(), &push.message)
+            }
             SnapshotPart::Message { topic, entry } => {
-                let text = if entry.message().is_text() { flag::TEXT } else { 0 };
-                let header = [place, array(&(topic, entry.id(), entry.to()))].concat();
-                let payload = entry.message().as_bytes().clone();
-                Self::assemble(kind::SNAPSHOT_MESSAGE, text, &header, payload)
+                let fields = array(&(topic, entry.id(), entry.to(), entry.cause()));
+                let header = [place, fields].concat();
+                Self::letter(kind::SNAPSHOT_MESSAGE, 0, &header, entry.message())
             }
         }
     }
@@ -136,6 +152,12 @@ impl Encoded {
     fn operation(kind: u8, place: (NodeId, Seq), fields: &impl Serialize) -> Self {
         let header = [&array(&place)[..], &array(fields)].concat();
         Self::assemble(kind, flag::OPERATION, &header, Bytes::new())
+    }
+
+    /// A frame whose payload is a message.
+    fn letter(kind: u8, flags: u8, header: &[u8], message: &Message) -> Self {
+        let text = if message.is_text() { flag::TEXT } else { 0 };
+        Self::assemble(kind, flags | text, header, message.as_bytes().clone())
     }
 
     fn assemble(kind: u8, flags: u8, header: &[u8], payload: Bytes) -> Self {

@@ -8,7 +8,7 @@ use super::{Encoded, Header, Hello, PREFIX_BYTES, SnapshotPart, WireError, flag,
 use crate::{
     id::{MessageId, NodeId, Seq},
     message::Message,
-    proto::{Entry, Op, Position, progress::Report},
+    proto::{Entry, Op, OpenPush, Position, Released, progress::Report},
 };
 
 /// What a peer says.
@@ -37,6 +37,8 @@ pub enum Frame {
         /// From this one on.
         from: Seq,
     },
+    /// What it knew of a session when another node claimed that.
+    Released(Released),
     /// How far its sessions have read a topic.
     Report(Report),
     /// A part of all that it knows.
@@ -96,7 +98,8 @@ impl Frame {
                 let (origin, from) = header.read()?;
                 Self::Pull { origin, from }
             }
-            kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_CLOSED => {
+            kind::RELEASED => Self::Released(header.read()?),
+            kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_PUSH => {
                 let (number, index) = header.read()?;
                 let part = read_part(kind, header, payload, text)?;
                 Self::Snapshot { number, index, part }
@@ -108,6 +111,15 @@ impl Frame {
 
 fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Result<Op, WireError> {
     Ok(match kind {
+        kind::ACCEPTED => {
+            let (session, key) = header.read()?;
+            Op::Accepted { session, key, message: read_message(payload, text)? }
+        }
+        kind::FOLLOWS => Op::Follows { after: header.read::<(_,)>()?.0 },
+        kind::HANDLED => {
+            let (session, key) = header.read()?;
+            Op::Handled { session, key }
+        }
         kind::DEPARTED => {
             let (session, topic, left) = header.read()?;
             Op::Departed { session, topic, left }
@@ -121,8 +133,8 @@ fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Res
             Op::Left { session, epoch, topic, until }
         }
         kind::PUBLISHED => {
-            let (topic, to) = header.read()?;
-            Op::Published { topic, to, message: read_message(payload, text)? }
+            let (topic, to, cause) = header.read()?;
+            Op::Published { topic, to, message: read_message(payload, text)?, cause }
         }
         kind::SESSION_CLAIMED => Op::SessionClaimed(header.read()?),
         kind::SESSION_CLOSED => {
@@ -155,9 +167,20 @@ fn read_part(
             SnapshotPart::Lost { topic, before }
         }
         kind::SNAPSHOT_END => SnapshotPart::End { view: header.read::<(_,)>()?.0 },
+        kind::SNAPSHOT_INBOX => {
+            let (session, memory) = header.read()?;
+            SnapshotPart::Inbox { session, memory }
+        }
+        kind::SNAPSHOT_PUSH => {
+            let (session, key, id, effects) = header.read()?;
+            let mut push = OpenPush::new(key, id, read_message(payload, text)?);
+            push.effects = effects;
+            SnapshotPart::Push { session, push }
+        }
         _ => {
-            let (topic, id, to) = header.read()?;
-            let entry = Arc::new(Entry::new(id, to, read_message(payload, text)?));
+            let (topic, id, to, cause) = header.read()?;
+            let entry = Entry::new(id, to, read_message(payload, text)?).caused_by(cause);
+            let entry = Arc::new(entry);
             SnapshotPart::Message { topic, entry }
         }
     })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     id::{SessionId, TopicName},
-    proto::{Closed, Entry, Position, SessionState},
+    proto::{Closed, Entry, InboxMemory, OpenPush, Position, SessionState},
 };
 
 /// One part of a snapshot: the parts may arrive in any order, and count once all are there.
@@ -23,6 +23,13 @@ pub enum SnapshotPart {
         /// All that the sender knew, of every origin, when it made the snapshot.
         view: Position,
     },
+    /// What a session's client has pushed, but for what is open.
+    Inbox {
+        /// Whose.
+        session: SessionId,
+        /// What is remembered of it.
+        memory: InboxMemory,
+    },
     /// What a topic lost before everybody had it.
     Lost {
         /// The topic.
@@ -36,6 +43,13 @@ pub enum SnapshotPart {
         topic: TopicName,
         /// The message.
         entry: Arc<Entry>,
+    },
+    /// A push that the handler has not returned from.
+    Push {
+        /// Who sent it.
+        session: SessionId,
+        /// The push.
+        push: OpenPush,
     },
     /// A session, whoever owns it.
     Session(SessionState),

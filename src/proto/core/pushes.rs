@@ -1,0 +1,246 @@
+//! Pushes: what clients send that must be handled, whatever dies.
+//!
+//! A push is accepted by an operation that holds it whole, acknowledged to its client once that is
+//! stored as [`Durability`] asks, and open until the handler has returned. The node that owns the
+//! session tells the handler; if it dies before the handler has returned, the next owner does.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use super::{AttachmentKey, Core, Event, Refused, check_message};
+use crate::{
+    id::{MessageId, PushKey, Seq, SessionId},
+    message::Message,
+    proto::{CloseReason, Durability, Level, Op, Recipients},
+};
+
+/// How long to wait for peers to come back, once there are fewer than a push should be stored on:
+/// longer than a death goes unnoticed. Then what is there will do.
+const SHORT_FOR: Duration = Duration::from_secs(2);
+
+/// What became of a push.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Push {
+    /// It is accepted, now or before. An [`Acknowledgement`] follows.
+    Accepted,
+    /// It cannot be taken yet: too many are open, or the session is being taken over.
+    /// [`Core::poll_wakes`] names the attachment when it may be tried again.
+    Later,
+    /// It is not taken, and never will be.
+    Refused(Refused),
+}
+
+/// A push is stored, and need not be sent again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Acknowledgement {
+    /// What its client calls it.
+    pub key: PushKey,
+    /// How well it is stored.
+    pub level: Level,
+    /// How many nodes have stored it, as far as this one has heard, this one included.
+    pub nodes: usize,
+}
+
+/// A push that is to be acknowledged once all is stored that lies before `next` in this node's
+/// journal.
+#[derive(Debug)]
+struct Unstored {
+    next: Seq,
+    attachment: AttachmentKey,
+    key: PushKey,
+}
+
+/// What is on its way between clients and their handlers.
+#[derive(Debug, Default)]
+pub(super) struct Pushes {
+    /// In the order of this node's journal.
+    unstored: VecDeque<Unstored>,
+    /// Until when peers are waited for, there being fewer than a push should be stored on.
+    short_until: Option<Instant>,
+    /// The attachments whose pushes wait for others to be handled.
+    waiting: BTreeMap<SessionId, AttachmentKey>,
+    /// The sessions to be closed once their handlers have been told of everything.
+    pub(super) closing: BTreeMap<SessionId, CloseReason>,
+}
+
+impl Core {
+    /// A client sent something that must not be lost.
+    pub fn push(
+        &mut self,
+        attachment: AttachmentKey,
+        key: &PushKey,
+        message: &Message,
+        now: Instant,
+    ) -> Push {
+        let Some(session) = self.session_of(attachment) else {
+            return Push::Refused(Refused::NoSession);
+        };
+        if let Err(refused) = check_message(message, &Recipients::Everyone) {
+            return Push::Refused(refused);
+        }
+        let Some(inbox) = self.replica.inbox(session) else {
+            return Push::Refused(Refused::NoSession);
+        };
+        if self.is_taking_over(session) {
+            return Push::Later;
+        }
+        if !inbox.has(key, now) {
+            if !inbox.has_room() {
+                self.pushes.waiting.insert(session, attachment);
+                return Push::Later;
+            }
+            let (key, message) = (key.clone(), message.clone());
+            self.commit(Op::Accepted { session, key, message }, now);
+        }
+        let next = self.replica.applied().get(self.id);
+        self.pushes.unstored.push_back(Unstored { next, attachment, key: key.clone() });
+        self.acknowledge_pushes(now);
+        Push::Accepted
+    }
+
+    /// The handler is about to be told of a push. `None` if it must not be: it was told already, or
+    /// another node does.
+    pub fn begin_push(&mut self, session: SessionId, key: &PushKey) -> Option<Message> {
+        let owner = self.replica.session(session)?.claim.node;
+        match owner == self.id {
+            true => self.replica.begin_push(session, key),
+            false => None,
+        }
+    }
+
+    /// The handler has returned from a push.
+    pub fn finish_push(&mut self, session: SessionId, key: &PushKey, now: Instant) {
+        let is_open = |core: &Self| {
+            let inbox = core.replica.inbox(session);
+            inbox.is_some_and(|inbox| inbox.open().any(|push| push.key == *key))
+        };
+        if is_open(self) {
+            self.commit(Op::Handled { session, key: key.clone() }, now);
+        }
+        if let Some(attachment) = self.pushes.waiting.remove(&session) {
+            self.wakes.push(attachment);
+        }
+        if let Some(&reason) = self.pushes.closing.get(&session) {
+            self.close_when_idle(session, reason, now);
+        }
+    }
+
+    /// The pushes of an attachment that are stored, in the order in which they were sent.
+    pub fn poll_acknowledgements(&mut self, key: AttachmentKey) -> Vec<Acknowledgement> {
+        let attachment = self.attachments.get_mut(key);
+        attachment.map_or_else(Vec::new, |it| std::mem::take(&mut it.acknowledged))
+    }
+
+    /// Ends a session once its handler has been told of everything that its client has pushed.
+    pub(super) fn close_when_idle(
+        &mut self,
+        session: SessionId,
+        reason: CloseReason,
+        now: Instant,
+    ) {
+        let is_own = self.replica.session(session).is_some_and(|it| it.claim.node == self.id);
+        let is_idle = self.replica.inbox(session).is_none_or(|inbox| inbox.is_idle());
+        if is_own && !is_idle {
+            self.pushes.closing.insert(session, reason);
+        } else {
+            self.pushes.closing.remove(&session);
+            self.close(session, reason, now);
+        }
+    }
+
+    /// Has the handler told of a push, if this node is the one to do it.
+    pub(super) fn tell_of_push(&mut self, session: SessionId, key: PushKey) {
+        if let Some(known) = self.replica.session(session)
+            && known.claim.node == self.id
+            && !self.is_taking_over(session)
+        {
+            self.events.push_back(Event::Pushed { session: known.clone(), key });
+        }
+    }
+
+    /// Has the handler told of all pushes that are open.
+    pub(super) fn tell_of_pushes(&mut self, session: SessionId) {
+        let inbox = self.replica.inbox(session).into_iter();
+        let open: Vec<_> =
+            inbox.flat_map(|inbox| inbox.open().map(|push| push.key.clone())).collect();
+        for key in open {
+            self.tell_of_push(session, key);
+        }
+    }
+
+    /// There are more live peers than before, or fewer.
+    pub(super) fn handle_reachable(&mut self, has_lost: bool, now: Instant) {
+        let is_short = match self.limits.durability {
+            Durability::Replicated(wanted) => self.live.len() < wanted,
+            Durability::Local | Durability::Disk => false,
+        };
+        if !is_short {
+            self.pushes.short_until = None;
+        } else if has_lost {
+            self.pushes.short_until = Some(now + SHORT_FOR);
+        }
+        self.acknowledge_pushes(now);
+    }
+
+    /// When pushes are to be acknowledged though they are not stored as they should be.
+    pub(super) fn pushes_due(&self) -> Option<Instant> {
+        self.pushes.short_until.filter(|_| !self.pushes.unstored.is_empty())
+    }
+
+    /// Acknowledges what is stored as it should be.
+    pub(super) fn acknowledge_pushes(&mut self, now: Instant) {
+        if self.pushes.unstored.is_empty() {
+            return;
+        }
+        self.pushes.short_until.take_if(|until| *until <= now);
+        let stored = self.stored_as_asked();
+        while let Some(push) = self.pushes.unstored.pop_front_if(|push| push.next <= stored) {
+            let Unstored { next, attachment, key } = push;
+            let acknowledgement = self.acknowledgement(key, next);
+            if let Some(it) = self.attachments.get_mut(attachment) {
+                it.acknowledged.push(acknowledgement);
+                it.waiting = false;
+                self.wakes.push(attachment);
+            }
+        }
+    }
+
+    fn acknowledgement(&self, key: PushKey, next: Seq) -> Acknowledgement {
+        let last = MessageId::new(self.id, Seq::new(next.get().saturating_sub(1)));
+        let nodes = 1 + self.stored_on(last);
+        let level = match nodes {
+            _ if self.durable.is_some_and(|durable| durable >= next) => Level::Disk,
+            1 => Level::Local,
+            _ => Level::Replicated,
+        };
+        Acknowledgement { key, level, nodes }
+    }
+
+    /// The end of what is stored of this node's journal as well as it should be, or as well as it
+    /// can be.
+    fn stored_as_asked(&self) -> Seq {
+        let own = self.replica.applied().get(self.id);
+        match self.limits.durability {
+            Durability::Local => own,
+            // Once the disk has failed, what is acknowledged says that it is not there.
+            Durability::Disk => self.durable.unwrap_or(own),
+            Durability::Replicated(wanted) => match wanted.min(self.live.len()) {
+                _ if self.pushes.short_until.is_some() => Seq::FIRST,
+                0 => own,
+                reachable => self.stored_on_peers(reachable),
+            },
+        }
+    }
+
+    /// The end of what at least this many live peers have stored of this node's journal.
+    fn stored_on_peers(&self, peers: usize) -> Seq {
+        let live = self.live.iter().filter_map(|node| self.peers.get(node));
+        let mut ends: Vec<_> = live.map(|peer| peer.have.get(self.id)).collect();
+        ends.sort_unstable_by(|a, b| b.cmp(a));
+        ends.get(peers - 1).copied().unwrap_or(Seq::FIRST)
+    }
+}

@@ -1,0 +1,192 @@
+//! Pushes, and who tells the handler of them.
+
+use super::*;
+use crate::{
+    id::{Cause, PushKey},
+    proto::{Acknowledgement, Level, Push},
+};
+
+fn key(number: u64) -> PushKey {
+    PushKey::Counted { epoch: 9, number }
+}
+
+impl Nodes {
+    fn push(&mut self, id: u64, attachment: AttachmentKey, number: u64) -> Push {
+        let now = self.now;
+        let pushed = self.get(id).push(attachment, &key(number), &Message::from("p"), now);
+        self.settle();
+        pushed
+    }
+
+    /// The pushes that node `id` is to tell the handler of, and does.
+    fn begun(&mut self, id: u64) -> Vec<PushKey> {
+        let core = self.get(id);
+        let mut begun = Vec::new();
+        while let Some(event) = core.poll_event() {
+            if let Event::Pushed { session, key } = event
+                && core.begin_push(session.id, &key).is_some()
+            {
+                begun.push(key);
+            }
+        }
+        begun
+    }
+
+    fn finish(&mut self, id: u64, number: u64) {
+        let now = self.now;
+        self.get(id).finish_push(session(), &key(number), now);
+        self.settle();
+    }
+
+    fn acknowledged(&mut self, id: u64, attachment: AttachmentKey) -> Vec<(PushKey, Level, usize)> {
+        let told = self.get(id).poll_acknowledgements(attachment).into_iter();
+        told.map(|Acknowledgement { key, level, nodes }| (key, level, nodes)).collect()
+    }
+}
+
+#[test]
+fn a_push_is_stored_acknowledged_and_handled_once() {
+    let mut nodes = Nodes::new([1, 2]);
+    let attachment = nodes.attach(1);
+    assert_eq!(nodes.push(1, attachment, 1), Push::Accepted);
+    assert_eq!(nodes.acknowledged(1, attachment), [(key(1), Level::Replicated, 2)]);
+    assert_eq!(nodes.push(1, attachment, 1), Push::Accepted, "it was sent again");
+    assert_eq!(nodes.acknowledged(1, attachment), [(key(1), Level::Replicated, 2)]);
+    assert_eq!(nodes.begun(1), [key(1)]);
+    assert_eq!(nodes.begun(2), []);
+    nodes.finish(1, 1);
+    assert_eq!(nodes.push(1, attachment, 1), Push::Accepted);
+    assert_eq!(nodes.begun(1), []);
+    for core in nodes.cores.values() {
+        assert!(core.replica().inbox(session()).unwrap().is_idle());
+    }
+}
+
+#[test]
+fn who_is_alone_acknowledges_at_once_and_who_lost_its_peer_after_a_while() {
+    let mut nodes = Nodes::new([1]);
+    let attachment = nodes.attach(1);
+    nodes.push(1, attachment, 1);
+    assert_eq!(nodes.acknowledged(1, attachment), [(key(1), Level::Local, 1)]);
+    nodes.start(2);
+    nodes.kill(2);
+    nodes.push(1, attachment, 2);
+    assert_eq!(nodes.acknowledged(1, attachment), []);
+    nodes.pass(Duration::from_secs(3), Duration::from_millis(100));
+    assert_eq!(nodes.acknowledged(1, attachment), [(key(2), Level::Local, 1)]);
+}
+
+#[test]
+fn a_push_that_was_not_handled_is_handled_by_the_next_owner() {
+    for client_comes_back in [false, true] {
+        let mut nodes = Nodes::new([1, 2]);
+        let attachment = nodes.attach(1);
+        nodes.push(1, attachment, 1);
+        nodes.push(1, attachment, 2);
+        assert_eq!(nodes.begun(1), [key(1), key(2)]);
+        nodes.finish(1, 1);
+        if client_comes_back {
+            nodes.attach(2);
+            assert!(nodes.get(1).begin_push(session(), &key(2)).is_none());
+        } else {
+            nodes.kill(1);
+        }
+        assert_eq!(nodes.begun(2), [key(2)]);
+        nodes.finish(2, 2);
+        assert!(nodes.get(2).replica().inbox(session()).unwrap().is_idle());
+    }
+}
+
+#[test]
+fn what_a_handler_did_before_its_node_died_is_not_done_again() {
+    let mut nodes = Nodes::new([1, 2]);
+    let attachment = nodes.attach(1);
+    nodes.push(1, attachment, 1);
+    let publish = |nodes: &mut Nodes, id, index| {
+        let cause = Some(Cause::new(session(), key(1), index));
+        let (now, core) = (nodes.now, nodes.get(id));
+        let message = Message::from("effect");
+        let id = core.publish_because(&topic(), Recipients::Everyone, message, cause, now).unwrap();
+        nodes.settle();
+        id
+    };
+    let first = publish(&mut nodes, 1, 0);
+    nodes.kill(1);
+    assert_eq!(nodes.begun(2), [key(1)]);
+    assert_eq!(publish(&mut nodes, 2, 0), first);
+    assert_ne!(publish(&mut nodes, 2, 1), first);
+}
+
+#[test]
+fn a_session_ends_once_all_its_pushes_are_handled() {
+    let mut nodes = Nodes::new([1, 2]);
+    let attachment = nodes.attach(1);
+    nodes.push(1, attachment, 1);
+    let now = nodes.now;
+    nodes.get(1).close_from(attachment, now);
+    nodes.settle();
+    assert_eq!(nodes.begun(1), [key(1)]);
+    nodes.finish(1, 1);
+    for core in nodes.cores.values() {
+        assert!(core.replica().session(session()).is_none());
+    }
+}
+
+#[test]
+fn at_the_limit_a_push_waits_until_another_is_handled() {
+    let mut nodes = Nodes::new([1]);
+    let attachment = nodes.attach(1);
+    let full = (1..).find(|&number| nodes.push(1, attachment, number) == Push::Later).unwrap();
+    let _ = nodes.get(1).poll_wakes();
+    nodes.begun(1);
+    nodes.finish(1, 1);
+    assert_eq!(nodes.get(1).poll_wakes(), [attachment]);
+    assert_eq!(nodes.push(1, attachment, full), Push::Accepted);
+}
+
+/// Goal: a client that moves is not given again what its last node knows it to have.
+///
+/// Method: no report is sent between the acknowledgement and the move.
+#[test]
+fn the_last_owner_says_how_far_its_client_has_read() {
+    let mut nodes = Nodes::new([1, 2]);
+    let key = nodes.attach(1);
+    let now = nodes.now;
+    nodes.get(1).join(session(), &topic(), now).unwrap();
+    nodes.settle();
+    for _ in 0..2 {
+        nodes.publish(1); // The second report must wait for the first to be a while ago.
+        assert_eq!(nodes.receive(1, key), 1);
+    }
+    let behind = nodes.get(2).attach(Some(session()), session(), "/a", now).key;
+    assert!(nodes.get(2).is_taking_over(session()));
+    assert!(nodes.get(2).read(behind, ALL).is_empty(), "the last owner is being asked");
+    nodes.settle();
+    assert!(!nodes.get(2).is_taking_over(session()));
+    assert!(nodes.get(2).poll_wakes().contains(&behind));
+    assert_eq!(nodes.receive(2, behind), 0);
+}
+
+/// Goal: a snapshot tells of pushes, done and open.
+#[test]
+fn who_comes_late_knows_what_was_pushed() {
+    let mut nodes = Nodes::new([1]);
+    let attachment = nodes.attach(1);
+    for number in 1..=3 {
+        nodes.push(1, attachment, number);
+    }
+    nodes.finish(1, 1);
+    let number = 4;
+    let parts = crate::proto::snapshot::frames_of(nodes.get(1).replica(), 1, &Position::new());
+    let view = nodes.get(1).replica().known().clone();
+    let parts = parts.iter().map(|part| match Frame::decode(&part.to_bytes()).unwrap() {
+        Frame::Snapshot { part, .. } => part,
+        other => panic!("{other:?}"),
+    });
+    let mut late = Replica::new(Limits::default().log);
+    assert!(late.restore(&view, parts.collect(), nodes.now));
+    let inbox = late.inbox(session()).unwrap();
+    let open: Vec<_> = inbox.open().map(|push| push.key.clone()).collect();
+    assert_eq!(open, [key(2), key(3)]);
+    assert!(inbox.has(&key(1), nodes.now) && !inbox.has(&key(number), nodes.now));
+}

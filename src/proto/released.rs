@@ -1,0 +1,21 @@
+//! What the last owner of a session tells the node that took it over.
+
+use serde::{Deserialize, Serialize};
+
+use super::Position;
+use crate::id::{Epoch, Seq, SessionId, TopicName};
+
+/// What a node knew of a session when it heard that another had claimed it: it does nothing more on
+/// the session's behalf.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Released {
+    /// Which session.
+    pub session: SessionId,
+    /// The epoch of the claim that it gives way to.
+    pub epoch: Epoch,
+    /// The next operation of the sender's journal: all that it did for the session lies before.
+    pub next: Seq,
+    /// How far the client had read, as exactly as the sender knew.
+    pub positions: Vec<(TopicName, Position)>,
+}
