@@ -38,16 +38,10 @@ pub use id::{InvalidPushKey, InvalidTopicName, MessageId, NodeId, PushKey, Sessi
 pub use message::Message;
 #[cfg(feature = "node")]
 pub use node::{Builder, Members, Node, ServeError, StartError};
-<<<<<<< HEAD
-#[cfg(feature = "node")]
-pub use postman::Level;
 pub use proto::{
-    Accounting, Close, CloseCode, CloseReason, DropCause, Dropped, Ending, Gap, Member, Roster,
-    Tally,
+    Accounting, Close, CloseCode, CloseReason, DropCause, Dropped, Durability, Ending, Gap, Level,
+    Member, Roster, Tally,
 };
-=======
-pub use proto::{Close, CloseCode, CloseReason, Durability, Gap, Level, Member, Roster};
->>>>>>> 76e5a01 (Accept what clients push once, and hand it over with their sessions)
 #[cfg(feature = "node")]
 pub use route::InvalidRoute;
 #[cfg(feature = "node")]

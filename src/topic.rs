@@ -9,13 +9,8 @@ use thiserror::Error;
 use crate::{
     id::{InvalidTopicName, SessionId, TopicName},
     message::Message,
-<<<<<<< HEAD
-    proto::{Accounting, Recipients, Refused},
-    runtime::Hub,
-=======
-    proto::{Core, Recipients, Refused},
+    proto::{Accounting, Core, Recipients, Refused},
     runtime::{Hub, next_cause},
->>>>>>> 76e5a01 (Accept what clients push once, and hand it over with their sessions)
 };
 
 pub use receipt::Receipt;

@@ -37,13 +37,9 @@ use pushes::Pushes;
 use takeover::Takeovers;
 
 use super::{
-<<<<<<< HEAD
-    Accounting, AttachmentKey, Change, CloseReason, Ending, LogLimits, Membership, Op, Position,
-    Presence, Recipients, Replica, Session, SessionState, Stamp, Tail, TailLimits, TopicKey,
-=======
-    AttachmentKey, Change, CloseReason, Durability, LogLimits, Membership, Op, Position, Presence,
-    Recipients, Replica, Session, SessionState, Stamp, Tail, TailLimits, TopicKey,
->>>>>>> 76e5a01 (Accept what clients push once, and hand it over with their sessions)
+    Accounting, AttachmentKey, Change, CloseReason, Durability, Ending, LogLimits, Membership, Op,
+    Position, Presence, Recipients, Replica, Session, SessionState, Stamp, Tail, TailLimits,
+    TopicKey,
     attachment::Attachments,
     peer::{Lane, Peer},
     wire::{Encoded, MAX_MESSAGE_BYTES},

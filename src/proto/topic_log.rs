@@ -23,11 +23,7 @@ use bytes::Bytes;
 
 use super::{Accounting, DropCause, Ending, Position, Recipients, ledger::Ledger};
 use crate::{
-<<<<<<< HEAD
-    id::{MessageId, NodeId, Seq, TopicName},
-=======
-    id::{Cause, MessageId, NodeId, Seq},
->>>>>>> 76e5a01 (Accept what clients push once, and hand it over with their sessions)
+    id::{Cause, MessageId, NodeId, Seq, TopicName},
     message::Message,
 };
 
