@@ -48,7 +48,7 @@ const NAMED_FOR: Duration = Duration::from_secs(600);
 
 /// What one run of a client has pushed.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Run {
+pub(super) struct Run {
     /// The number above all that were accepted.
     next: u64,
     /// The numbers below that have not been heard of.
