@@ -183,7 +183,7 @@ fn who_comes_late_knows_what_was_pushed() {
         Frame::Snapshot { part, .. } => part,
         other => panic!("{other:?}"),
     });
-    let mut late = Replica::new(Limits::default().log);
+    let mut late = Replica::new(NodeId::from_bits(9), Limits::default().log);
     assert!(late.restore(&view, parts.collect(), nodes.now));
     let inbox = late.inbox(session()).unwrap();
     let open: Vec<_> = inbox.open().map(|push| push.key.clone()).collect();
