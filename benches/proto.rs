@@ -261,7 +261,7 @@ fn reports(criterion: &mut Criterion) {
 
 fn entry(seq: u64) -> Arc<Entry> {
     let id = MessageId::new(NodeId::from_bits(1), Seq::new(seq));
-    Arc::new(Entry::new(id, Recipients::Everyone, payload(128)))
+    Arc::new(Entry::new(id, topic(), Recipients::Everyone, payload(128)))
 }
 
 /// Prints, for each group, how many times the least each of its benches took.

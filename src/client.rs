@@ -7,6 +7,7 @@ mod alarm;
 mod attachment;
 mod body;
 mod client_version;
+mod dialect;
 pub(crate) mod frame;
 mod framing;
 mod greeting;

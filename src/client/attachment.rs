@@ -10,8 +10,8 @@
 //!
 //! What a session is to get is taken from the topics' logs only as the socket takes it, so that a
 //! slow client costs a cursor and one batch. An unmodified client acknowledges by answering a ping
-//! that was written behind messages: it has read past them. One ping at a time is under way, and no
-//! more than one each [`MARK_EVERY`].
+//! that was written behind messages: it has read past them. One that speaks postman is asked to
+//! confirm by a frame. One mark at a time is under way, and no more often than its [`Pace`] says.
 
 use std::{
     cell::Cell,
@@ -25,13 +25,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, trace};
 
 use super::{
-    Framing, Greeting, Incoming, Negotiation, Socket, SocketError,
+    Greeting, Incoming, Negotiation, Socket, SocketError,
     alarm::Alarm,
+    dialect::{Dialect, Pace, Said},
     frame,
-    server::{CLIENT_HEARTBEAT, LEGACY_ACK},
+    server::CLIENT_HEARTBEAT,
     signals::Signals,
 };
 use crate::{
+    id::TopicName,
     message::Message,
     proto::{Attached, AttachmentKey, Batch, Budget, Close, CloseCode, Mark},
     runtime::{Call, Full, Hub, Mailbox, Turn, clock},
@@ -39,12 +41,6 @@ use crate::{
 
 /// How much is taken from the logs at once.
 const BUDGET: Budget = Budget { messages: 256, bytes: 64 << 10 };
-
-/// How often a client is asked to confirm what it has, while messages flow.
-const MARK_EVERY: Duration = Duration::from_millis(500);
-
-/// How much longer a mark waits for a message to be written with: alone, it is a system call more.
-const MARK_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How often a client is sent a heartbeat, below the 30 s after which proxies lose patience.
 const HEARTBEAT: Duration = Duration::from_secs(25);
@@ -60,12 +56,6 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The number of a ping that is a heartbeat: no mark has it.
 const HEARTBEAT_PING: u64 = 0;
-
-/// Where a wire form is kept beside a message.
-mod form {
-    pub(super) const BARE: usize = 0;
-    pub(super) const FRAMED: usize = 1;
-}
 
 /// How serving a client ended.
 enum End {
@@ -83,14 +73,15 @@ pub(super) struct Attachment<IO> {
     hub: Arc<Hub>,
     mailbox: Arc<Mailbox>,
     key: AttachmentKey,
-    framing: Framing,
-    /// Whether the client speaks the Atmosphere protocol.
-    protocol: bool,
+    dialect: Dialect,
+    pace: Pace,
     signals: Arc<Signals>,
     /// The waker that `signals` call.
     task: Waker,
     /// What came while the mailbox was full.
     waiting: Option<Call>,
+    /// Whether the client is not read from because there is no room to answer it.
+    is_held: bool,
     /// When the next mark may be written.
     mark_at: Instant,
     /// Whether something was written since the last mark.
@@ -124,28 +115,32 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         mailbox: Arc<Mailbox>,
         attached: Attached,
         negotiation: &Negotiation,
+        path: &TopicName,
     ) -> Self {
         let now = clock::now();
         let (session, framing) = (attached.session, negotiation.framing);
         let greeting = Greeting::of(negotiation).frame(session, CLIENT_HEARTBEAT, framing);
-        greeting.into_iter().for_each(|greeting| socket.push(greeting));
+        let dialect = Dialect::new(negotiation, path);
+        let hello = dialect.hello(&attached, hub.id());
+        greeting.into_iter().chain(hello).for_each(|frame| socket.push(frame));
         let heartbeat = negotiation.heartbeat.or(HEARTBEAT).map(|every| Heartbeat {
             every,
             due: now + every,
             missed: 0,
             written: false,
         });
-        debug!(resumed = attached.resumed, ?framing, "attached");
+        debug!(resumed = attached.resumed, ?dialect, "attached");
         Self {
             socket,
             hub,
             mailbox,
             key: attached.key,
-            framing,
-            protocol: negotiation.protocol,
+            pace: dialect.pace(),
+            dialect,
             signals: Signals::new(),
             task: Waker::noop().clone(),
             waiting: None,
+            is_held: false,
             mark_at: now,
             unmarked: false,
             marked: None,
@@ -199,7 +194,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
                 return Poll::Ready(End::Told(close));
             }
             match self.socket.poll_flush(cx) {
-                Poll::Ready(Ok(())) if has_all => return Poll::Pending,
+                Poll::Ready(Ok(())) if has_all => {
+                    if std::mem::take(&mut self.is_held) {
+                        self.signals.set_reading();
+                        cx.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
                     debug!(%error, "the connection broke");
@@ -245,14 +246,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             return Poll::Pending;
         }
         let mut reader = Context::from_waker(reading);
-        while let Poll::Ready(incoming) = self.socket.poll_next(&mut reader) {
+        while self.may_read()
+            && let Poll::Ready(incoming) = self.socket.poll_next(&mut reader)
+        {
             if let Some(heartbeat) = &mut self.heartbeat {
                 heartbeat.missed = 0;
             }
             match incoming {
                 Incoming::Message(message) => {
-                    if let Err(Full(call)) = self.mailbox.try_post(self.call_for(message)) {
-                        self.waiting = Some(call);
+                    if let Err(close) = self.handle_message(message) {
+                        return Poll::Ready(End::Told(close));
+                    }
+                    if self.waiting.is_some() {
                         return self.poll_incoming(cx, reading);
                     }
                 }
@@ -282,28 +287,54 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             // If the handler does not keep up, it need not hear of this.
             let _ = self.mailbox.try_post(Call::Heartbeat);
         }
-        if let Some(mark) = self.marked.take_if(|mark| mark.get() == number) {
-            trace!(number, "acknowledged");
-            self.hub.with(|core, _| core.acknowledge(self.key, mark));
+        if self.dialect.confirms_by_pong() {
+            self.acknowledge(Mark::new(number));
         }
     }
 
-    fn call_for(&self, message: Message) -> Call {
-        match message.as_text() {
-            Some(Framing::PADDING | LEGACY_ACK) if self.protocol => Call::Heartbeat,
-            _ => Call::Message(message),
+    fn handle_message(&mut self, message: Message) -> Result<(), Close> {
+        match self.dialect.read(message)? {
+            Said::Message(message) => self.tell(Call::Message(message)),
+            Said::Heartbeat => self.tell(Call::Heartbeat),
+            Said::Confirmed(mark) => self.acknowledge(mark),
+            Said::Push(key, _) => {
+                self.socket.push(self.dialect.refused(key, "this node takes no pushes"));
+            }
         }
+        Ok(())
+    }
+
+    fn tell(&mut self, call: Call) {
+        if let Err(Full(call)) = self.mailbox.try_post(call) {
+            self.waiting = Some(call);
+        }
+    }
+
+    /// The client has what it was asked about, or made that up: what was not asked changes nothing.
+    fn acknowledge(&mut self, confirmed: Mark) {
+        if let Some(mark) = self.marked.take_if(|mark| *mark == confirmed) {
+            trace!(number = mark.get(), "acknowledged");
+            self.hub.with(|core, _| core.acknowledge(self.key, mark));
+            if self.unmarked {
+                self.set_alarm();
+            }
+        }
+    }
+
+    /// Whether there is room for an answer to what is read next, if that has to be answered.
+    fn may_read(&mut self) -> bool {
+        self.is_held = self.dialect.answers() && !self.socket.has_room();
+        !self.is_held
     }
 
     fn write(&mut self, batch: &mut Batch, now: Instant) {
         for gap in batch.gaps.drain(..) {
+            self.dialect.gap(&gap).into_iter().for_each(|frame| self.socket.push(frame));
             self.mailbox.post(Call::Gap(gap));
         }
         trace!(messages = batch.entries.len(), "writing");
-        let framing = self.framing;
         for entry in batch.entries.drain(..) {
-            let form = if framing == Framing::Bare { form::BARE } else { form::FRAMED };
-            self.socket.push(entry.form(form, |message| encode(framing, message)).clone());
+            self.socket.push(self.dialect.message(&entry).clone());
         }
         if let Some(heartbeat) = &mut self.heartbeat {
             heartbeat.written = true;
@@ -311,20 +342,26 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         self.unmarked = true;
         if now >= self.mark_at {
             self.mark(now);
-        } else if self.alarm.due() > self.mark_at + MARK_PATIENCE {
+        } else if self.alarm.due() > self.mark_at + self.pace.patience {
             self.set_alarm();
         }
     }
 
     /// Asks the client to confirm what it was given, unless it is being asked.
     fn mark(&mut self, now: Instant) {
-        self.mark_at = now + MARK_EVERY;
-        if let Some(mark) = self.hub.with(|core, _| core.mark(self.key)) {
+        self.mark_at = now + self.pace.every;
+        let marked = self.hub.with(|core, _| {
+            let mark = core.mark(self.key)?;
+            let position = self.dialect.told_position();
+            let position = position.and_then(|topic| core.marked(self.key, topic)).cloned();
+            Some((mark, position))
+        });
+        if let Some((mark, position)) = marked {
             self.unmarked = false;
             self.marked = Some(mark);
-            self.socket.push(frame::ping(mark.get()));
+            self.socket.push(self.dialect.mark(mark, position.as_ref()));
         }
-        if self.unmarked || self.alarm.due() < self.mark_at + MARK_PATIENCE {
+        if self.unmarked || self.alarm.due() < self.mark_at + self.pace.patience {
             self.set_alarm(); // While messages flow, it is put off again and again.
         }
     }
@@ -337,7 +374,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             {
                 return Poll::Ready(close);
             }
-            if self.unmarked && self.mark_at + MARK_PATIENCE <= now {
+            if self.is_mark_due(now) {
                 self.mark(now);
             }
             self.set_alarm();
@@ -345,10 +382,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         Poll::Pending
     }
 
+    /// Whether the client is to be asked, once it is time: one answer at a time is waited for.
+    fn wants_mark(&self) -> bool {
+        self.unmarked && self.marked.is_none()
+    }
+
+    fn is_mark_due(&self, now: Instant) -> bool {
+        self.wants_mark() && self.mark_at + self.pace.patience <= now
+    }
+
     /// Sets the alarm to what is due next.
     fn set_alarm(&mut self) {
         let beat = self.heartbeat.as_ref().map_or_else(clock::far_off, |beat| beat.due);
-        let mark = self.unmarked.then_some(self.mark_at + MARK_PATIENCE);
+        let mark = self.wants_mark().then_some(self.mark_at + self.pace.patience);
         self.alarm.set(mark.map_or(beat, |mark| mark.min(beat)));
         self.signals.set_timing();
     }
@@ -363,19 +409,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             return Some(Close::new(CloseCode::GoingAway, "nothing was heard for too long"));
         }
         let is_silent = !std::mem::take(&mut heartbeat.written);
-        if self.protocol && is_silent {
-            self.socket.push(frame::text(Framing::Bare, self.framing.heartbeat()));
+        if self.dialect.has_heartbeats() && is_silent {
+            self.socket.push(self.dialect.heartbeat());
         }
         self.is_beating = true;
         self.socket.push(frame::ping(HEARTBEAT_PING));
         None
-    }
-}
-
-fn encode(framing: Framing, message: &Message) -> bytes::Bytes {
-    match message.as_text() {
-        Some(text) => frame::text(framing, text),
-        None => frame::binary(message.as_bytes()),
     }
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use thiserror::Error;
 
 use super::{ClientVersion, Framing, Parameters, Transport, websocket};
-use crate::{id::SessionId, proto::Position};
+use crate::{id::SessionId, postman, proto::Position};
 
 /// What a request says about its client.
 ///
@@ -23,6 +23,8 @@ pub(crate) struct Negotiation {
     pub(crate) heartbeat: AskedHeartbeat,
     /// What the client says it has.
     pub(crate) position: Option<Position>,
+    /// Whether the client speaks postman.
+    pub(crate) postman: bool,
 }
 
 impl Negotiation {
@@ -60,6 +62,12 @@ impl Negotiation {
                     let position = Position::parse_token(&token);
                     Some(position.map_err(|_| NegotiationError::Position)?)
                 }
+            },
+            postman: match value(name::POSTMAN) {
+                None if parameters.has(name::POSTMAN) => return Err(NegotiationError::Postman),
+                None => false,
+                Some(version) if version.parse() == Ok(postman::VERSION) => true,
+                Some(_) => return Err(NegotiationError::Postman),
             },
         };
         negotiation.check_version()?;
@@ -152,13 +160,16 @@ pub(crate) enum NegotiationError {
     /// The position is not one that a node gave out. Coming back without it helps.
     #[error("the position is not one that a node gave out; ask again without it")]
     Position,
+    /// No such version of postman is spoken here. Trying again helps only with another.
+    #[error("only version {} of postman is spoken here", postman::VERSION)]
+    Postman,
 }
 
 impl NegotiationError {
     /// The status of the answer.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::Version => StatusCode::NOT_IMPLEMENTED,
+            Self::Postman | Self::Version => StatusCode::NOT_IMPLEMENTED,
             Self::Position => StatusCode::BAD_REQUEST,
         }
     }
@@ -169,6 +180,7 @@ pub(crate) mod name {
     pub(crate) const FRAMEWORK: &str = "x-atmosphere-framework";
     pub(crate) const HEARTBEAT: &str = "x-heartbeat-server";
     pub(crate) const POSITION: &str = "x-exosphere-position";
+    pub(crate) const POSTMAN: &str = "x-exosphere-postman";
     pub(crate) const PROTOCOL: &str = "x-atmo-protocol";
     pub(crate) const TRACKING_ID: &str = "x-atmosphere-tracking-id";
     pub(crate) const TRACK_MESSAGE_SIZE: &str = "x-atmosphere-trackmessagesize";
@@ -200,6 +212,7 @@ mod tests {
             protocol: true,
             heartbeat: AskedHeartbeat::Default,
             position: None,
+            postman: false,
         };
         assert_eq!(read, Ok(expected));
     }
@@ -254,6 +267,17 @@ mod tests {
         assert_eq!(heartbeat("0"), None);
         for configured in ["25", "10", "-1", "1.5", "", "99999999999"] {
             assert_eq!(heartbeat(configured), Some(every), "{configured:?}");
+        }
+    }
+
+    #[test]
+    fn postman_is_spoken_in_one_version() {
+        let postman = |query: &str| read(&format!("/?{query}")).map(|read| read.postman);
+        assert_eq!(postman(""), Ok(false));
+        assert_eq!(postman("X-Exosphere-Postman=1"), Ok(true));
+        for version in ["2", "0", "", "true", "%00"] {
+            let refused = postman(&format!("X-Exosphere-Postman={version}"));
+            assert_eq!(refused, Err(NegotiationError::Postman), "{version:?}");
         }
     }
 

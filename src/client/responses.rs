@@ -167,7 +167,8 @@ const EXPOSED_HEADERS: HeaderValue =
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "Origin, Content-Type, AuthToken, X-Requested-With, Last-Event-ID, If-None-Match, \
      X-Atmosphere-Framework, X-Atmosphere-tracking-id, X-Atmosphere-Transport, \
-     X-Atmosphere-TrackMessageSize, X-atmo-protocol, X-Heartbeat-Server, X-Exosphere-Position",
+     X-Atmosphere-TrackMessageSize, X-atmo-protocol, X-Heartbeat-Server, X-Exosphere-Position, \
+     X-Exosphere-Postman",
 );
 
 #[cfg(test)]

@@ -225,7 +225,7 @@ impl Server {
         }
         let socket = Socket::new(io, unread, MAX_MESSAGE_BYTES);
         let hub = Arc::clone(&self.hub);
-        let attachment = Attachment::new(socket, hub, mailbox, attached, negotiation);
+        let attachment = Attachment::new(socket, hub, mailbox, attached, negotiation, path);
         let session = attached.session.to_string();
         let span = debug_span!(parent: &self.span, "session", id = &session[..8]);
         self.tasks.spawn(span, attachment.run());

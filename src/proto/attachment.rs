@@ -208,6 +208,12 @@ impl Attachment {
         Some(self.last_mark)
     }
 
+    /// What the mark under way stands for in `topic`.
+    pub(super) fn marked(&self, topic: TopicKey) -> Option<&Position> {
+        let (_, positions) = self.marked.as_ref()?;
+        positions.iter().find(|(key, _)| *key == topic).map(|(_, position)| position)
+    }
+
     /// What the client has, now that it confirmed `mark`; nothing if that is not under way.
     pub(super) fn confirm(&mut self, mark: Mark) -> Vec<(TopicKey, Position)> {
         match self.marked.take_if(|(marked, _)| *marked == mark) {

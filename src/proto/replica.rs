@@ -172,7 +172,8 @@ impl Replica {
                 {
                     known.inbox.note(cause, id);
                 }
-                self.store(&topic, Arc::new(Entry::new(id, to, message).caused_by(cause)), now);
+                let entry = Entry::new(id, topic.clone(), to, message).caused_by(cause);
+                self.store(&topic, Arc::new(entry), now);
             }
             op => self.fold(id, op, now),
         }

@@ -31,6 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Entry {
     id: MessageId,
+    topic: TopicName,
     to: Recipients,
     message: Message,
     cause: Option<Cause>,
@@ -39,14 +40,14 @@ pub struct Entry {
 
 impl Entry {
     /// How many wire forms can be kept beside a message.
-    pub const FORMS: usize = 2;
+    pub const FORMS: usize = 4;
 
     /// What an entry costs beside its payload, in bytes.
-    const OVERHEAD_BYTES: usize = 256;
+    const OVERHEAD_BYTES: usize = 384;
 
-    /// The message `id`, for the readers in `to`.
-    pub fn new(id: MessageId, to: Recipients, message: Message) -> Self {
-        Self { id, to, message, cause: None, forms: Default::default() }
+    /// The message `id`, published to `topic`, for the readers in `to`.
+    pub fn new(id: MessageId, topic: TopicName, to: Recipients, message: Message) -> Self {
+        Self { id, topic, to, message, cause: None, forms: Default::default() }
     }
 
     /// The same, made by a handler that was told of a push.
@@ -66,6 +67,11 @@ impl Entry {
         self.id
     }
 
+    /// Where it was published.
+    pub fn topic(&self) -> &TopicName {
+        &self.topic
+    }
+
     /// Whom it is for.
     pub fn to(&self) -> &Recipients {
         &self.to
@@ -78,8 +84,8 @@ impl Entry {
 
     /// The message as a transport writes it, made once and shared by all of that transport's
     /// clients. `form` tells the forms apart, and is less than [`FORMS`](Self::FORMS).
-    pub fn form(&self, form: usize, encode: impl FnOnce(&Message) -> Bytes) -> &Bytes {
-        self.forms[form].get_or_init(|| encode(&self.message))
+    pub fn form(&self, form: usize, encode: impl FnOnce(&Self) -> Bytes) -> &Bytes {
+        self.forms[form].get_or_init(|| encode(self))
     }
 
     fn cost(&self) -> usize {
@@ -349,7 +355,7 @@ mod tests {
 
         fn push(&mut self, seq: u64, now: Instant) {
             self.1.open(&topic(), id(seq));
-            let entry = Entry::new(id(seq), Recipients::Everyone, "m".into());
+            let entry = Entry::new(id(seq), topic(), Recipients::Everyone, "m".into());
             self.0.push(Arc::new(entry), now, &mut self.1);
         }
 

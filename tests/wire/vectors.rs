@@ -121,7 +121,10 @@ fn snapshot_values() -> Vec<(&'static str, Frame)> {
     let part = |index, part| Frame::Snapshot { number: 3, index, part };
     let entry = |seq, to, message| {
         let id = MessageId::new(node(1), Seq::new(seq));
-        SnapshotPart::Message { topic: topic(), entry: Arc::new(Entry::new(id, to, message)) }
+        SnapshotPart::Message {
+            topic: topic(),
+            entry: Arc::new(Entry::new(id, topic(), to, message)),
+        }
     };
     let only = Recipients::only([session(1)]);
     let closed = SnapshotPart::Closed { session: session(2), closed: closed_session() };

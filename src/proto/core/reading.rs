@@ -2,7 +2,7 @@
 
 use super::{AttachmentKey, Core, Ended, Event, Lane};
 use crate::{
-    id::SessionId,
+    id::{SessionId, TopicName},
     proto::{Batch, Budget, Mark, Position, TopicKey, attachment::Attachment},
 };
 
@@ -37,6 +37,12 @@ impl Core {
     /// way its transport can, hand the mark to [`acknowledge`](Self::acknowledge).
     pub fn mark(&mut self, key: AttachmentKey) -> Option<Mark> {
         self.attachments.get_mut(key).and_then(Attachment::mark)
+    }
+
+    /// What the mark under way stands for in `topic`, if the attachment reads that: what its client
+    /// will have once it has confirmed the mark, and can hand back when it comes again.
+    pub fn marked(&self, key: AttachmentKey, topic: &TopicName) -> Option<&Position> {
+        self.attachments.get(key)?.marked(self.replica.topics().find(topic)?)
     }
 
     /// An attachment's client has everything that was written before `mark`.

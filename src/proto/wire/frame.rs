@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 
 use super::{Encoded, Header, Hello, PREFIX_BYTES, SnapshotPart, WireError, flag, kind};
 use crate::{
-    id::{MessageId, NodeId, Seq},
+    id::{MessageId, NodeId, Seq, TopicName},
     message::Message,
     proto::{Entry, Op, OpenPush, Position, Released, progress::Report},
 };
@@ -178,9 +178,9 @@ fn read_part(
             SnapshotPart::Push { session, push }
         }
         _ => {
-            let (topic, id, to, cause) = header.read()?;
-            let entry = Entry::new(id, to, read_message(payload, text)?).caused_by(cause);
-            let entry = Arc::new(entry);
+            let (topic, id, to, cause) = header.read::<(TopicName, _, _, _)>()?;
+            let entry = Entry::new(id, topic.clone(), to, read_message(payload, text)?);
+            let entry = Arc::new(entry.caused_by(cause));
             SnapshotPart::Message { topic, entry }
         }
     })

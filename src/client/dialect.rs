@@ -1,0 +1,193 @@
+//! How things are said to one client, and what it says.
+//!
+//! A client is either a plain one, which is sent messages as they are and acknowledges by answering
+//! pings; or it speaks [`postman`](crate::postman), and everything either way is one of its frames,
+//! as a text. A stock client of Atmosphere's may do so too, with a plugin: its texts are framed, its
+//! handshake and heartbeats stay, and the frames are its messages.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Framing, Negotiation, frame, server::LEGACY_ACK};
+use crate::{
+    id::{NodeId, PushKey, TopicName},
+    message::Message,
+    postman::{FromClient, FromNode},
+    proto::{Attached, Close, CloseCode, Entry, Gap, Mark, Position},
+};
+
+/// How things are said to one client.
+#[derive(Clone, Debug)]
+pub(super) struct Dialect {
+    framing: Framing,
+    /// Whether the client speaks the Atmosphere protocol.
+    protocol: bool,
+    /// The topic whose position a client that speaks postman is told.
+    postman: Option<TopicName>,
+}
+
+/// What a client said.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// A message for the handler.
+    Message(Message),
+    /// A message for the handler, by a name.
+    Push(PushKey, Message),
+    /// The application has everything before this mark.
+    Confirmed(Mark),
+    /// That it is there.
+    Heartbeat,
+}
+
+/// How often a client is asked to confirm what it has, while messages flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How long after one mark the next is written at the earliest.
+    pub(super) every: Duration,
+    /// How much longer a mark waits for a message to be written with: alone, it is a system call
+    /// more.
+    pub(super) patience: Duration,
+}
+
+impl Dialect {
+    pub(super) fn new(negotiation: &Negotiation, path: &TopicName) -> Self {
+        Self {
+            framing: negotiation.framing,
+            protocol: negotiation.protocol,
+            postman: negotiation.postman.then(|| path.clone()),
+        }
+    }
+
+    /// Whether the client understands a heartbeat that is a text.
+    pub(super) fn has_heartbeats(&self) -> bool {
+        self.protocol
+    }
+
+    /// Whether what the client says may have to be answered.
+    pub(super) fn answers(&self) -> bool {
+        self.postman.is_some()
+    }
+
+    /// Whether the client has what was written before a ping that it answers.
+    pub(super) fn confirms_by_pong(&self) -> bool {
+        self.postman.is_none()
+    }
+
+    /// Whose position is told with a mark.
+    pub(super) fn told_position(&self) -> Option<&TopicName> {
+        self.postman.as_ref()
+    }
+
+    /// How often the client is to be asked what it has.
+    pub(super) fn pace(&self) -> Pace {
+        match self.postman {
+            Some(_) => Pace { every: POSTMAN_MARK_EVERY, patience: Duration::ZERO },
+            None => Pace { every: MARK_EVERY, patience: MARK_PATIENCE },
+        }
+    }
+
+    /// What is said first, after the greeting.
+    pub(super) fn hello(&self, attached: &Attached, node: NodeId) -> Option<Bytes> {
+        self.postman.as_ref()?;
+        let Attached { session, resumed, .. } = *attached;
+        Some(self.frame(&FromNode::Hello { session, node, resumed }))
+    }
+
+    /// A message, which is encoded once for all who are told it in the same way.
+    pub(super) fn message<'a>(&self, entry: &'a Entry) -> &'a Bytes {
+        let form = match (&self.postman, self.framing) {
+            (None, Framing::Bare) => form::BARE,
+            (None, Framing::Length) => form::FRAMED,
+            (Some(_), Framing::Bare) => form::POSTMAN_BARE,
+            (Some(_), Framing::Length) => form::POSTMAN_FRAMED,
+        };
+        entry.form(form, |entry| self.encode(entry))
+    }
+
+    /// Asks the client to confirm that it has everything that was written before.
+    pub(super) fn mark(&self, mark: Mark, position: Option<&Position>) -> Bytes {
+        if self.postman.is_none() {
+            return frame::ping(mark.get());
+        }
+        // One that is too long could not be handed back.
+        let token = position.map(Position::token);
+        let token = token.filter(|token| token.len() <= Position::MAX_TOKEN_CHARS);
+        self.frame(&FromNode::Mark { number: mark.get(), position: token })
+    }
+
+    /// Tells the client of messages that it will not get, if it wants to hear of that.
+    pub(super) fn gap(&self, gap: &Gap) -> Option<Bytes> {
+        self.postman.as_ref()?;
+        let (topic, from, to) = (gap.topic.clone(), gap.from.token(), gap.to.token());
+        Some(self.frame(&FromNode::Gap { topic, from, to }))
+    }
+
+    /// Tells the client that what it sent is not taken, and never will be.
+    pub(super) fn refused(&self, key: PushKey, error: &str) -> Bytes {
+        self.frame(&FromNode::Refused { key, error: error.to_owned() })
+    }
+
+    /// A heartbeat for a client that [has them](Self::has_heartbeats).
+    pub(super) fn heartbeat(&self) -> Bytes {
+        frame::text(Framing::Bare, self.framing.heartbeat())
+    }
+
+    /// Reads what the client says.
+    ///
+    /// # Errors
+    ///
+    /// It is nothing that the client can say here, and nothing was done with it.
+    pub(super) fn read(&self, message: Message) -> Result<Said, Close> {
+        match message.as_text() {
+            Some(Framing::PADDING | LEGACY_ACK) if self.protocol => Ok(Said::Heartbeat),
+            Some(text) if self.postman.is_some() => match FromClient::decode(text) {
+                Ok(FromClient::Push { key, message }) => Ok(Said::Push(key, message)),
+                Ok(FromClient::Confirm(number)) => Ok(Said::Confirmed(Mark::new(number))),
+                Err(error) => Err(Close::new(CloseCode::Protocol, error.to_string())),
+            },
+            None if self.postman.is_some() => {
+                Err(Close::new(CloseCode::Protocol, "postman sends bytes as base64, in a text"))
+            }
+            _ => Ok(Said::Message(message)),
+        }
+    }
+
+    fn encode(&self, entry: &Entry) -> Bytes {
+        let message = entry.message();
+        if self.postman.is_some() {
+            return self.frame(&FromNode::Message {
+                id: entry.id(),
+                topic: entry.topic().clone(),
+                cause: None,
+                message: message.clone(),
+            });
+        }
+        match message.as_text() {
+            Some(text) => frame::text(self.framing, text),
+            None => frame::binary(message.as_bytes()),
+        }
+    }
+
+    fn frame(&self, said: &FromNode) -> Bytes {
+        frame::text(self.framing, &said.encode())
+    }
+}
+
+/// Where a wire form is kept beside a message.
+mod form {
+    pub(super) const BARE: usize = 0;
+    pub(super) const FRAMED: usize = 1;
+    pub(super) const POSTMAN_BARE: usize = 2;
+    pub(super) const POSTMAN_FRAMED: usize = 3;
+}
+
+/// How often a plain client is asked to confirm what it has, while messages flow.
+const MARK_EVERY: Duration = Duration::from_millis(500);
+
+/// How much longer a mark for a plain client waits for a message to be written with.
+const MARK_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How often a client that speaks postman is asked to confirm what it has, while messages flow. Its
+/// answer is an acknowledgement by the application, which others may be waiting for.
+const POSTMAN_MARK_EVERY: Duration = Duration::from_millis(50);
