@@ -7,11 +7,13 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use ring::digest;
 
 use super::{Framing, Negotiation, frame, server::LEGACY_ACK};
 use crate::{
-    id::{NodeId, PushKey, TopicName},
+    id::{Cause, NodeId, PushKey, TopicName},
     message::Message,
     postman::{FromClient, FromNode},
     proto::{Attached, Close, CloseCode, Entry, Gap, Mark, Position},
@@ -159,7 +161,7 @@ impl Dialect {
             return self.frame(&FromNode::Message {
                 id: entry.id(),
                 topic: entry.topic().clone(),
-                cause: None,
+                cause: entry.cause().map(name_of),
                 message: message.clone(),
             });
         }
@@ -173,6 +175,17 @@ impl Dialect {
         frame::text(self.framing, &said.encode())
     }
 }
+
+/// A text that is the same for the same cause, and does not tell whose session it is: who knows a
+/// session can take it over.
+fn name_of(cause: &Cause) -> String {
+    let named = format!("{} {} {}", cause.session, cause.index, cause.key);
+    let digest = digest::digest(&digest::SHA256, named.as_bytes());
+    URL_SAFE_NO_PAD.encode(&digest.as_ref()[..CAUSE_BYTES])
+}
+
+/// How much of a digest it takes so that two causes never look the same.
+const CAUSE_BYTES: usize = 16;
 
 /// Where a wire form is kept beside a message.
 mod form {
@@ -191,3 +204,19 @@ const MARK_PATIENCE: Duration = Duration::from_millis(250);
 /// How often a client that speaks postman is asked to confirm what it has, while messages flow. Its
 /// answer is an acknowledgement by the application, which others may be waiting for.
 const POSTMAN_MARK_EVERY: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SessionId;
+
+    #[test]
+    fn a_cause_has_a_name_that_hides_its_session() {
+        let session = SessionId::from_bits(7);
+        let name = |index, key: &str| name_of(&Cause::new(session, key.parse().unwrap(), index));
+        assert_eq!(name(0, "a"), name(0, "a"));
+        assert_ne!(name(0, "a"), name(1, "a"));
+        assert_ne!(name(0, "a"), name(0, "b"));
+        assert_eq!(name(0, "a").len(), 22);
+    }
+}
