@@ -199,3 +199,70 @@ async fn what_is_no_frame_ends_the_connection_with_a_sentence() {
     let Received::Closed(1002, reason) = client.client.next().await else { panic!("no close") };
     assert!(reason.contains("base64"), "{reason}");
 }
+
+impl Postman {
+    async fn push(&mut self, number: u64, text: &str) {
+        let key = format!("00000000000000ab.{number}");
+        self.client.send(json!({ "id": key, "message": text }).to_string()).await;
+    }
+
+    /// The acknowledgement and the message that come next, in whichever order.
+    async fn acknowledgement_and_message(&mut self) -> (Value, Value) {
+        let (first, second) = (self.next_confirmed().await, self.next_confirmed().await);
+        if first.get("ack").is_some() { (first, second) } else { (second, first) }
+    }
+}
+
+#[tokio::test]
+async fn a_push_is_acknowledged_and_handled_once_wherever_it_is_sent_again() {
+    let place = Place::new("push");
+    let nodes = [chat(&place).await, chat(&place).await];
+    support::sees(&nodes[0], 2).await;
+    support::sees(&nodes[1], 2).await;
+    let http = [serve(&nodes[0]), serve(&nodes[1])];
+    let topic = nodes[0].topic(ROOM).unwrap();
+    let mut client = Postman::new(http[0]).await;
+    support::until("it has joined", || topic.members().len() == 1).await;
+    client.push(1, "one").await;
+    let (ack, message) = client.acknowledgement_and_message().await;
+    let expected = json!({ "ack": "00000000000000ab.1", "level": "replicated", "nodes": 2 });
+    assert_eq!((ack, &message["message"]), (expected, &json!("one")));
+    assert!(message["cause"].is_string(), "{message}");
+
+    client.push(1, "one").await;
+    client.push(2, "two").await;
+    assert_eq!(client.next_confirmed().await["ack"], "00000000000000ab.1");
+    let (ack, message) = client.acknowledgement_and_message().await;
+    assert_eq!((&ack["ack"], &message["message"]), (&json!("00000000000000ab.2"), &json!("two")));
+
+    let mut moved = Postman::again(http[1], &client, "").await;
+    moved.push(2, "two").await;
+    moved.push(3, "three").await;
+    // What it has not confirmed may come again; what it pushed again is not handled again.
+    let (mut acks, mut messages) = (Vec::new(), Vec::new());
+    while acks.len() < 2 || messages.last() != Some(&json!("three")) {
+        let frame = moved.next_confirmed().await;
+        match frame.get("ack") {
+            Some(ack) => acks.push(ack.clone()),
+            None => messages.push(frame["message"].clone()),
+        }
+    }
+    assert_eq!(acks, ["00000000000000ab.2", "00000000000000ab.3"]);
+    messages.retain(|message| message != "one");
+    messages.dedup_by(|a, b| a == b && a == "two");
+    assert!(messages == ["two", "three"] || messages == ["three"], "{messages:?}");
+}
+
+#[tokio::test]
+async fn a_push_that_is_too_large_is_refused_and_others_go_on() {
+    let node = chat(&Place::new("refused")).await;
+    let mut client = Postman::new(serve(&node)).await;
+    let topic = node.topic(ROOM).unwrap();
+    support::until("it has joined", || topic.members().len() == 1).await;
+    client.client.send(json!({ "id": "", "message": "x" }).to_string()).await;
+    let Received::Closed(1002, _) = client.client.next().await else { panic!("no close") };
+    let mut client = Postman::again(serve(&node), &client, "").await;
+    client.push(1, "small").await;
+    let (ack, message) = client.acknowledgement_and_message().await;
+    assert_eq!((&ack["level"], &message["message"]), (&json!("local"), &json!("small")));
+}

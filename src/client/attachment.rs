@@ -33,9 +33,9 @@ use super::{
     signals::Signals,
 };
 use crate::{
-    id::TopicName,
+    id::{PushKey, SessionId, TopicName},
     message::Message,
-    proto::{Attached, AttachmentKey, Batch, Budget, Close, CloseCode, Mark},
+    proto::{Attached, AttachmentKey, Batch, Budget, Close, CloseCode, Core, Mark, Push},
     runtime::{Call, Full, Hub, Mailbox, Turn, clock},
 };
 
@@ -73,13 +73,14 @@ pub(super) struct Attachment<IO> {
     hub: Arc<Hub>,
     mailbox: Arc<Mailbox>,
     key: AttachmentKey,
+    session: SessionId,
     dialect: Dialect,
     pace: Pace,
     signals: Arc<Signals>,
     /// The waker that `signals` call.
     task: Waker,
-    /// What came while the mailbox was full.
-    waiting: Option<Call>,
+    /// Why the client is not read from, if it is not.
+    blocked: Option<Blocked>,
     /// Whether the client is not read from because there is no room to answer it.
     is_held: bool,
     /// When the next mark may be written.
@@ -92,6 +93,16 @@ pub(super) struct Attachment<IO> {
     is_beating: bool,
     heartbeat: Option<Heartbeat>,
     alarm: Alarm,
+}
+
+/// Why a client is not read from.
+enum Blocked {
+    /// The mailbox has no room for this.
+    Mailbox(Call),
+    /// Too many pushes are open to take this one.
+    Push(PushKey, Message),
+    /// What the client said on its last node may still be on its way.
+    Takeover,
 }
 
 /// Who is handed to the socket and to the timer.
@@ -135,11 +146,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             hub,
             mailbox,
             key: attached.key,
+            session,
             pace: dialect.pace(),
             dialect,
             signals: Signals::new(),
             task: Waker::noop().clone(),
-            waiting: None,
+            blocked: Some(Blocked::Takeover),
             is_held: false,
             mark_at: now,
             unmarked: false,
@@ -195,8 +207,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             }
             match self.socket.poll_flush(cx) {
                 Poll::Ready(Ok(())) if has_all => {
+                    // The hub knows whom to wake by now, so that nothing is missed.
+                    self.retry();
                     if std::mem::take(&mut self.is_held) {
                         self.signals.set_reading();
+                    }
+                    if self.blocked.is_none() && self.signals.is_reading() {
                         cx.waker().wake_by_ref();
                     }
                     return Poll::Pending;
@@ -234,15 +250,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
 
     /// Reads what the client sends, as far as the handler keeps up.
     fn poll_incoming(&mut self, cx: &mut Context<'_>, reading: &Waker) -> Poll<End> {
-        if let Some(call) = self.waiting.take() {
-            if self.mailbox.poll_room(cx).is_pending() {
-                self.waiting = Some(call);
-                return Poll::Pending;
+        match self.blocked.take() {
+            Some(Blocked::Mailbox(call)) if self.mailbox.poll_room(cx).is_ready() => {
+                self.mailbox.post(call);
+                self.signals.set_reading();
             }
-            self.mailbox.post(call);
-            self.signals.set_reading();
+            blocked => self.blocked = blocked,
         }
-        if !self.signals.take_reading() {
+        if self.blocked.is_some() || !self.signals.take_reading() {
             return Poll::Pending;
         }
         let mut reader = Context::from_waker(reading);
@@ -257,7 +272,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
                     if let Err(close) = self.handle_message(message) {
                         return Poll::Ready(End::Told(close));
                     }
-                    if self.waiting.is_some() {
+                    if self.blocked.is_some() {
                         return self.poll_incoming(cx, reading);
                     }
                 }
@@ -297,16 +312,43 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             Said::Message(message) => self.tell(Call::Message(message)),
             Said::Heartbeat => self.tell(Call::Heartbeat),
             Said::Confirmed(mark) => self.acknowledge(mark),
-            Said::Push(key, _) => {
-                self.socket.push(self.dialect.refused(key, "this node takes no pushes"));
-            }
+            Said::Push(key, message) => self.push(key, message),
         }
         Ok(())
     }
 
     fn tell(&mut self, call: Call) {
         if let Err(Full(call)) = self.mailbox.try_post(call) {
-            self.waiting = Some(call);
+            self.blocked = Some(Blocked::Mailbox(call));
+        }
+    }
+
+    /// Hands over what must not be lost, or keeps it until it can be.
+    fn push(&mut self, key: PushKey, message: Message) {
+        match self.hub.with(|core, now| core.push(self.key, &key, &message, now)) {
+            Push::Later => self.blocked = Some(Blocked::Push(key, message)),
+            Push::Refused(refused) => {
+                self.socket.push(self.dialect.refused(key, &refused.to_string()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Tries again what the hub could not do before.
+    fn retry(&mut self) {
+        match self.blocked.take() {
+            Some(Blocked::Push(key, message)) => self.push(key, message),
+            Some(Blocked::Takeover) => {
+                let is_due = |core: &mut Core| core.is_taking_over(self.session);
+                self.blocked = self.hub.with(|core, _| is_due(core)).then_some(Blocked::Takeover);
+            }
+            blocked => {
+                self.blocked = blocked;
+                return;
+            }
+        }
+        if self.blocked.is_none() {
+            self.signals.set_reading();
         }
     }
 
@@ -328,6 +370,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
     }
 
     fn write(&mut self, batch: &mut Batch, now: Instant) {
+        for acknowledgement in batch.acknowledged.drain(..) {
+            self.socket.push(self.dialect.acknowledged(acknowledgement));
+        }
+        if batch.is_empty() {
+            return;
+        }
         for gap in batch.gaps.drain(..) {
             self.dialect.gap(&gap).into_iter().for_each(|frame| self.socket.push(frame));
             self.mailbox.post(Call::Gap(gap));
@@ -404,7 +452,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         let heartbeat = self.heartbeat.as_mut()?;
         heartbeat.due = now + heartbeat.every;
         // Who is not read from, because its handler does not keep up, cannot answer.
-        heartbeat.missed += u32::from(self.waiting.is_none());
+        heartbeat.missed += u32::from(self.blocked.is_none());
         if heartbeat.missed > MAX_MISSED {
             return Some(Close::new(CloseCode::GoingAway, "nothing was heard for too long"));
         }

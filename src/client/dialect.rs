@@ -16,7 +16,7 @@ use crate::{
     id::{Cause, NodeId, PushKey, TopicName},
     message::Message,
     postman::{FromClient, FromNode},
-    proto::{Attached, Close, CloseCode, Entry, Gap, Mark, Position},
+    proto::{Acknowledgement, Attached, Close, CloseCode, Entry, Gap, Mark, Position},
 };
 
 /// How things are said to one client.
@@ -123,6 +123,12 @@ impl Dialect {
         self.postman.as_ref()?;
         let (topic, from, to) = (gap.topic.clone(), gap.from.token(), gap.to.token());
         Some(self.frame(&FromNode::Gap { topic, from, to }))
+    }
+
+    /// Tells the client that what it sent is stored.
+    pub(super) fn acknowledged(&self, acknowledgement: Acknowledgement) -> Bytes {
+        let Acknowledgement { key, level, nodes, .. } = acknowledgement;
+        self.frame(&FromNode::Acknowledged { key, level, nodes })
     }
 
     /// Tells the client that what it sent is not taken, and never will be.

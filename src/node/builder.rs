@@ -12,7 +12,7 @@ use crate::{
     cluster::{Mesh, MeshConfig, MeshError},
     handler::Handler,
     id::NodeId,
-    proto::Limits,
+    proto::{Durability, Limits},
     route::{InvalidRoute, Routes, Table},
     runtime::{Call, Duty, Front, Hub, Tasks},
 };
@@ -28,6 +28,7 @@ pub struct Builder {
     mesh: MeshConfig,
     origins: Vec<String>,
     routes: Table,
+    limits: Limits,
     mistake: Option<StartError>,
 }
 
@@ -35,7 +36,8 @@ impl Builder {
     pub(super) fn new(cluster: String) -> Self {
         let mistake = check_cluster(&cluster).err();
         let mesh = MeshConfig::new(cluster);
-        Self { mesh, origins: Vec::new(), routes: Table::default(), mistake }
+        let (routes, limits) = (Table::default(), Limits::default());
+        Self { mesh, origins: Vec::new(), routes, limits, mistake }
     }
 
     /// Lets `handler` have the sessions of clients that connect to `path`.
@@ -84,6 +86,13 @@ impl Builder {
         self
     }
 
+    /// How well a client's push is stored before it is acknowledged. Defaults to
+    /// [`Durability::Replicated(1)`](Durability::Replicated).
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.limits.durability = durability;
+        self
+    }
+
     /// Starts the node: binds its socket, and looks for its peers.
     ///
     /// Returns once the node can be used and has had a moment (a second at most) to find a peer.
@@ -103,7 +112,7 @@ impl Builder {
         let span = info_span!("node", id = %id.short());
         let (tasks, clients) = (Tasks::default(), Tasks::default());
         let stop = StopOnDrop(Some(tasks.clone()));
-        let (hub, mut duties) = Hub::new(id, Limits::default(), tasks.clone());
+        let (hub, mut duties) = Hub::new(id, self.limits, tasks.clone());
         let hub = Arc::new(hub);
         let mesh = Mesh::start(self.mesh, Arc::clone(&hub)).instrument(span.clone()).await?;
         let routes = Arc::new(Routes::new(self.routes, Arc::clone(&hub), clients.clone()));

@@ -76,6 +76,8 @@ pub struct Batch {
     pub entries: Vec<Arc<Entry>>,
     /// What the session has to be told it will not get.
     pub gaps: Vec<Gap>,
+    /// The pushes of the client that are stored.
+    pub acknowledged: Vec<Acknowledgement>,
     /// Whether there may be more, which the budget left out.
     pub more: bool,
 }
@@ -83,7 +85,7 @@ pub struct Batch {
 impl Batch {
     /// Whether there is nothing to write and nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.gaps.is_empty()
+        self.entries.is_empty() && self.gaps.is_empty() && self.acknowledged.is_empty()
     }
 }
 
@@ -193,7 +195,7 @@ impl Attachment {
         for reader in &mut self.readers {
             self.skipped |= reader.read(self.session, topic(reader.topic), &mut left, batch);
         }
-        self.unmarked |= !batch.is_empty();
+        self.unmarked |= !batch.entries.is_empty() || !batch.gaps.is_empty();
         batch.more = left.messages == 0 || left.bytes == 0;
     }
 

@@ -24,7 +24,7 @@ const SHORT_FOR: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Push {
-    /// It is accepted, now or before. An [`Acknowledgement`] follows.
+    /// It is accepted, now or before. An [`Acknowledgement`] will be [read](Core::read).
     Accepted,
     /// It cannot be taken yet: too many are open, or the session is being taken over.
     /// [`Core::poll_wakes`] names the attachment when it may be tried again.
@@ -127,12 +127,6 @@ impl Core {
         if let Some(&reason) = self.pushes.closing.get(&session) {
             self.close_when_idle(session, reason, now);
         }
-    }
-
-    /// The pushes of an attachment that are stored, in the order in which they were sent.
-    pub fn poll_acknowledgements(&mut self, key: AttachmentKey) -> Vec<Acknowledgement> {
-        let attachment = self.attachments.get_mut(key);
-        attachment.map_or_else(Vec::new, |it| std::mem::take(&mut it.acknowledged))
     }
 
     /// Ends a session once its handler has been told of everything that its client has pushed.

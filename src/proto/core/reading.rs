@@ -20,6 +20,7 @@ impl Core {
     pub fn read_into(&mut self, key: AttachmentKey, budget: Budget, batch: &mut Batch) {
         batch.more = false;
         if let Some(attachment) = self.attachments.get_mut(key) {
+            batch.acknowledged.append(&mut attachment.acknowledged);
             if self.takeovers.holds_reading(attachment.session) {
                 attachment.waiting = true;
                 return;

@@ -39,7 +39,7 @@ impl Nodes {
     }
 
     fn acknowledged(&mut self, id: u64, attachment: AttachmentKey) -> Vec<(PushKey, Level, usize)> {
-        let told = self.get(id).poll_acknowledgements(attachment).into_iter();
+        let told = self.get(id).read(attachment, ALL).acknowledged.into_iter();
         told.map(|Acknowledgement { key, level, nodes }| (key, level, nodes)).collect()
     }
 }
