@@ -28,6 +28,8 @@ mod service;
 #[cfg(feature = "node")]
 mod session;
 #[cfg(feature = "node")]
+mod store;
+#[cfg(feature = "node")]
 mod topic;
 
 #[cfg(feature = "node")]
@@ -49,4 +51,6 @@ pub use service::{Body, NodeService};
 #[cfg(feature = "node")]
 pub use session::{JoinError, Session};
 #[cfg(feature = "node")]
-pub use topic::{PublishError, Receipt, Topic};
+pub use store::{Cut, Recovered, StoreState};
+#[cfg(feature = "node")]
+pub use topic::{NoDisk, PublishError, Receipt, Topic};

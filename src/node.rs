@@ -2,6 +2,7 @@
 
 mod builder;
 mod members;
+mod opening;
 
 use std::{
     fmt, io,
@@ -18,8 +19,9 @@ use crate::{
     cluster::Mesh,
     id::{InvalidTopicName, NodeId, TopicName},
     proto::{Accounting, Close, CloseCode},
-    runtime::{Hub, Tasks},
+    runtime::{Hub, Scribe, Tasks},
     service::NodeService,
+    store::{Recovered, StoreState},
     topic::Topic,
 };
 
@@ -82,6 +84,16 @@ impl Node {
     /// The nodes of the cluster, now and whenever that changes.
     pub fn members(&self) -> Members {
         Members::new(self.inner.mesh.roster())
+    }
+
+    /// How this node's [store](Builder::store) is; `None` if it has none.
+    pub fn store_state(&self) -> Option<StoreState> {
+        self.inner.hub.scribe().map(Scribe::state)
+    }
+
+    /// What this node found in its [store](Builder::store) when it started; `None` if it has none.
+    pub fn recovered(&self) -> Option<Recovered> {
+        self.inner.hub.scribe().map(|scribe| scribe.recovered().clone())
     }
 
     /// The topic called `name`.
@@ -162,6 +174,7 @@ impl Node {
         clients.shutdown(SHUTDOWN_STEP).await;
         mesh.leave(SHUTDOWN_STEP).await;
         hub.tasks().shutdown(SHUTDOWN_STEP).await;
+        hub.close_store(SHUTDOWN_STEP).await;
         mesh.close().await;
         self.inner.ended.cancel();
     }

@@ -13,7 +13,7 @@ use crate::{
     runtime::{Hub, next_cause},
 };
 
-pub use receipt::Receipt;
+pub use receipt::{NoDisk, Receipt};
 
 /// A handle to a topic. Cheap to clone: a clone is the same topic.
 ///

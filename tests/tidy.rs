@@ -25,7 +25,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("message", &[]),
     ("proto", &["id", "message"]),
-    ("runtime", &["id", "message", "proto"]),
+    ("store", &["id", "message", "proto"]),
+    ("runtime", &["id", "message", "proto", "store"]),
     ("postman", &["id", "message", "proto"]),
     ("client", &["id", "message", "postman", "proto", "runtime"]),
     ("cluster", &["id", "message", "proto", "runtime"]),
@@ -36,7 +37,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("service", &["client"]),
     (
         "node",
-        &["client", "cluster", "handler", "id", "proto", "route", "runtime", "service", "topic"],
+        &[
+            "client", "cluster", "handler", "id", "proto", "route", "runtime", "service", "store",
+            "topic",
+        ],
     ),
     ("error", &["id", "node", "session", "topic"]),
     ("fuzz", &["client", "cluster"]),

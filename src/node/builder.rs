@@ -6,7 +6,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
-use super::{Inner, Node};
+use super::{Inner, Node, opening::Opened};
 use crate::{
     client::Server,
     cluster::{Mesh, MeshConfig, MeshError},
@@ -29,6 +29,7 @@ pub struct Builder {
     origins: Vec<String>,
     routes: Table,
     limits: Limits,
+    store: Option<PathBuf>,
     mistake: Option<StartError>,
 }
 
@@ -37,7 +38,7 @@ impl Builder {
         let mistake = check_cluster(&cluster).err();
         let mesh = MeshConfig::new(cluster);
         let (routes, limits) = (Table::default(), Limits::default());
-        Self { mesh, origins: Vec::new(), routes, limits, mistake }
+        Self { mesh, origins: Vec::new(), routes, limits, store: None, mistake }
     }
 
     /// Lets `handler` have the sessions of clients that connect to `path`.
@@ -93,6 +94,22 @@ impl Builder {
         self
     }
 
+    /// The directory in which this node stores what happens, so that a cluster which is killed as a
+    /// whole, and started again on its directories, delivers what it had accepted. It is made if it
+    /// is missing, and is one node's at a time.
+    ///
+    /// A node takes over what it finds there, which may be another's. It is a new node all the same:
+    /// the sessions in there are kept for as long as those of a node that has died. It costs up to
+    /// four times as much disk as the node's messages and sessions take, and 256 MiB.
+    ///
+    /// If the disk fails, or is full, the node goes on in memory: see
+    /// [`Node::store_state`](crate::Node::store_state). Defaults to none: what happens is in memory
+    /// only.
+    pub fn store(mut self, path: impl Into<PathBuf>) -> Self {
+        self.store = Some(path.into());
+        self
+    }
+
     /// Starts the node: binds its socket, and looks for its peers.
     ///
     /// Returns once the node can be used and has had a moment (a second at most) to find a peer.
@@ -114,7 +131,14 @@ impl Builder {
         let stop = StopOnDrop(Some(tasks.clone()));
         let (hub, mut duties) = Hub::new(id, self.limits, tasks.clone());
         let hub = Arc::new(hub);
+        let store = match self.store {
+            Some(path) => Some(Opened::open(path, &self.mesh.cluster, &hub, &span).await?),
+            None => None,
+        };
         let mesh = Mesh::start(self.mesh, Arc::clone(&hub)).instrument(span.clone()).await?;
+        if let Some(store) = store {
+            store.begin(&hub, &span)?;
+        }
         let routes = Arc::new(Routes::new(self.routes, Arc::clone(&hub), clients.clone()));
 
         let swept = Arc::clone(&hub);
@@ -205,6 +229,15 @@ pub enum StartError {
     /// The cluster's secret cannot be used.
     #[error("the cluster's secret cannot be used")]
     Secret(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The directory of the store cannot be used. Nothing in it was changed. The source says what
+    /// would help.
+    #[error("the store in {} cannot be used", path.display())]
+    Store {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The address stands for every address of the machine, and peers must be told one.
     #[error("{addr} is no address that peers can dial: name one of this machine's")]
     Unspecified {

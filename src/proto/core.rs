@@ -42,6 +42,7 @@ use super::{
     TopicKey,
     attachment::Attachments,
     peer::{Lane, Peer},
+    recorder::Recorder,
     wire::{Encoded, MAX_MESSAGE_BYTES},
 };
 use crate::{
@@ -186,6 +187,8 @@ pub struct Core {
     snapshots_made: u64,
     /// What of this node's journal is on its disk, if it has one that works.
     durable: Option<Seq>,
+    /// What is to get there.
+    recorder: Option<Recorder>,
     events: VecDeque<Event>,
     wakes: Vec<AttachmentKey>,
     lanes_due: BTreeSet<Lane>,
@@ -215,6 +218,7 @@ impl Core {
             next_repeat: None,
             snapshots_made: 0,
             durable: None,
+            recorder: None,
             events: VecDeque::new(),
             wakes: Vec::new(),
             lanes_due: BTreeSet::new(),
@@ -466,6 +470,7 @@ impl Core {
     fn commit(&mut self, op: Op, now: Instant) -> MessageId {
         let id = MessageId::new(self.id, self.replica.applied().get(self.id));
         let encoded = Encoded::op(id, &op);
+        self.record(&encoded);
         self.tails.get_mut(&self.id).expect("a node has its own journal").push(encoded);
         let applied = self.replica.apply(id, op, now);
         debug_assert!(applied, "an own operation is the next");

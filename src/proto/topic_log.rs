@@ -210,6 +210,12 @@ impl TopicLog {
         })
     }
 
+    /// Whether it is close to a limit.
+    pub fn is_crowded(&self) -> bool {
+        let LogLimits { messages, bytes, .. } = self.limits;
+        self.entries.len() >= messages.get() / 4 * 3 || self.bytes >= bytes.get() / 4 * 3
+    }
+
     /// Drops the oldest message, whoever lacks it.
     pub(super) fn lose(&mut self, how: Ending, ledger: &mut Ledger) {
         if let Some(entry) = self.end_oldest(how, ledger) {

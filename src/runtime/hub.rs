@@ -7,15 +7,18 @@ use std::{
     collections::HashMap,
     future::Future,
     hash::{BuildHasherDefault, Hasher},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
-use super::{Tasks, clock};
+use super::{Scribe, Tasks, clock};
 use crate::{
     id::{NodeId, PushKey, SessionId},
     proto::{
@@ -53,6 +56,8 @@ pub(crate) struct Hub {
     progress: Notify,
     progress_waiters: AtomicUsize,
     duties: mpsc::UnboundedSender<Duty>,
+    /// Who stores what happens, if anybody does.
+    scribe: OnceLock<Scribe>,
 }
 
 #[derive(Debug)]
@@ -105,6 +110,7 @@ struct Due {
     duties: Vec<Duty>,
     lanes: Vec<Lane>,
     is_sweep_earlier: bool,
+    is_store_due: bool,
 }
 
 impl Hub {
@@ -132,6 +138,7 @@ impl Hub {
             progress: Notify::new(),
             progress_waiters: AtomicUsize::new(0),
             duties,
+            scribe: OnceLock::new(),
         };
         (hub, told)
     }
@@ -204,7 +211,7 @@ impl Hub {
     }
 
     /// An attachment's connection is gone: see [`Core::detach`].
-    pub(crate) fn detach(&self, key: AttachmentKey, kept: std::time::Duration) {
+    pub(crate) fn detach(&self, key: AttachmentKey, kept: Duration) {
         self.with(|core, now| core.detach(key, kept, now));
         self.state.lock().slots.remove(&key);
     }
@@ -299,6 +306,26 @@ impl Hub {
         }
     }
 
+    /// Has all stored that happens from now on. Only once.
+    pub(crate) fn set_scribe(&self, scribe: Scribe) {
+        if self.scribe.set(scribe).is_ok() {
+            self.with(|core, _| core.handle_disk());
+        }
+    }
+
+    /// Who stores what happens, if anybody does.
+    pub(crate) fn scribe(&self) -> Option<&Scribe> {
+        self.scribe.get()
+    }
+
+    /// Stores what is not stored yet, and lets go of the store.
+    pub(crate) async fn close_store(&self, patience: Duration) {
+        if let Some(scribe) = self.scribe.get() {
+            self.with(|core, now| core.flush_progress(now));
+            scribe.close(patience).await;
+        }
+    }
+
     fn carry_out(&self, due: Due) {
         due.wakers.into_iter().for_each(Waker::wake);
         for lane in due.lanes {
@@ -310,8 +337,21 @@ impl Hub {
         if due.is_sweep_earlier {
             self.timeout.notify_one();
         }
+        if due.is_store_due
+            && let Some(scribe) = self.scribe.get()
+        {
+            scribe.wake();
+        }
         if self.progress_waiters.load(Ordering::Acquire) > 0 {
             self.progress.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        if let Some(scribe) = self.scribe.get() {
+            scribe.wake(); // To end.
         }
     }
 }
@@ -340,6 +380,7 @@ impl State {
             due.wakers.extend(self.slots.get_mut(&key).and_then(|slot| slot.waker.take()));
         }
         due.lanes.extend(self.core.poll_lanes());
+        due.is_store_due = self.core.has_work();
         let next = self.core.poll_timeout();
         due.is_sweep_earlier =
             next.is_some_and(|next| self.sweep_at.is_none_or(|planned| next < planned));

@@ -2,8 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
+use thiserror::Error;
+
 use crate::{
     id::{MessageId, TopicName},
+    proto::Core,
     runtime::Hub,
 };
 
@@ -36,6 +39,25 @@ impl Receipt {
         self.hub.until(|core| core.stored_on(self.id) >= nodes).await;
     }
 
+    /// Waits until the message is on this node's disk: it outlives the death of all nodes at once.
+    ///
+    /// # Errors
+    ///
+    /// [`NoDisk`] if this node has no store, or one that has failed. The message is in memory, here
+    /// and on other nodes; waiting does not help.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn durable(&self) -> Result<(), NoDisk> {
+        let is_known = |core: &Core| core.durable().is_none_or(|durable| self.id.seq < durable);
+        self.hub.until(is_known).await;
+        match self.hub.with(|core, _| core.durable()) {
+            Some(_) => Ok(()),
+            None => Err(NoDisk),
+        }
+    }
+
     /// Waits until every session that was to get the message has it or is gone.
     ///
     /// A session whose client is away counts until it is closed: two minutes, unless it comes back.
@@ -53,3 +75,10 @@ impl fmt::Debug for Receipt {
         f.debug_tuple("Receipt").field(&self.id).finish()
     }
 }
+
+/// This node has no store, or one that has failed. The message is in memory, here and on other nodes.
+/// Waiting does not help; a node with a [store](crate::Builder::store) does.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("the node has no disk that works")]
+#[non_exhaustive]
+pub struct NoDisk;

@@ -6,7 +6,7 @@ use super::{Core, Lane};
 use crate::{
     id::{MessageId, NodeId, Seq, TopicName},
     proto::{
-        Op, Position, Tail,
+        Op, Position,
         peer::{Arriving, Offer, Peer},
         progress::Report,
         snapshot,
@@ -207,12 +207,8 @@ impl Core {
     pub(super) fn apply(&mut self, id: MessageId, op: Op, encoded: Encoded, now: Instant) -> bool {
         let is_next = self.replica.apply(id, op, now);
         if is_next {
-            let limits = self.limits.tail;
-            let tail = self.tails.entry(id.origin).or_insert_with(|| Tail::new(id.seq, limits));
-            if tail.next() != id.seq {
-                tail.restart(id.seq);
-            }
-            tail.push(encoded);
+            self.record(&encoded);
+            self.push_tail(id, encoded);
         }
         is_next
     }
@@ -294,6 +290,7 @@ impl Core {
             .collect();
         for (session, position) in told {
             self.replica.acknowledge(session, topic, &position);
+            self.note_progress(topic);
         }
         self.schedule_sweep(now);
     }
@@ -334,6 +331,7 @@ impl Core {
             return; // Peers would refuse a position of so many origins.
         }
         if self.replica.restore(&view, parts, now) {
+            self.record_all();
             for (&origin, tail) in &mut self.tails {
                 let at = self.replica.applied().get(origin);
                 if at > before.get(origin) {
@@ -426,7 +424,7 @@ impl Core {
     /// Whether operations of `origin` are taken. Peers refuse a position of too many origins, so at
     /// the limit those of further ones are ignored until others are forgotten; one place is kept for
     /// this node itself.
-    fn has_room_for(&self, origin: NodeId) -> bool {
+    pub(super) fn has_room_for(&self, origin: NodeId) -> bool {
         let applied = self.replica.applied();
         if applied.get(origin) > Seq::FIRST {
             return true;

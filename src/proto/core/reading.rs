@@ -123,6 +123,7 @@ impl Core {
 
     /// Sees to it that peers hear how far this node's sessions have read `topic`.
     pub(super) fn report(&mut self, topic: TopicKey) {
+        self.note_progress(topic);
         for peer in self.peers.values_mut().filter(|peer| peer.linked) {
             peer.reports_due.insert(topic);
             self.lanes_due.insert(Lane::Progress);

@@ -111,7 +111,9 @@ impl Core {
             self.repeat(now);
         }
         self.handle_changes(now);
-        if self.is_quiet() {
+        let is_quiet = self.is_quiet();
+        self.record_progress(is_quiet, now);
+        if is_quiet {
             self.next_sweep = None;
         } else {
             self.schedule_sweep(now);
@@ -237,7 +239,8 @@ impl Core {
     /// Whether nothing will change until something happens.
     fn is_quiet(&self) -> bool {
         let is_settled = self.replica.topics().iter().all(|(_, topic)| topic.log.is_empty());
-        is_settled && self.peers.is_empty() && self.dead.is_empty()
+        let is_alone = self.peers.is_empty() && self.dead.is_empty() && self.strangers.is_empty();
+        is_settled && is_alone
     }
 }
 

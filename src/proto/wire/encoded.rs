@@ -135,6 +135,11 @@ impl Encoded {
         false
     }
 
+    /// What goes over the wire, to be looked at, in two pieces of which the second may be empty.
+    pub fn pieces(&self) -> [&[u8]; 2] {
+        [&self.head, &self.payload]
+    }
+
     /// What goes over the wire, in two pieces of which the second may be empty.
     pub fn into_pieces(self) -> [Bytes; 2] {
         [self.head, self.payload]
