@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example chat -- [--http ADDR] [--cluster NAME] [--node ADDR]
-//!                                       [--seed ADDR]... [--secret FILE]
+//!                                       [--seed ADDR]... [--secret FILE] [--store DIR]
 //! ```
 //!
 //! Prints `listening http://ADDR` to standard output once it is ready; logs go to standard error.
@@ -24,7 +24,7 @@ use axum::{
     routing::get,
 };
 use clap::Parser;
-use exosphere::{Close, Message, Node, Session};
+use exosphere::{Close, Durability, Message, Node, Session};
 use serde_json::json;
 use tokio::signal;
 use tracing_subscriber::EnvFilter;
@@ -47,6 +47,10 @@ struct Arguments {
     /// The file with the cluster's secret, which is made if it is missing.
     #[arg(long, value_name = "FILE")]
     secret: Option<PathBuf>,
+    /// The directory to store messages and sessions in, one for each node. Then what clients push
+    /// is acknowledged once it is on the disk. Without it, all is in memory.
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
 }
 
 /// The port that browsers connect to if nothing else is said, and how many are tried.
@@ -104,6 +108,9 @@ async fn start(arguments: Arguments) -> Result<Node, exosphere::StartError> {
     }
     if let Some(path) = arguments.secret {
         builder = builder.secret_file(path);
+    }
+    if let Some(path) = arguments.store {
+        builder = builder.store(path).durability(Durability::Disk);
     }
     for seed in arguments.seed {
         builder = builder.seed(seed);

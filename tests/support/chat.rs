@@ -39,10 +39,15 @@ impl Chat {
 
     /// Starts a process with `--http` on a port that is free, in the cluster of `place`.
     pub(crate) async fn join(place: &Place) -> Self {
+        Self::join_with(place, &[]).await
+    }
+
+    /// The same, with further arguments.
+    pub(crate) async fn join_with(place: &Place, more: &[&str]) -> Self {
         let secret = place.secret();
         let secret = secret.to_str().unwrap();
         let args = ["--http", "127.0.0.1:0", "--cluster", place.cluster(), "--secret", secret];
-        Self::start(place, &args).await
+        Self::start(place, &[&args, more].concat()).await
     }
 
     /// Starts a process. What it says goes to [`Chat::since`] from the first line on.
