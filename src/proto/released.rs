@@ -19,3 +19,15 @@ pub struct Released {
     /// How far the client had read, as exactly as the sender knew.
     pub positions: Vec<(TopicName, Position)>,
 }
+
+impl Released {
+    /// What is said to who claimed `session` with `epoch`.
+    pub const fn new(
+        session: SessionId,
+        epoch: Epoch,
+        next: Seq,
+        positions: Vec<(TopicName, Position)>,
+    ) -> Self {
+        Self { session, epoch, next, positions }
+    }
+}

@@ -22,15 +22,18 @@
 //! causal context.) A close that overtakes the claim it closes leaves a tombstone, and so does a
 //! membership that ended: what made it may be heard of later than what ended it.
 
+mod fold;
+mod restore;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
-    CloseReason, Closed, Entry, Inbox, InboxMemory, LogLimits, Membership, Op, OpenPush, Position,
-    Presence, Session, SessionState, Stamp, TopicKey, Topics, wire::SnapshotPart,
+    CloseReason, Closed, Entry, Inbox, LogLimits, Membership, Op, Position, Session, SessionState,
+    Stamp, TopicKey, Topics,
 };
 use crate::{
     id::{Cause, Epoch, MessageId, NodeId, PushKey, SessionId, TopicName},
@@ -177,48 +180,6 @@ impl Replica {
             }
             op => self.fold(id, op, now),
         }
-        true
-    }
-
-    /// Takes over what a node told that knew `view`.
-    ///
-    /// Returns false, and changes nothing, if this node has come as far by itself.
-    pub fn restore(&mut self, view: &Position, parts: Vec<SnapshotPart>, now: Instant) -> bool {
-        if self.knows(view) {
-            return false;
-        }
-        let had = self.applied.clone();
-        let mut news = view.clone();
-        self.strip(&mut news);
-        self.applied.merge(&news);
-        let mut named = BTreeSet::new();
-        let mut inboxes: BTreeMap<_, (InboxMemory, Vec<OpenPush>)> = BTreeMap::new();
-        for part in parts {
-            match part {
-                SnapshotPart::Session(state) => {
-                    named.insert(state.session.id);
-                    self.merge_session(state, view);
-                }
-                SnapshotPart::Closed { session, closed } => self.fold_close(session, closed, now),
-                SnapshotPart::Lost { topic, before } => self.restore_lost(&topic, before, &had),
-                SnapshotPart::Message { topic, entry } => {
-                    if !had.covers(entry.id()) && !self.is_retired(entry.id().origin) {
-                        self.store(&topic, entry, now);
-                    }
-                }
-                SnapshotPart::Inbox { session, memory } => {
-                    inboxes.entry(session).or_default().0 = memory;
-                }
-                SnapshotPart::Push { session, push } => {
-                    inboxes.entry(session).or_default().1.push(push);
-                }
-                SnapshotPart::End { .. } => {}
-            }
-        }
-        self.drop_absent(&named, view);
-        self.merge_inboxes(inboxes, view, now);
-        self.known.merge(view);
-        self.check();
         true
     }
 
@@ -384,16 +345,6 @@ impl Replica {
         &mut self.topics
     }
 
-    /// What another node had lost is lost here too, unless it was here before.
-    fn restore_lost(&mut self, topic: &TopicName, mut lost: Position, had: &Position) {
-        self.strip(&mut lost);
-        let key = self.topics.open(topic);
-        for (origin, before) in lost.iter().filter(|&(origin, before)| before > had.get(origin)) {
-            self.topics.get_mut(key).log.handle_lost(origin, before);
-        }
-        self.changes.push_back(Change::Grew(key));
-    }
-
     fn store(&mut self, topic: &TopicName, entry: Arc<Entry>, now: Instant) {
         let key = self.topics.open(topic);
         let id = entry.id();
@@ -434,235 +385,6 @@ impl Replica {
                 self.early.pop_front();
             }
         }
-    }
-
-    fn fold(&mut self, id: MessageId, op: Op, now: Instant) {
-        let stamp = |epoch| Stamp::new(epoch, id.origin, id.seq);
-        match op {
-            Op::SessionClaimed(mut state) => {
-                for (_, member) in &mut state.memberships {
-                    member.carried = Some(state.session.claim);
-                }
-                self.fold_claim(state);
-            }
-            Op::SessionReady { session } => {
-                if let Some(known) = self.sessions.get_mut(&session) {
-                    known.session.ready = true;
-                }
-            }
-            Op::SessionDetached { session, epoch } => {
-                if let Some(known) = self.sessions.get_mut(&session)
-                    && (known.session.claim.epoch, known.session.claim.node) == (epoch, id.origin)
-                {
-                    known.session.presence = Presence::Detached;
-                }
-            }
-            Op::SessionClosed { session, owner, reason } => {
-                self.fold_close(session, Closed { owner, reason, by: id }, now);
-            }
-            Op::Departed { session, topic, left } => self.fold_departure(session, topic, left),
-            Op::Joined { session, epoch, topic, from } => {
-                self.merge_member(session, &topic, Membership::new(stamp(epoch), from));
-            }
-            Op::Left { session, epoch, topic, until } => {
-                self.fold_leave(session, &topic, stamp(epoch), until);
-            }
-            Op::Accepted { session, key, message } => {
-                if let Some(known) = self.sessions.get_mut(&session)
-                    && known.inbox.accept(OpenPush::new(key.clone(), id, message), now)
-                {
-                    self.changes.push_back(Change::Pushed { session, key });
-                }
-            }
-            Op::Handled { session, key } => {
-                if let Some(known) = self.sessions.get_mut(&session) {
-                    known.inbox.finish(&key);
-                }
-            }
-            Op::Follows { .. } | Op::Published { .. } | Op::Unknown => {}
-        }
-    }
-
-    fn fold_claim(&mut self, state: SessionState) {
-        if !self.tombstones.contains_key(&state.session.id) {
-            self.upsert(state);
-        }
-    }
-
-    /// A close ends every claim, earlier or later: the outcome is the same in whatever order they
-    /// are heard of.
-    fn fold_close(&mut self, id: SessionId, closed: Closed, now: Instant) {
-        self.remove_session(id, Some(closed.owner), closed.reason);
-        self.early.retain(|&(early, _)| early != id);
-        if self.tombstones.insert(id, closed).is_none() {
-            self.tombstone_order.push_back((now, id));
-        }
-    }
-
-    /// A leave that finds no member is that of one which another node has let depart, for an earlier
-    /// leave: it has had all, and departs for this one as well.
-    fn fold_leave(&mut self, id: SessionId, topic: &TopicName, stamp: Stamp, until: Position) {
-        let key = self.topics.find(topic);
-        let member = key.and_then(|key| self.topics.get(key).members.get(&id));
-        let acknowledged = member.map_or_else(|| until.clone(), |here| here.acknowledged.clone());
-        self.merge_member(
-            id,
-            topic,
-            Membership { stamp, carried: None, until: Some(until), acknowledged },
-        );
-    }
-
-    fn fold_departure(&mut self, session: SessionId, topic: TopicName, left: Stamp) {
-        if let Some(key) = self.topics.find(&topic)
-            && let Some(member) = self.topics.get(key).members.get(&session)
-            && member.stamp <= left
-        {
-            self.remove_member(session, key);
-        }
-        if let Some(known) = self.sessions.get_mut(&session) {
-            known.depart(topic, left);
-        }
-    }
-
-    /// Merges what a snapshot says of a session.
-    fn merge_session(&mut self, state: SessionState, view: &Position) {
-        let id = state.session.id;
-        match self.state_of(id) {
-            None if state.session.claim.is_known_at(&self.known) => return,
-            None => {}
-            Some(here) => {
-                for (name, member) in here.memberships {
-                    let told = state.memberships.iter().any(|(told, _)| *told == name);
-                    if !told
-                        && name.private_session().is_none()
-                        && member.is_known_at(view)
-                        && let Some(key) = self.topics.find(&name)
-                    {
-                        self.remove_member(id, key);
-                    }
-                }
-            }
-        }
-        self.fold_claim(state);
-    }
-
-    /// Merges what a snapshot says of what clients have pushed. Of whom it says nothing, it knew
-    /// nothing.
-    fn merge_inboxes(
-        &mut self,
-        mut told: BTreeMap<SessionId, (InboxMemory, Vec<OpenPush>)>,
-        view: &Position,
-        now: Instant,
-    ) {
-        let Self { sessions, known: here, changes, .. } = self;
-        for (&session, known) in sessions {
-            let (memory, open) = told.remove(&session).unwrap_or_default();
-            let before: BTreeSet<_> = known.inbox.open().map(|push| push.key.clone()).collect();
-            known.inbox.merge(memory, open, |id| view.covers(id), |id| here.covers(id), now);
-            let news = known.inbox.open().filter(|push| !before.contains(&push.key));
-            changes.extend(news.map(|push| Change::Pushed { session, key: push.key.clone() }));
-        }
-    }
-
-    /// Removes the sessions that a snapshot could have named and did not.
-    fn drop_absent(&mut self, named: &BTreeSet<SessionId>, view: &Position) {
-        let absent = |known: &&Known| {
-            !named.contains(&known.session.id) && known.session.claim.is_known_at(view)
-        };
-        let gone: Vec<_> =
-            self.sessions.values().filter(absent).map(|known| known.session.id).collect();
-        for session in gone {
-            self.remove_session(session, None, CloseReason::Other);
-        }
-    }
-
-    /// Learns of a session, or more of it.
-    fn upsert(&mut self, state: SessionState) {
-        let SessionState { session, memberships, departed } = state;
-        let id = session.id;
-        let is_new = !self.sessions.contains_key(&id);
-        let known = self.sessions.entry(id).or_insert_with(|| Known::new(session.clone()));
-        let (ready, before) = (known.session.ready || session.ready, known.session.claim);
-        if session.claim == before && session.presence == Presence::Detached {
-            known.session.presence = Presence::Detached;
-        }
-        if session.claim > before {
-            known.session = session;
-        }
-        known.session.ready = ready;
-        if is_new || known.session.claim > before {
-            let lost = (!is_new).then_some(before.node);
-            self.changes.push_back(Change::Claimed { session: id, lost });
-        }
-        for (topic, left) in departed {
-            self.fold_departure(id, topic, left);
-        }
-        for (topic, member) in memberships {
-            // Nobody leaves a private topic; and its first message may have been heard of before the
-            // session was.
-            let is_here = self.find_member(id, &topic) || topic.private_session().is_some();
-            if is_new || is_here || !member.stamp.is_known_at(&self.known) {
-                self.merge_member(id, &topic, member);
-            }
-        }
-        if let Some(at) = self.early.iter().position(|&(early, _)| early == id)
-            && let Some((_, first)) = self.early.remove(at)
-        {
-            let private = self.topics.open(&TopicName::private(id));
-            self.join_private(id, private, first);
-        }
-    }
-
-    fn find_member(&self, session: SessionId, topic: &TopicName) -> bool {
-        let key = self.topics.find(topic);
-        key.is_some_and(|key| self.topics.get(key).members.contains_key(&session))
-    }
-
-    fn merge_member(&mut self, session: SessionId, topic: &TopicName, mut member: Membership) {
-        self.strip(&mut member.acknowledged);
-        if let Some(until) = &mut member.until {
-            self.strip(until);
-        }
-        let Some(known) = self.sessions.get_mut(&session) else {
-            return; // It is closed: its owner claimed it before it let it join.
-        };
-        if known.departed.iter().any(|(left, stamp)| left == topic && member.stamp <= *stamp) {
-            return; // It has ended since.
-        }
-        let key = self.topics.open(topic);
-        let open = self.topics.get_mut(key);
-        open.leaving |= member.until.is_some();
-        match open.members.get_mut(&session) {
-            Some(here) => here.merge(member),
-            None => {
-                known.topics.push(key);
-                self.topics.handle_late_reader(key, &member.acknowledged);
-                self.topics.get_mut(key).members.insert(session, member);
-            }
-        }
-        self.changes.push_back(Change::MembershipChanged { session, topic: key });
-    }
-
-    fn remove_member(&mut self, session: SessionId, topic: TopicKey) {
-        let open = self.topics.get_mut(topic);
-        open.members.remove(&session);
-        open.leaving = open.members.values().any(|member| member.until.is_some());
-        if let Some(known) = self.sessions.get_mut(&session) {
-            known.topics.retain(|&key| key != topic);
-        }
-        self.changes.push_back(Change::MembershipChanged { session, topic });
-    }
-
-    /// Removes a session, whose handler `owner` is to tell: who owns it, if that was not said.
-    fn remove_session(&mut self, id: SessionId, owner: Option<NodeId>, reason: CloseReason) {
-        let Some(Known { session, topics, .. }) = self.sessions.remove(&id) else {
-            return;
-        };
-        for key in topics {
-            self.topics.get_mut(key).members.remove(&id);
-        }
-        let owner = owner.unwrap_or(session.claim.node);
-        self.changes.push_back(Change::Closed { session, owner, reason });
     }
 
     fn check(&self) {

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, sync::Arc, time::Instant};
 use bytes::Bytes;
 use exosphere::{
     Message,
-    id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName},
+    id::{Cause, Epoch, MessageId, NodeId, PushKey, Seq, SessionId, TopicName},
     proto::{
-        CloseReason, Closed, Core, Entry, Limits, Membership, Op, Position, Presence, Recipients,
-        SessionState, Stamp,
+        CloseReason, Closed, Core, Entry, Inbox, Limits, Membership, Op, OpenPush, Position,
+        Presence, Recipients, Released, SessionState, Stamp,
         progress::Report,
         wire::{Encoded, Frame, Hello, SnapshotPart},
     },
@@ -89,6 +89,7 @@ pub(crate) fn encode(frame: &Frame) -> Encoded {
         Frame::Hello(hello) => Encoded::hello(hello),
         Frame::Operation { id, op, .. } => Encoded::op(*id, op),
         Frame::Pull { origin, from } => Encoded::pull(*origin, *from),
+        Frame::Released(released) => Encoded::released(released),
         Frame::Report(report) => Encoded::report(report),
         Frame::Snapshot { number, index, part } => Encoded::snapshot(*number, *index, part),
         _ => panic!("{frame:?} is a new kind of frame: write it here, and in the notes"),
@@ -114,6 +115,7 @@ fn link_values() -> Vec<(&'static str, Frame)> {
         ("report-behind", Frame::Report(report(2))),
         ("pull", Frame::Pull { origin: node(2), from: Seq::new(300) }),
         ("goodbye", Frame::Goodbye),
+        ("released", Frame::Released(released())),
     ]
 }
 
@@ -135,18 +137,21 @@ fn snapshot_values() -> Vec<(&'static str, Frame)> {
         ("snapshot-lost", part(2, lost)),
         ("snapshot-text", part(3, entry(17, Recipients::Everyone, Message::text("hello")))),
         ("snapshot-bytes", part(4, entry(18, only, Message::binary(vec![0xff, 0])))),
+        ("snapshot-inbox", part(6, inbox())),
+        ("snapshot-push", part(7, SnapshotPart::Push { session: session(1), push: open_push() })),
         ("snapshot-end", part(5, SnapshotPart::End { view: position(&[(1, 41), (2, 7)]) })),
     ]
 }
 
 fn op_values() -> Vec<(&'static str, u64, Op)> {
     let (epoch, topic) = (Epoch::FIRST, topic());
-    let published = |to, message| Op::Published { topic: topic.clone(), to, message };
+    let published = |to, message| Op::Published { topic: topic.clone(), to, message, cause: None };
     let closed = |reason| Op::SessionClosed { session: session(1), owner: node(2), reason };
     let private = Op::Published {
         topic: TopicName::private(session(1)),
         to: Recipients::Everyone,
         message: Message::text("psst"),
+        cause: Some(Cause::new(session(1), push_key(), 1)),
     };
     vec![
         ("claimed", 0, Op::SessionClaimed(new_session())),
@@ -195,7 +200,39 @@ fn op_values() -> Vec<(&'static str, u64, Op)> {
             published(Recipients::only([session(2), session(1)]), Message::text("\u{e9}")),
         ),
         ("published-private", 25, private),
+        (
+            "accepted",
+            27,
+            Op::Accepted { session: session(1), key: push_key(), message: Message::text("hello") },
+        ),
+        ("handled", 28, Op::Handled { session: session(1), key: PushKey::Named("a".into()) }),
+        ("follows", 29, Op::Follows { after: MessageId::new(node(2), Seq::new(6)) }),
     ]
+}
+
+fn push_key() -> PushKey {
+    PushKey::Counted { epoch: 0x5ee5, number: 7 }
+}
+
+/// The second push of a client: of the first nobody has heard.
+fn open_push() -> OpenPush {
+    let id = MessageId::new(node(1), Seq::new(27));
+    let mut push = OpenPush::new(push_key(), id, Message::text("hello"));
+    push.effects.insert(0, MessageId::new(node(1), Seq::new(28)));
+    push
+}
+
+fn inbox() -> SnapshotPart {
+    let mut inbox = Inbox::default();
+    let push = |key| OpenPush::new(key, open_push().id, Message::text(""));
+    for key in [PushKey::Counted { epoch: 0x5ee5, number: 2 }, PushKey::Named("a".into())] {
+        inbox.accept(push(key), start());
+    }
+    SnapshotPart::Inbox { session: session(1), memory: inbox.memory() }
+}
+
+fn released() -> Released {
+    Released::new(session(1), Epoch::new(2), Seq::new(41), vec![(topic(), position(&[(1, 17)]))])
 }
 
 /// A session as its first claim has it.

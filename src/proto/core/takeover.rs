@@ -132,12 +132,8 @@ impl Core {
         let positions = state.memberships.iter();
         let positions =
             positions.map(|(topic, member)| (topic.clone(), member.acknowledged.clone()));
-        let released = Released {
-            session: state.session.id,
-            epoch: claim.epoch,
-            next: self.replica.applied().get(self.id),
-            positions: positions.collect(),
-        };
+        let next = self.replica.applied().get(self.id);
+        let released = Released::new(state.session.id, claim.epoch, next, positions.collect());
         if self.is_linked(claim.node) {
             self.push_control(claim.node, Encoded::released(&released));
         }
