@@ -17,6 +17,7 @@ mod origin;
 mod parameters;
 mod received;
 pub(crate) mod responses;
+mod script;
 mod server;
 mod signals;
 mod transport;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     Asked, Body, Negotiation, Origin, Socket, Transport, attachment::Attachment, framing::Framing,
-    receive, responses, websocket,
+    receive, responses, script, websocket,
 };
 use crate::{
     id::{SessionId, TopicName},
@@ -92,7 +92,8 @@ impl Server {
         }
         let path = read_path(parts.uri.path())?;
         if !self.front.has_route(path.as_str()) {
-            return Err(responses::not_found());
+            let script = script::answer(&parts.method, path.as_str(), &parts.headers);
+            return Err(script.unwrap_or_else(responses::not_found));
         }
         if Origin::read(&parts.uri, &parts.headers) == Origin::Foreign
             && !responses::is_listed(&parts.headers, &self.origins)

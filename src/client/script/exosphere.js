@@ -1,0 +1,939 @@
+// exosphere.js: a client of exosphere nodes that loses nothing and hears nothing twice.
+//
+//   const client = exosphere.connect("/chat/lobby", { onMessage: (message) => show(message) });
+//   await client.push("hello");
+//
+// Load it as a classic script, which makes the global `exosphere`, or import `exosphere.mjs`. What
+// there is, is declared in `exosphere.d.ts`. The frames on the wire are those of `postman.rs`.
+//
+// From the top: what a page uses (`connect`, `plug`), a client on a WebSocket of its own (`Client`),
+// what is said on any connection (`Postman`, with its `Outbox`, `Inbox` and `Seen`), and what a page
+// keeps across a reload (`Slot`, `Store`).
+
+(() => {
+  "use strict";
+
+  const VERSION = 1;
+
+  // How many pushes are on their way at once; a node takes twice as many before it must wait.
+  const WINDOW = 32;
+  // How many pushes wait. At the limit another is refused.
+  const PUSHES_LIMIT = 10_000;
+  // The longest frame that a node takes, in bytes.
+  const FRAME_LIMIT_BYTES = 1 << 20;
+  // How many messages wait for the application. At the limit the connection is given up until they
+  // are told: what was not confirmed comes again.
+  const INBOX_LIMIT = 10_000;
+  // How many pairs of a topic and an origin are remembered, and how many causes.
+  const MARKS_LIMIT = 4096;
+  const CAUSES_LIMIT = 1024;
+
+  const ACK_INTERVAL_MS = 5000;
+  const LONGEST_ACK_INTERVAL_MS = 60_000;
+  const FIRST_DELAY_MS = 100;
+  const LONGEST_DELAY_MS = 5000;
+  const CONNECT_LIMIT_MS = 5000;
+  // How often a node is asked to show that it is there, and how long it may be silent.
+  const HEARTBEAT_S = 25;
+  const SILENCE_LIMIT_MS = 65_000;
+  const LOOK_EVERY_MS = 5000;
+  // How long a page that is loaded again waits for the one that it was to let go.
+  const RELOAD_PATIENCE_MS = 1000;
+  const ELECTION_MS = 150;
+  const SLOTS = 16;
+
+  // Close codes after which there is nothing to come back for, and those of a session that is no
+  // longer ours.
+  const FINAL = [1000, 1002, 1003, 1007, 1008, 1009, 4403];
+  const SUPERSEDED = 4409;
+
+  // What a page uses
+
+  /** Connects to one of these URLs, all of one path. Goes on until it is closed, whatever breaks. */
+  function connect(urls, options = {}) {
+    return new Client(urls, options);
+  }
+
+  /**
+   * Subscribes with a stock atmosphere.js of generation 2, 3 or 5, as `request` says, and speaks
+   * postman over the connection that it makes.
+   */
+  function plug(atmosphere, request, options = {}) {
+    const { handlers = {}, ...rest } = options;
+    const onMessage = options.onMessage ?? ((message) => hear?.({ responseBody: message }));
+    let socket = null;
+    const early = [];
+    const send = (text) => {
+      if (socket === null) return false;
+      socket.push(text);
+      return true;
+    };
+    const postman = new Postman({ ...rest, onMessage }, { send });
+    const receive = (text) => {
+      if (socket === null) early.push(text);
+      else if (text.startsWith("{")) postman.receive(text);
+    };
+    const message = (response) => receive(response.responseBody);
+    const losing = (name, own) => (...args) => {
+      postman.lost();
+      return own?.[name]?.(...args);
+    };
+    const url = `${request.url}${request.url.includes("?") ? "&" : "?"}X-Exosphere-Postman=${VERSION}`;
+    const legacy = atmosphere.util !== undefined;
+    const hear = legacy ? request.onMessage : handlers.message;
+    const subscribed = legacy
+      ? atmosphere.subscribe({ ...request, url, onMessage: message, onReconnect: losing("onReconnect", request), onClose: losing("onClose", request) })
+      : atmosphere.subscribe({ ...request, url }, { ...handlers, message, reconnect: losing("reconnect", handlers), close: losing("close", handlers) });
+    const ready = Promise.resolve(subscribed).then((opened) => {
+      socket = opened;
+      for (const text of early.splice(0)) receive(text);
+      return opened;
+    });
+    ready.catch((error) => postman.fail(error));
+    return {
+      push: (message) => postman.push(message),
+      close: () => {
+        postman.close(new Error("the client was closed"));
+        return ready.then((opened) => opened.close());
+      },
+      get pending() {
+        return postman.outbox.pushes.length;
+      },
+    };
+  }
+
+  // A client on a WebSocket of its own
+
+  class Client {
+    #options;
+    #urls;
+    #postman;
+    #socket = null;
+    #state = "connecting";
+    #at = 0;
+    #failures = 0;
+    #retry = null;
+    #limit = null;
+    #look = null;
+    #heard = 0;
+    #slot = null;
+    #unlisten = () => {};
+
+    constructor(urls, options) {
+      this.#options = options;
+      this.#urls = [urls].flat().map(toWebSocketUrl);
+      if (this.#urls.length === 0) throw new TypeError("there is no URL to connect to");
+      this.#postman = new Postman(options, {
+        send: (text) => this.#send(text),
+        onHello: (expired) => this.#open(expired),
+        onDoubt: (since) => this.#heard < since && this.#abandon(),
+      });
+      if (options.persist === undefined) this.#begin();
+      else this.#restore(options.persist);
+    }
+
+    /** Sends a message to the handler. Resolves once it is stored: `{ key, level, nodes }`. */
+    push(message) {
+      return this.#postman.push(message);
+    }
+
+    /** Ends the session. What was not acknowledged is rejected. */
+    close() {
+      this.#end(new Error("the client was closed"));
+    }
+
+    get state() {
+      return this.#state;
+    }
+
+    get session() {
+      return this.#postman.session;
+    }
+
+    get node() {
+      return this.#postman.node;
+    }
+
+    /** How many pushes are not acknowledged. */
+    get pending() {
+      return this.#postman.outbox.pushes.length;
+    }
+
+    async #restore(name) {
+      try {
+        this.#slot = await Slot.take(name);
+        if (this.#slot !== null) await this.#postman.restore(this.#slot.store);
+      } catch (error) {
+        this.#postman.fail(error);
+      }
+      if (this.#state === "closed") this.#slot?.leave();
+      else this.#begin();
+    }
+
+    #begin() {
+      this.#look = setInterval(() => this.#checkSilence(), LOOK_EVERY_MS);
+      this.#look.unref?.();
+      this.#unlisten = listen(globalThis, {
+        online: () => this.#online(),
+        offline: () => this.#state === "reconnecting" && this.#tell("offline"),
+        pageshow: () => this.#hurry(),
+        pagehide: (event) => this.#hide(event),
+        visibilitychange: () => this.#hurry(),
+      });
+      this.#connect();
+    }
+
+    #connect() {
+      this.#retry = null;
+      const socket = new WebSocket(this.#address());
+      this.#socket = socket;
+      this.#heard = now();
+      this.#limit = setTimeout(() => this.#abandon(), CONNECT_LIMIT_MS);
+      socket.onmessage = ({ data }) => {
+        if (this.#socket === socket) this.#receive(data);
+      };
+      socket.onclose = ({ code, reason }) => {
+        if (this.#socket === socket) this.#lost(code, reason);
+      };
+    }
+
+    #address() {
+      const { session, position } = this.#postman;
+      const url = new URL(this.#urls[this.#at]);
+      const query = {
+        "X-Exosphere-Postman": VERSION,
+        "X-Atmosphere-tracking-id": session ?? "0",
+        // With its protocol, a node that has nothing to say shows that it is there.
+        "X-Atmosphere-Framework": "5.0.0",
+        "X-atmo-protocol": "true",
+        "X-Heartbeat-Server": HEARTBEAT_S,
+      };
+      for (const name in query) url.searchParams.set(name, query[name]);
+      if (position !== null) url.searchParams.set("X-Exosphere-Position", position);
+      return url.href;
+    }
+
+    #send(text) {
+      if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+      this.#socket.send(text);
+      return true;
+    }
+
+    #receive(data) {
+      this.#heard = now();
+      // The handshake and the heartbeats of its protocol.
+      if (typeof data !== "string" || !data.startsWith("{")) return;
+      try {
+        this.#postman.receive(data);
+      } catch (error) {
+        this.#postman.fail(error);
+        this.#abandon();
+        return;
+      }
+      if (this.#postman.inbox.isFull) this.#abandon(true);
+    }
+
+    #open(expired) {
+      clearTimeout(this.#limit);
+      this.#failures = 0;
+      if (expired) this.#options.onState?.("expired");
+      this.#tell("connected");
+    }
+
+    #lost(code, reason) {
+      if (FINAL.includes(code)) {
+        this.#end(Object.assign(new Error(reason || `closed with ${code}`), { code }));
+        return;
+      }
+      // Who has it now keeps it: taking it back would go on for ever.
+      if (code === SUPERSEDED) {
+        this.#postman.forgetSession();
+        this.#options.onState?.("superseded");
+      }
+      this.#comeBack(code !== 1001);
+    }
+
+    /** Gives a connection up without waiting for a farewell, which may never come. */
+    #abandon(sameFirst = false) {
+      if (this.#socket === null) return;
+      this.#socket.onmessage = this.#socket.onclose = null;
+      this.#socket.close();
+      this.#comeBack(sameFirst);
+    }
+
+    /** Comes back, to the same node first if that may only have lost the connection. */
+    #comeBack(sameFirst) {
+      this.#socket = null;
+      clearTimeout(this.#limit);
+      const was = this.#state;
+      if (was !== "connected" || !sameFirst) {
+        this.#at = (this.#at + 1) % this.#urls.length;
+        if (was !== "connected") this.#failures += 1;
+      }
+      this.#postman.lost();
+      this.#schedule();
+      if (was === "connected") this.#tell(globalThis.navigator?.onLine === false ? "offline" : "reconnecting");
+    }
+
+    #schedule() {
+      const rounds = Math.floor(this.#failures / this.#urls.length);
+      const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(rounds, 10));
+      this.#retry = setTimeout(() => {
+        if (this.#postman.inbox.isFull) this.#schedule();
+        else this.#connect();
+      }, delay * (0.5 + Math.random() / 2));
+    }
+
+    /** Tries again now rather than when its time comes. */
+    #hurry() {
+      if (this.#retry === null || this.#postman.inbox.isFull) return;
+      clearTimeout(this.#retry);
+      this.#connect();
+    }
+
+    /** The network is back, perhaps another one, on which the old connection will never say anything. */
+    #online() {
+      if (this.#state === "offline") this.#tell("reconnecting");
+      if (this.#state === "connected") this.#abandon(true);
+      this.#hurry();
+    }
+
+    #hide({ persisted }) {
+      // Nobody will come back for a session whose name is forgotten.
+      if (!persisted && this.#slot === null) this.#socket?.close(1000);
+    }
+
+    #checkSilence() {
+      if (this.#socket !== null && now() - this.#heard > SILENCE_LIMIT_MS) this.#abandon();
+    }
+
+    #end(why) {
+      if (this.#state === "closed") return;
+      const socket = this.#socket;
+      this.#socket = null;
+      clearTimeout(this.#retry);
+      clearTimeout(this.#limit);
+      clearInterval(this.#look);
+      this.#unlisten();
+      this.#retry = null;
+      this.#postman.close(why);
+      socket?.close(1000);
+      this.#slot?.leave();
+      this.#tell("closed", why);
+    }
+
+    #tell(state, why) {
+      if (this.#state === state) return;
+      this.#state = state;
+      this.#options.onState?.(state, why);
+    }
+  }
+
+  // What is said on any connection
+
+  /** The protocol, whatever carries it: `wire.send(text)` says whether there is a connection. */
+  class Postman {
+    session = null;
+    node = null;
+    /** What the node was last told that we have. */
+    position = null;
+    /** Counts connections: what came with an older one cannot be answered. */
+    connection = 0;
+    isOpen = false;
+    #options;
+    #wire;
+    #store = null;
+    #isDirty = false;
+
+    constructor(options, wire) {
+      this.#options = options;
+      this.#wire = wire;
+      this.seen = new Seen();
+      this.done = new Marks();
+      this.outbox = new Outbox(options, {
+        send: (text) => this.isOpen && wire.send(text),
+        doubt: (since) => this.isOpen && wire.onDoubt?.(since),
+        tell: (name, ...args) => this.#tell(name, ...args),
+      });
+      this.inbox = new Inbox((item) => this.#handle(item), () => this.#rest());
+    }
+
+    push(message) {
+      return this.outbox.push(message);
+    }
+
+    /** Takes a frame of a node's. Throws if it is none. */
+    receive(text) {
+      const frame = JSON.parse(text);
+      if (frame.hello !== undefined) this.#greet(frame);
+      else if (frame.id !== undefined) {
+        if (this.seen.isNew(frame)) this.inbox.put({ message: readMessage(frame), frame });
+      } else if (frame.mark !== undefined) this.inbox.put({ ...frame, connection: this.connection });
+      else if (frame.gap !== undefined) this.inbox.put(frame);
+      else if (frame.ack !== undefined) this.outbox.acknowledge(frame);
+      else if (frame.refused !== undefined) this.outbox.refuse(frame);
+      // What a later version says besides, this one need not know.
+    }
+
+    /** The connection is gone. */
+    lost() {
+      this.isOpen = false;
+      this.connection += 1;
+    }
+
+    /** The session is somebody else's now. */
+    forgetSession() {
+      this.session = null;
+      this.position = null;
+      this.#save();
+    }
+
+    close(why) {
+      this.lost();
+      this.outbox.close(why);
+      this.inbox.close();
+      this.#store?.clear();
+      this.#store = null;
+    }
+
+    /** Goes on from what an earlier load of the page has left, and leaves what the next needs. */
+    async restore(store) {
+      const { state, pushes } = await store.load();
+      if (state !== undefined) {
+        const { session, node, position, done, causes } = state;
+        Object.assign(this, { session, node, position });
+        this.done = new Marks(done);
+        this.seen = new Seen(done, causes);
+      }
+      this.#store = store;
+      store.onError = (error) => this.fail(error);
+      this.outbox.restore(pushes, store);
+    }
+
+    fail(error, message) {
+      if (this.#options.onError === undefined) console.error("exosphere:", error);
+      else this.#options.onError(error, message);
+    }
+
+    #greet({ hello, session, node, resumed }) {
+      if (hello !== VERSION) throw new Error(`the node speaks version ${hello} of postman`);
+      const expired = this.session !== null && !resumed;
+      const from = this.node;
+      if (expired) this.position = null;
+      Object.assign(this, { session, node });
+      this.connection += 1;
+      this.isOpen = true;
+      this.#save();
+      this.#wire.onHello?.(expired);
+      if (expired && this.#wire.onHello === undefined) this.#tell("onState", "expired");
+      if (from !== null && from !== node) this.#tell("onMove", { from, to: node });
+      this.outbox.transmit(this.connection);
+    }
+
+    /** Tells the application what came. Returns a promise if that takes its time. */
+    #handle(item) {
+      if (item.mark !== undefined) {
+        if (item.position !== undefined) this.position = item.position;
+        this.#save();
+        if (item.connection === this.connection) this.#wire.send(JSON.stringify({ confirm: item.mark }));
+        return undefined;
+      }
+      if (item.gap !== undefined) {
+        this.#tell("onGap", { topic: item.gap, from: item.from, to: item.to });
+        return undefined;
+      }
+      const { message, frame } = item;
+      const { id, topic, cause } = frame;
+      const finish = () => {
+        this.done.advance(frame);
+        this.#isDirty = true;
+      };
+      try {
+        const said = this.#options.onMessage?.(message, { id, topic, cause });
+        if (typeof said?.then === "function") {
+          return said.then(finish, (error) => {
+            finish();
+            this.fail(error, message);
+          });
+        }
+      } catch (error) {
+        this.fail(error, message);
+      }
+      finish();
+      return undefined;
+    }
+
+    /** The application was told of everything, or takes its time: what it has is kept. */
+    #rest() {
+      if (this.#isDirty) this.#save();
+    }
+
+    #save() {
+      this.#isDirty = false;
+      if (this.#store === null) return;
+      const { session, node, position } = this;
+      const [done, causes] = [this.done.entries(), this.seen.causes()];
+      this.#store.save({ session, node, position, done, causes });
+    }
+
+    #tell(name, ...args) {
+      try {
+        this.#options[name]?.(...args);
+      } catch (error) {
+        this.fail(error);
+      }
+    }
+  }
+
+  /** What was pushed and is not acknowledged, oldest first. */
+  class Outbox {
+    pushes = [];
+    #epoch = randomEpoch();
+    #number = 0;
+    #interval;
+    #hooks;
+    #store = null;
+    #connection = 0;
+    #timer = null;
+    #closed = null;
+
+    constructor({ ackInterval = ACK_INTERVAL_MS }, hooks) {
+      this.#interval = ackInterval;
+      this.#hooks = hooks;
+    }
+
+    push(message) {
+      if (this.#closed !== null) return refusal(this.#closed);
+      if (this.pushes.length >= PUSHES_LIMIT) {
+        return refusal(new Error(`${PUSHES_LIMIT} messages wait to be acknowledged; try again later`));
+      }
+      const key = `${this.#epoch}.${this.#number + 1}`;
+      let text;
+      try {
+        text = JSON.stringify({ id: key, ...bodyOf(message) });
+      } catch (error) {
+        return refusal(error);
+      }
+      if (text.length > FRAME_LIMIT_BYTES || new TextEncoder().encode(text).length > FRAME_LIMIT_BYTES) {
+        return refusal(new Error("the message is longer than a node takes"));
+      }
+      this.#number += 1;
+      const push = newPush(key, message, text);
+      const acknowledged = new Promise((resolve, reject) => Object.assign(push, { resolve, reject }));
+      // Who does not look at it is told by `onAckFailed`.
+      acknowledged.catch(() => {});
+      this.pushes.push(push);
+      push.order = this.#store?.keep({ key, text });
+      this.transmit(this.#connection);
+      return acknowledged;
+    }
+
+    /** Sends what was not sent on this connection, as far as the window goes. */
+    transmit(connection) {
+      this.#connection = connection;
+      for (const push of this.pushes.slice(0, WINDOW)) {
+        push.due ??= now() + this.#interval;
+        if (push.connection !== connection && this.#hooks.send(push.text)) {
+          push.connection = connection;
+          push.sent = now();
+        }
+      }
+      this.#setTimer();
+    }
+
+    /** A push is stored, and so are those before it of the same load of the page. */
+    acknowledge({ ack, level, nodes }) {
+      const { epoch, number } = splitKey(ack);
+      const has = ({ key }) => {
+        const its = splitKey(key);
+        return its.epoch === epoch && its.number <= number;
+      };
+      for (const push of this.#take(has)) {
+        const acknowledged = { key: push.key, level, nodes };
+        push.resolve?.(acknowledged);
+        this.#hooks.tell("onAckSuccess", { ...acknowledged, message: push.message });
+      }
+    }
+
+    refuse({ refused, error }) {
+      for (const push of this.#take(({ key }) => key === refused)) this.#fail(push, new Error(error));
+    }
+
+    restore(pushes, store) {
+      this.#store = store;
+      const restored = pushes.map(({ key, text, order }) => {
+        const { message, binary } = JSON.parse(text);
+        const said = binary === undefined ? message : fromBase64(binary);
+        return { ...newPush(key, said, text), order };
+      });
+      for (const push of this.pushes) push.order = store.keep({ key: push.key, text: push.text });
+      this.pushes.unshift(...restored);
+    }
+
+    close(why) {
+      this.#closed = why;
+      clearTimeout(this.#timer);
+      for (const push of this.pushes.splice(0)) this.#fail(push, why);
+    }
+
+    #take(has) {
+      const taken = this.pushes.filter(has);
+      if (taken.length === 0) return taken;
+      this.pushes = this.pushes.filter((push) => !taken.includes(push));
+      this.#store?.drop(taken.map(({ order }) => order));
+      this.transmit(this.#connection);
+      return taken;
+    }
+
+    #fail(push, error) {
+      push.reject?.(error);
+      this.#hooks.tell("onAckFailed", { key: push.key, message: push.message, attempts: push.attempts, error });
+    }
+
+    #setTimer() {
+      clearTimeout(this.#timer);
+      const due = Math.min(...this.pushes.slice(0, WINDOW).map((push) => push.due));
+      if (due !== Infinity) this.#timer = setTimeout(() => this.#tick(), due - now());
+    }
+
+    /** Sends again what was not acknowledged in time. */
+    #tick() {
+      const late = this.pushes.slice(0, WINDOW).filter((push) => push.due <= now());
+      const sent = late.filter((push) => push.connection === this.#connection).map((push) => push.sent);
+      for (const push of late) {
+        push.attempts += 1;
+        const interval = Math.min(LONGEST_ACK_INTERVAL_MS, this.#interval * 2 ** Math.min(push.attempts, 16));
+        push.due = now() + interval * (0.75 + Math.random() / 2);
+        this.#hooks.tell("onAckFailed", { key: push.key, message: push.message, attempts: push.attempts });
+        if (push.connection === this.#connection && this.#hooks.send(push.text)) push.sent = now();
+      }
+      this.transmit(this.#connection);
+      if (sent.length > 0) this.#hooks.doubt(Math.min(...sent));
+    }
+  }
+
+  /** What came, for the application, one thing after the other. */
+  class Inbox {
+    #items = [];
+    #handle;
+    #rest;
+    #busy = false;
+
+    /** `handle` may return a promise, which is waited for; `rest` is called when there is none left, and while one is. */
+    constructor(handle, rest) {
+      this.#handle = handle;
+      this.#rest = rest;
+    }
+
+    get isFull() {
+      return this.#items.length >= INBOX_LIMIT;
+    }
+
+    put(item) {
+      this.#items.push(item);
+      if (!this.#busy) this.#run();
+    }
+
+    close() {
+      this.#items.length = 0;
+    }
+
+    #run() {
+      this.#busy = true;
+      while (this.#items.length > 0) {
+        const waits = this.#handle(this.#items.shift());
+        if (waits !== undefined) {
+          this.#rest();
+          waits.then(() => this.#run());
+          return;
+        }
+      }
+      this.#busy = false;
+      this.#rest();
+    }
+  }
+
+  /** For each topic and origin, the number of the last message: an origin's come in order. */
+  class Marks {
+    #marks;
+
+    constructor(entries = []) {
+      this.#marks = new Map(entries);
+    }
+
+    /** Whether the message is behind the last, which it then is itself. */
+    advance({ id, topic }) {
+      const dash = id.lastIndexOf("-");
+      const name = `${id.slice(0, dash)} ${topic}`;
+      const number = Number(id.slice(dash + 1));
+      if (number <= (this.#marks.get(name) ?? -1)) return false;
+      // Those that were not heard of for longest go first.
+      this.#marks.delete(name);
+      this.#marks.set(name, number);
+      if (this.#marks.size > MARKS_LIMIT) this.#marks.delete(this.#marks.keys().next().value);
+      return true;
+    }
+
+    entries() {
+      return [...this.#marks];
+    }
+  }
+
+  /** Tells what came before from what is new. */
+  class Seen {
+    #marks;
+    #causes;
+
+    constructor(marks = [], causes = []) {
+      this.#marks = new Marks(marks);
+      this.#causes = new Map(causes);
+    }
+
+    isNew(frame) {
+      if (!this.#marks.advance(frame)) return false;
+      if (frame.cause === undefined) return true;
+      // Published twice, because a node was wrongly taken for dead: the first that came is told.
+      const first = this.#causes.get(frame.cause) ?? frame.id;
+      this.#causes.delete(frame.cause);
+      this.#causes.set(frame.cause, first);
+      if (this.#causes.size > CAUSES_LIMIT) this.#causes.delete(this.#causes.keys().next().value);
+      return first === frame.id;
+    }
+
+    causes() {
+      return [...this.#causes];
+    }
+  }
+
+  // What a page keeps across a reload
+
+  /** The place of one tab among those that keep something by the same name. */
+  class Slot {
+    #release;
+
+    constructor(name, release) {
+      this.store = new Store(name);
+      this.#release = release;
+    }
+
+    /** The place that this tab had before it was loaded again, or else the first that is free. */
+    static async take(name) {
+      const hint = `exosphere.slot.${name}`;
+      const had = recall(hint);
+      // A duplicated tab remembers its original's place, which it does not get.
+      const release = had === null ? null : await lock(`exosphere ${name} ${had}`, RELOAD_PATIENCE_MS);
+      if (release !== null) return new Slot(`${name} ${had}`, release);
+      for (let index = 0; index < SLOTS; index++) {
+        const taken = await lock(`exosphere ${name} ${index}`, 0);
+        if (taken === null) continue;
+        remember(hint, String(index));
+        return new Slot(`${name} ${index}`, taken);
+      }
+      return null;
+    }
+
+    leave() {
+      this.#release();
+    }
+  }
+
+  /** Takes a lock among the tabs of this origin, and returns what releases it; null if another tab has it. */
+  function lock(name, patience) {
+    if (globalThis.navigator?.locks !== undefined) return webLock(name, patience);
+    if (globalThis.BroadcastChannel !== undefined) return election(name);
+    return Promise.resolve(null);
+  }
+
+  function webLock(name, patience) {
+    return new Promise((resolve) => {
+      const hold = (taken) => {
+        if (taken === null) return resolve(null);
+        return new Promise((release) => resolve(release));
+      };
+      const how = patience > 0 ? { signal: AbortSignal.timeout(patience) } : { ifAvailable: true };
+      navigator.locks.request(name, how, hold).catch(() => resolve(null));
+    });
+  }
+
+  /** Without locks, tabs ask each other: who has it says so, and of two that ask the lower claim has it. */
+  function election(name) {
+    return new Promise((resolve) => {
+      const channel = new BroadcastChannel(name);
+      const claim = randomEpoch();
+      let state = "asking";
+      channel.onmessage = ({ data }) => {
+        if (data.claim !== undefined && (state === "taken" || claim < data.claim)) {
+          channel.postMessage({ refused: data.claim });
+        } else if (data.refused === claim || (data.claim < claim && state === "asking")) {
+          state = "refused";
+        }
+      };
+      channel.postMessage({ claim });
+      setTimeout(() => {
+        if (state === "asking") {
+          state = "taken";
+          resolve(() => channel.close());
+        } else {
+          channel.close();
+          resolve(null);
+        }
+      }, ELECTION_MS);
+    });
+  }
+
+  /** What one tab keeps, in IndexedDB. What is put in is committed at once, in the order of the calls. */
+  class Store {
+    onError = () => {};
+    #slot;
+    #database = null;
+    #order = 0;
+
+    constructor(slot) {
+      this.#slot = slot;
+    }
+
+    async load() {
+      const opening = indexedDB.open("exosphere", 1);
+      opening.onupgradeneeded = () => {
+        opening.result.createObjectStore("clients");
+        opening.result.createObjectStore("pushes");
+      };
+      this.#database = await resultOf(opening);
+      const reading = this.#database.transaction(["clients", "pushes"]);
+      const pushes = reading.objectStore("pushes");
+      const [state, keys, values] = await Promise.all([
+        resultOf(reading.objectStore("clients").get(this.#slot)),
+        resultOf(pushes.getAllKeys(this.#range())),
+        resultOf(pushes.getAll(this.#range())),
+      ]);
+      this.#order = (keys.at(-1)?.[1] ?? 0) + 1;
+      return { state, pushes: values.map((push, index) => ({ ...push, order: keys[index][1] })) };
+    }
+
+    save(state) {
+      this.#write("clients", (clients) => clients.put(state, this.#slot));
+    }
+
+    /** Keeps a push behind those before. Returns its place. */
+    keep(push) {
+      const order = this.#order++;
+      this.#write("pushes", (pushes) => pushes.put(push, [this.#slot, order]));
+      return order;
+    }
+
+    drop(orders) {
+      this.#write("pushes", (pushes) => orders.forEach((order) => pushes.delete([this.#slot, order])));
+    }
+
+    clear() {
+      this.#write("clients", (clients) => clients.delete(this.#slot));
+      this.#write("pushes", (pushes) => pushes.delete(this.#range()));
+    }
+
+    #range() {
+      return IDBKeyRange.bound([this.#slot, 0], [this.#slot, Infinity]);
+    }
+
+    #write(name, work) {
+      try {
+        const writing = this.#database.transaction(name, "readwrite");
+        writing.onabort = () => this.onError(writing.error ?? new Error("nothing was kept"));
+        work(writing.objectStore(name));
+        // Or it waits for what is called back here, which a page that is left never is.
+        writing.commit?.();
+      } catch (error) {
+        this.onError(error);
+      }
+    }
+  }
+
+  function resultOf(request) {
+    return new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+      request.onblocked = () => reject(new Error("another page holds an older store"));
+    });
+  }
+
+  // Storage may be forbidden; then this tab remembers nothing.
+  function recall(key) {
+    try {
+      return sessionStorage.getItem(key);
+    } catch {
+      return null;
+    }
+  }
+
+  function remember(key, value) {
+    try {
+      sessionStorage.setItem(key, value);
+    } catch {
+      // Not kept.
+    }
+  }
+
+  // Messages and keys
+
+  function newPush(key, message, text) {
+    return { key, message, text, attempts: 0, due: null, connection: null, sent: null };
+  }
+
+  function bodyOf(message) {
+    if (message instanceof ArrayBuffer) return { binary: toBase64(new Uint8Array(message)) };
+    if (ArrayBuffer.isView(message)) {
+      return { binary: toBase64(new Uint8Array(message.buffer, message.byteOffset, message.byteLength)) };
+    }
+    if (JSON.stringify(message) === undefined) throw new TypeError("a message is text, bytes, or JSON");
+    return { message };
+  }
+
+  function readMessage({ message, binary }) {
+    return binary === undefined ? message : fromBase64(binary);
+  }
+
+  function toBase64(bytes) {
+    let text = "";
+    for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+    return btoa(text);
+  }
+
+  function fromBase64(text) {
+    return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  }
+
+  function splitKey(key) {
+    const dot = key.lastIndexOf(".");
+    return { epoch: key.slice(0, dot), number: Number(key.slice(dot + 1)) };
+  }
+
+  /** 64 random bits that tell one load of a page from the others. */
+  function randomEpoch() {
+    const bytes = crypto.getRandomValues(new Uint8Array(8));
+    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
+  function refusal(error) {
+    const refused = Promise.reject(error);
+    refused.catch(() => {});
+    return refused;
+  }
+
+  function toWebSocketUrl(url) {
+    const absolute = new URL(url, globalThis.location?.href);
+    absolute.protocol = absolute.protocol.replace(/^http/, "ws");
+    absolute.hash = "";
+    return absolute.href;
+  }
+
+  function listen(target, listeners) {
+    const pairs = Object.entries(listeners);
+    for (const [name, listener] of pairs) target.addEventListener?.(name, listener);
+    return () => pairs.forEach(([name, listener]) => target.removeEventListener?.(name, listener));
+  }
+
+  function now() {
+    return performance.now();
+  }
+
+  globalThis.exosphere = Object.freeze({ connect, plug, version: VERSION });
+})();
