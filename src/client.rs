@@ -1,11 +1,16 @@
-//! The clients' side: bytes to and from browsers, as negotiated with each of them.
+//! A client in Rust, for services, tests and load.
 //!
-//! Nothing here knows of topics or of positions. A request is read into a [`Negotiation`], a
-//! WebSocket is a [`Socket`], and what is to be sent is encoded once, by [`frame`], for all.
+//! A `Client` connects to one node of a cluster, and to another when that one is gone: what it
+//! pushes is handled once, and what it is sent it gets once.
+
+// Beside that, this is the clients' side of a node: bytes to and from browsers, as negotiated with
+// each of them. Nothing here knows of topics or of positions. A request is read into a
+// `Negotiation`, a WebSocket is a `Socket`, and what is to be sent is encoded once, by `frame`, for
+// all.
 
 mod alarm;
 mod attachment;
-mod body;
+pub(crate) mod body;
 mod client_version;
 mod dialect;
 pub(crate) mod frame;
@@ -24,7 +29,7 @@ mod transport;
 pub(crate) mod websocket;
 mod write_queue;
 
-pub use body::Body;
+pub(crate) use body::Body;
 pub(crate) use client_version::ClientVersion;
 pub(crate) use framing::Framing;
 pub(crate) use greeting::Greeting;
@@ -37,3 +42,9 @@ pub(crate) use server::Server;
 pub(crate) use transport::Transport;
 pub(crate) use websocket::{Incoming, Socket, SocketError};
 pub(crate) use write_queue::WriteQueue;
+
+#[cfg(feature = "client")]
+pub use crate::remote::{
+    Acknowledgement, Client, ClientBuilder, ConnectError, Event, PushError, Pushed, Pusher,
+    Received,
+};

@@ -1,8 +1,15 @@
 //! The crate's face. What it is and does stands in the README, which is its documentation.
 #![doc = include_str!("../README.md")]
 
-#[cfg(feature = "node")]
+#[cfg(all(feature = "node", not(feature = "client")))]
 mod client;
+#[cfg(all(feature = "node", feature = "client"))]
+pub mod client;
+/// A client in Rust, for services, tests and load.
+#[cfg(all(feature = "client", not(feature = "node")))]
+pub mod client {
+    pub use crate::remote::*;
+}
 #[cfg(feature = "node")]
 mod cluster;
 #[cfg(feature = "node")]
@@ -16,12 +23,18 @@ pub mod id;
 mod message;
 #[cfg(feature = "node")]
 mod node;
-#[cfg(feature = "node")]
+#[cfg(any(feature = "client", feature = "node"))]
+#[cfg_attr(
+    not(all(feature = "client", feature = "node")),
+    allow(dead_code, reason = "each side needs its half of what is said")
+)]
 mod postman;
 pub mod proto;
+#[cfg(feature = "client")]
+mod remote;
 #[cfg(feature = "node")]
 mod route;
-#[cfg(feature = "node")]
+#[cfg(any(feature = "client", feature = "node"))]
 mod runtime;
 #[cfg(feature = "node")]
 mod service;

@@ -1,16 +1,28 @@
-//! The runtime of a node: its clock, its tasks, and who owns what.
+//! The runtime of a node: its clock, its tasks, and who owns what. A client has the clock of it.
 
+#[cfg(feature = "node")]
 mod because;
 pub(crate) mod clock;
+#[cfg(feature = "node")]
 mod front;
+#[cfg(feature = "node")]
 mod hub;
+#[cfg(feature = "node")]
 mod mailbox;
+#[cfg(feature = "node")]
 mod scribe;
+#[cfg(feature = "node")]
 mod tasks;
 
+#[cfg(feature = "node")]
 pub(crate) use because::{because, next_cause};
+#[cfg(feature = "node")]
 pub(crate) use front::Front;
+#[cfg(feature = "node")]
 pub(crate) use hub::{Duty, Hub, Turn};
+#[cfg(feature = "node")]
 pub(crate) use mailbox::{Call, Callee, Full, Mailbox};
+#[cfg(feature = "node")]
 pub(crate) use scribe::Scribe;
+#[cfg(feature = "node")]
 pub(crate) use tasks::Tasks;

@@ -11,8 +11,8 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 
-pub use crate::client::Body;
 use crate::client::Server;
+pub use crate::client::body::Body;
 
 /// A node's routes, as a service. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -20,7 +20,8 @@ use rules::{
 /// What each part of `src` may use of the others. Data flows down this list, and so do imports.
 ///
 /// What comes in from the world (`client`, `cluster`) knows neither the other nor what the
-/// application holds; `service` and `node` put all together. `error` gathers what `main` may see.
+/// application holds; `remote`, the client in Rust, knows nothing of nodes. `service` and `node` put
+/// all together. `error` gathers what `main` may see.
 const LAYERS: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("message", &[]),
@@ -28,7 +29,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["id", "message", "proto"]),
     ("runtime", &["id", "message", "proto", "store"]),
     ("postman", &["id", "message", "proto"]),
-    ("client", &["id", "message", "postman", "proto", "runtime"]),
+    ("remote", &["id", "message", "postman", "proto", "runtime"]),
+    ("client", &["id", "message", "postman", "proto", "remote", "runtime"]),
     ("cluster", &["id", "message", "proto", "runtime"]),
     ("topic", &["id", "message", "proto", "runtime"]),
     ("session", &["id", "message", "proto", "runtime", "topic"]),
