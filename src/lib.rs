@@ -54,8 +54,8 @@ pub use message::Message;
 #[cfg(feature = "node")]
 pub use node::{Builder, Members, Node, ServeError, StartError};
 pub use proto::{
-    Accounting, Close, CloseCode, CloseReason, DropCause, Dropped, Durability, Ending, Gap, Level,
-    Member, Roster, Tally,
+    Accounting, Close, CloseCode, CloseReason, DropCause, Dropped, Durability, Ending, Fate, Gap,
+    Level, Member, Pending, Roster, Tally,
 };
 #[cfg(feature = "node")]
 pub use route::InvalidRoute;
@@ -66,4 +66,4 @@ pub use session::{JoinError, Session};
 #[cfg(feature = "node")]
 pub use store::{Cut, Recovered, StoreState};
 #[cfg(feature = "node")]
-pub use topic::{NoDisk, PublishError, Receipt, Topic};
+pub use topic::{MessageReport, NoDisk, PublishError, Receipt, Stored, Topic};

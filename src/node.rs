@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     client::{HttpLimits, Server, listen},
     cluster::Mesh,
-    id::{InvalidTopicName, NodeId, TopicName},
+    id::{InvalidTopicName, MessageId, NodeId, TopicName},
     proto::{Accounting, Close, CloseCode},
     runtime::{Hub, Scribe, Tasks},
     service::NodeService,
     store::{Recovered, StoreState},
-    topic::Topic,
+    topic::{Receipt, Topic},
 };
 
 pub use builder::{Builder, StartError};
@@ -103,6 +103,29 @@ impl Node {
     /// [`InvalidTopicName`] says what is wrong with the name.
     pub fn topic(&self, name: &str) -> Result<Topic, InvalidTopicName> {
         Ok(Topic::new(TopicName::parse(name)?, Arc::clone(&self.inner.hub)))
+    }
+
+    /// A receipt for a message that was published on any node of the cluster, to learn from this one
+    /// what became of it.
+    ///
+    /// # Examples
+    ///
+    /// Why did this user not get that message?
+    ///
+    /// ```no_run
+    /// # fn example(node: exosphere::Node) -> Result<(), Box<dyn std::error::Error>> {
+    /// use exosphere::Fate;
+    ///
+    /// match node.receipt("c3dbc2f09a7e41d5-17".parse()?).report().fate {
+    ///     Fate::Pending(pending) => println!("waits for {:?}", pending.waiting),
+    ///     Fate::Ended { ending, .. } => println!("{ending:?}"),
+    ///     other => println!("this node cannot tell: {other:?}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn receipt(&self, id: MessageId) -> Receipt {
+        Receipt::new(id, Arc::clone(&self.inner.hub))
     }
 
     /// What became of the messages that this node stored, in all topics, since it was started.

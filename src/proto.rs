@@ -53,7 +53,10 @@ pub mod wire;
 pub use accounting::{Accounting, DropCause, Dropped, Ending, Tally};
 pub use attachment::{AttachmentKey, Batch, Budget, Gap, Mark};
 pub use close::{Close, CloseCode};
-pub use core::{Acknowledgement, Attached, Core, Ended, Event, Limits, Push, Refused, Usage};
+pub use core::{
+    Acknowledgement, Attached, Core, Ended, Event, Fate, Limits, Pending, Push, Refused, Usage,
+    Verdict, WatchKey,
+};
 pub use durability::{Durability, Level};
 pub use inbox::{Inbox, InboxMemory, OpenPush};
 pub use journal::{Tail, TailLimits};

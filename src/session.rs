@@ -71,7 +71,7 @@ impl Session {
         }
         let (hub, session) = (&self.inner.hub, self.inner.id);
         let id = hub.with(|core, now| core.send(session, message.into(), next_cause(), now))?;
-        Ok(Receipt::new(id, TopicName::private(session), Arc::clone(hub)))
+        Ok(Receipt::new(id, Arc::clone(hub)))
     }
 
     /// Lets this client read a topic, from now on. Harmless if it does already.

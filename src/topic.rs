@@ -13,7 +13,7 @@ use crate::{
     runtime::{Hub, next_cause},
 };
 
-pub use receipt::{NoDisk, Receipt};
+pub use receipt::{MessageReport, NoDisk, Receipt, Stored};
 
 /// A handle to a topic. Cheap to clone: a clone is the same topic.
 ///
@@ -132,7 +132,7 @@ impl Topic {
         let publish =
             |core: &mut Core, now| core.publish_because(&self.name, to, message, cause, now);
         let id = self.hub.with(publish)?;
-        Ok(Receipt::new(id, self.name.clone(), Arc::clone(&self.hub)))
+        Ok(Receipt::new(id, Arc::clone(&self.hub)))
     }
 }
 

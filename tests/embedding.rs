@@ -7,8 +7,8 @@ mod support;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use exosphere::{
-    Close, CloseCode, CloseReason, Handler, Message, Node, NodeService, ServeError, Session,
-    SessionId,
+    Accounting, Close, CloseCode, CloseReason, Ending, Fate, Handler, Level, Message, Node,
+    NodeService, ServeError, Session, SessionId,
 };
 use support::{Client, PATIENCE, Place, Received, limit, now, post, sees, serve, spawn, within};
 use tokio::{
@@ -232,26 +232,70 @@ async fn a_receipt_tells_when_another_node_has_the_message_and_when_every_sessio
     let first = chat(&place).await;
     let topic = first.topic("/chat/room").unwrap();
     let early = topic.publish("early").await.unwrap();
-    assert!(timeout(QUIET, early.stored(1)).await.is_err(), "there is nobody else");
-    within(PATIENCE, "nobody is to get it", early.settled()).await;
+    let stored = within(PATIENCE, "there is nobody else", early.stored(1)).await;
+    assert_eq!((stored.nodes, stored.short, stored.level), (0, true, Level::Local));
+    let settled = within(PATIENCE, "nobody is to get it", early.settled()).await;
+    assert_eq!(settled, Some(Ending::Acknowledged));
 
     let second = chat(&place).await;
     sees(&first, 2).await;
     let mut client = Client::new(serve(&second), "/chat/room").await;
     support::until("the session is known", || topic.members().len() == 1).await;
     let receipt = topic.publish("hello").await.unwrap();
-    within(PATIENCE, "the other node has it", receipt.stored(1)).await;
+    let stored = within(PATIENCE, "the other node has it", receipt.stored(1)).await;
+    assert_eq!((stored.nodes, stored.short, stored.level), (1, false, Level::Replicated));
     // A client confirms what it has while it reads.
     assert!(timeout(QUIET, receipt.settled()).await.is_err(), "it has not read yet");
+    for node in [&first, &second] {
+        let Fate::Pending(pending) = node.receipt(receipt.id()).report().fate else {
+            panic!("{node:?} keeps it");
+        };
+        assert_eq!((pending.sessions, pending.acknowledged), (1, 0));
+        assert_eq!(pending.waiting, topic.members());
+    }
     assert_eq!(client.text().await, "hello");
     tokio::select! {
-        () = within(PATIENCE, "the client has it", receipt.settled()) => {}
+        settled = within(PATIENCE, "the client has it", receipt.settled()) => {
+            assert_eq!(settled, Some(Ending::Acknowledged));
+        }
         other = client.next() => panic!("{other:?}"),
     }
     // And a session that is over needs nothing any more.
     let receipt = topic.publish("late").await.unwrap();
     client.close().await;
     within(PATIENCE, "nobody is left", receipt.settled()).await;
+}
+
+/// Goal: what became of every message is told, on each node, and the figures of nodes can be added.
+///
+/// Method: two nodes publish to a topic that nobody is in, and wait until it is closed.
+#[tokio::test]
+async fn every_message_is_accounted_for() {
+    let place = Place::new("accounting");
+    let nodes = [chat(&place).await, chat(&place).await];
+    sees(&nodes[0], 2).await;
+    let topics = [0, 1].map(|node| nodes[node].topic("/chat/empty").unwrap());
+    let mut last = None;
+    for _ in 0..3 {
+        for topic in &topics {
+            last = Some(topic.publish("m").await.unwrap());
+        }
+    }
+    let last = last.unwrap();
+    within(PATIENCE, "both have it", last.stored(1)).await;
+    let of_topic = topics[1].accounting();
+    assert_eq!((of_topic.stored.pending, of_topic.published.pending), (6, 3));
+
+    let is_over = || nodes.iter().all(|node| node.accounting().stored.acknowledged == 6);
+    support::until("all of it is dropped, of which nobody has need", is_over).await;
+    assert_eq!(topics[1].accounting().stored.accepted, 0, "it is closed");
+    let cluster: Accounting = nodes.iter().map(Node::accounting).sum();
+    assert_eq!((cluster.published.accepted, cluster.published.acknowledged), (6, 6));
+    assert_eq!((cluster.stored.accepted, cluster.unaccounted()), (12, 0));
+    let Fate::Ended { topic, ending } = nodes[0].receipt(last.id()).report().fate else {
+        panic!("the node remembers how it ended");
+    };
+    assert_eq!((&topic, ending), (topics[0].name(), Ending::Acknowledged));
 }
 
 #[tokio::test]

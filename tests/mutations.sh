@@ -111,5 +111,11 @@ mutate 'what closed topics counted is forgotten' topic.rs \
   's/self\.ledger\.close\(topic\.log\.accounting\(\)\);//'
 mutate 'how a message ended is counted, but not remembered' topic_log.rs \
   's/ledger\.end\(entry\.id, how\);//'
+mutate 'a receipt is not told that its message is gone' core.rs \
+  's/self\.look_at_ended\(\);//'
+mutate 'a receipt looks at its first session only' core/watches.rs \
+  's/\(Some\(session\), Some\(settling\)\) =>/(Some(session), Some(settling)) if before == FIRST_SESSION =>/'
+mutate 'a receipt counts the dead among those that have stored' core/fates.rs \
+  's/let has = \|peer: &&_\|.*?;\s+self\.live\.iter\(\)\.filter\(has\)/self.peers.values().filter(|peer| peer.have.covers(id))/s'
 
 exit "$((missed > 0))"

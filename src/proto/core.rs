@@ -14,6 +14,7 @@
 //! replica. Sessions that are attached here read the replica's logs.
 
 mod disk;
+mod fates;
 mod links;
 mod pushes;
 mod reading;
@@ -22,6 +23,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod watches;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -30,14 +32,18 @@ use std::{
 
 use thiserror::Error;
 
+pub use fates::{Fate, Pending};
 pub use pushes::{Acknowledgement, Push};
 pub use usage::Usage;
+pub use watches::{Verdict, WatchKey};
+
+use watches::Watches;
 
 use pushes::Pushes;
 use takeover::Takeovers;
 
 use super::{
-    Accounting, AttachmentKey, Change, CloseReason, Durability, Ending, LogLimits, Membership, Op,
+    Accounting, AttachmentKey, Change, CloseReason, Durability, LogLimits, Membership, Op,
     Position, Presence, Recipients, Replica, Session, SessionState, Stamp, Tail, TailLimits,
     TopicKey,
     attachment::Attachments,
@@ -189,6 +195,9 @@ pub struct Core {
     durable: Option<Seq>,
     /// What is to get there.
     recorder: Option<Recorder>,
+    watches: Watches,
+    /// Whether something came from peers or the disk, or became of them, since this was last asked.
+    news: bool,
     events: VecDeque<Event>,
     wakes: Vec<AttachmentKey>,
     lanes_due: BTreeSet<Lane>,
@@ -219,6 +228,8 @@ impl Core {
             snapshots_made: 0,
             durable: None,
             recorder: None,
+            watches: Watches::default(),
+            news: false,
             events: VecDeque::new(),
             wakes: Vec::new(),
             lanes_due: BTreeSet::new(),
@@ -331,6 +342,7 @@ impl Core {
             return;
         };
         if self.replica.acknowledge(session, key, &position) {
+            self.look_at_session(session);
             self.report(key);
             if let Some(attachment) = self.attachment_of(session) {
                 self.follow(attachment, session, key);
@@ -433,6 +445,11 @@ impl Core {
         std::mem::take(&mut self.lanes_due)
     }
 
+    /// Whether something came from peers or the disk, or became of them, since this was last asked.
+    pub fn poll_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
+    }
+
     /// This node.
     pub fn id(&self) -> NodeId {
         self.id
@@ -446,24 +463,6 @@ impl Core {
     /// What became of the messages that this node stored.
     pub fn accounting(&self) -> Accounting {
         self.replica.topics().accounting()
-    }
-
-    /// How a message ended on this node, if it has, and this is remembered.
-    pub fn ending(&self, id: MessageId) -> Option<Ending> {
-        self.replica.topics().ledger.fate(id)?.ending
-    }
-
-    /// How many other nodes have stored a message, as far as this node has heard.
-    pub fn stored_on(&self, id: MessageId) -> usize {
-        let has = |peer: &&NodeId| **peer != self.id && self.peers[*peer].have.covers(id);
-        self.peers.keys().filter(has).count()
-    }
-
-    /// Whether every session that was to get a message of `topic` has it, or is gone.
-    pub fn is_settled(&self, topic: &TopicName, id: MessageId) -> bool {
-        let key = self.replica.topics().find(topic);
-        key.and_then(|key| self.replica.topics().get(key).settled())
-            .is_none_or(|settled| settled.covers(id))
     }
 
     /// Writes the next operation of this node's journal.
@@ -497,6 +496,7 @@ impl Core {
                 Change::Closed { session, owner, reason } => {
                     self.end_attachment(session.id, Ended::Closed(reason));
                     self.clear_deadline(session.id);
+                    self.look_at_session(session.id);
                     if owner == self.id {
                         self.events.push_back(Event::SessionEnded { session, reason });
                     }
@@ -507,10 +507,12 @@ impl Core {
                     if let Some(&key) = self.attached.get(&session) {
                         self.follow(key, session, topic);
                     }
+                    self.look_at_session(session);
                     self.report(topic);
                 }
             }
         }
+        self.look_at_ended();
         self.schedule_sweep(now);
     }
 

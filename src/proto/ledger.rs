@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Every message in a log of this node is in `fates`, as one that has not ended.
+//! 1. Every message in a log of this node is in `lines`, as one that has not ended.
 //! 2. Of those that have ended, at most [`MAX_ENDED`] are remembered: `ended` names them, oldest
 //!    first.
 
@@ -15,9 +15,9 @@ use crate::id::{MessageId, NodeId, TopicName};
 /// forgotten. They take 80 bytes each, or 5 MiB.
 const MAX_ENDED: usize = 65_536;
 
-/// What became of one message.
+/// A message, as it stands in the ledger.
 #[derive(Clone, Debug)]
-pub(super) struct Fate {
+pub(super) struct Line {
     /// Where it was published.
     pub(super) topic: TopicName,
     /// How it ended, if it has.
@@ -31,7 +31,7 @@ pub(super) struct Ledger {
     own: NodeId,
     /// What was counted in topics that are closed.
     closed: Accounting,
-    fates: BTreeMap<MessageId, Fate>,
+    lines: BTreeMap<MessageId, Line>,
     ended: VecDeque<MessageId>,
     /// The messages of which somebody wants to hear when they end.
     watched: BTreeSet<MessageId>,
@@ -45,7 +45,7 @@ impl Ledger {
         Self {
             own,
             closed: Accounting::default(),
-            fates: BTreeMap::new(),
+            lines: BTreeMap::new(),
             ended: VecDeque::new(),
             watched: BTreeSet::new(),
             news: Vec::new(),
@@ -54,7 +54,7 @@ impl Ledger {
 
     /// A message is stored.
     pub(super) fn open(&mut self, topic: &TopicName, id: MessageId) {
-        self.fates.insert(id, Fate { topic: topic.clone(), ending: None });
+        self.lines.insert(id, Line { topic: topic.clone(), ending: None });
     }
 
     /// A message is kept no longer.
@@ -62,16 +62,16 @@ impl Ledger {
         if self.watched.remove(&id) {
             self.news.push((id, how));
         }
-        if let Some(fate) = self.fates.get_mut(&id) {
-            fate.ending = Some(how);
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.ending = Some(how);
             self.ended.push_back(id);
         }
         while self.ended.len() > MAX_ENDED
             && let Some(oldest) = self.ended.pop_front()
         {
             // Unless it came once more, with an origin that was forgotten and has come back.
-            if self.fates.get(&oldest).is_some_and(|fate| fate.ending.is_some()) {
-                self.fates.remove(&oldest);
+            if self.lines.get(&oldest).is_some_and(|line| line.ending.is_some()) {
+                self.lines.remove(&oldest);
             }
         }
     }
@@ -86,11 +86,11 @@ impl Ledger {
     ) -> Vec<MessageId> {
         let mut revoked = Vec::new();
         for &id in self.ended.iter().filter(|&&id| upto.covers(id) && !from.covers(id)) {
-            if let Some(fate) = self.fates.get_mut(&id)
-                && fate.topic == *topic
-                && fate.ending == Some(Ending::Acknowledged)
+            if let Some(line) = self.lines.get_mut(&id)
+                && line.topic == *topic
+                && line.ending == Some(Ending::Acknowledged)
             {
-                fate.ending = Some(Ending::Dropped(DropCause::Unheard));
+                line.ending = Some(Ending::Dropped(DropCause::Unheard));
                 revoked.push(id);
             }
         }
@@ -128,13 +128,13 @@ impl Ledger {
     }
 
     /// What became of a message, if that is remembered.
-    pub(super) fn fate(&self, id: MessageId) -> Option<&Fate> {
-        self.fates.get(&id)
+    pub(super) fn line(&self, id: MessageId) -> Option<&Line> {
+        self.lines.get(&id)
     }
 
-    /// How many messages are remembered.
-    pub(super) fn len(&self) -> usize {
-        self.fates.len()
+    /// How many messages are remembered that have ended.
+    pub(super) fn ended(&self) -> usize {
+        self.ended.len()
     }
 }
 
@@ -157,9 +157,9 @@ mod tests {
         for seq in 1..=MAX_ENDED + 1 {
             ledger.end(id(seq), Ending::Expired);
         }
-        assert_eq!(ledger.len(), MAX_ENDED + 1);
-        assert!(ledger.fate(id(0)).unwrap().ending.is_none());
-        assert!(ledger.fate(id(1)).is_none());
-        assert_eq!(ledger.fate(id(2)).unwrap().ending, Some(Ending::Expired));
+        assert_eq!((ledger.ended(), ledger.lines.len()), (MAX_ENDED, MAX_ENDED + 1));
+        assert!(ledger.line(id(0)).unwrap().ending.is_none());
+        assert!(ledger.line(id(1)).is_none());
+        assert_eq!(ledger.line(id(2)).unwrap().ending, Some(Ending::Expired));
     }
 }

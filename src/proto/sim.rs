@@ -24,6 +24,7 @@
 //! | S8 one home | who has a session's attachment owns it; sessions go when they were closed |
 //! | S9 no silent gap | what a client was promised it gets, or is told of |
 //! | S10 memory | every queue, log and map keeps to its limit |
+//! | S11 receipts | who asks what became of a message is told what is so, once |
 //! | S12 accounted | every message that was stored is kept, or was counted as ended, once |
 //!
 //! And once the faults have stopped and everything has come to rest:
@@ -34,6 +35,7 @@
 //! | L3 trimmed | nothing is kept that nobody waits for |
 //! | L4 equal | all nodes know the same; every session has one owner, which has its attachment |
 //! | L5 over | a session whose client is gone is over, and its handler was told once |
+//! | L6 answered | who asked what becomes of a message was told |
 //!
 //! A message is promised to a session if the node that published it had applied that the session
 //! joined. The promise ends with the session, with the session's leaving before it knew of the
@@ -47,6 +49,7 @@ mod ghost;
 mod gossip;
 mod links;
 mod oracle;
+mod receipts;
 mod settled;
 mod trace;
 mod world;

@@ -275,8 +275,13 @@ impl TopicLog {
     }
 
     /// All entries, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Entry>> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Entry>> {
         self.entries.iter().map(|(_, entry)| entry)
+    }
+
+    /// The message `id`, if it is kept. The newest are found first.
+    pub fn find(&self, id: MessageId) -> Option<&Arc<Entry>> {
+        self.iter().rev().find(|entry| entry.id == id)
     }
 
     /// What was dropped before everybody had it lies below this.
@@ -374,7 +379,7 @@ mod tests {
         }
 
         fn ending(&self, seq: u64) -> Option<Ending> {
-            self.1.fate(id(seq)).unwrap().ending
+            self.1.line(id(seq)).unwrap().ending
         }
     }
 

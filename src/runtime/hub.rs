@@ -4,26 +4,23 @@
 //! Nothing is awaited under the lock, and nobody is woken under it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     future::Future,
     hash::{BuildHasherDefault, Hasher},
-    sync::{
-        OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::OnceLock,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{Scribe, Tasks, clock};
 use crate::{
     id::{NodeId, PushKey, SessionId},
     proto::{
         Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Core, Ended, Event,
-        Lane, Limits, Session,
+        Lane, Limits, Session, Verdict, WatchKey,
     },
 };
 
@@ -53,8 +50,7 @@ pub(crate) struct Hub {
     state: Mutex<State>,
     lanes: [Notify; Lane::ALL.len()],
     timeout: Notify,
-    progress: Notify,
-    progress_waiters: AtomicUsize,
+    news: Notify,
     duties: mpsc::UnboundedSender<Duty>,
     /// Who stores what happens, if anybody does.
     scribe: OnceLock<Scribe>,
@@ -65,6 +61,8 @@ struct State {
     core: Core,
     /// One for each task that serves an attachment, until the task lets go of it.
     slots: HashMap<AttachmentKey, Slot, BuildHasherDefault<KeyHasher>>,
+    /// Who waits for what becomes of a message.
+    watchers: BTreeMap<WatchKey, oneshot::Sender<Verdict>>,
     /// What attachments that are still to come are told, once the node shuts down.
     closing: Option<Close>,
     /// When the sweeper will look next.
@@ -109,8 +107,10 @@ struct Due {
     wakers: Vec<Waker>,
     duties: Vec<Duty>,
     lanes: Vec<Lane>,
+    verdicts: Vec<(oneshot::Sender<Verdict>, Verdict)>,
     is_sweep_earlier: bool,
     is_store_due: bool,
+    has_news: bool,
 }
 
 impl Hub {
@@ -129,14 +129,14 @@ impl Hub {
             state: Mutex::new(State {
                 core,
                 slots: HashMap::default(),
+                watchers: BTreeMap::new(),
                 closing: None,
                 sweep_at: None,
                 now,
             }),
             lanes: Default::default(),
             timeout: Notify::new(),
-            progress: Notify::new(),
-            progress_waiters: AtomicUsize::new(0),
+            news: Notify::new(),
             duties,
             scribe: OnceLock::new(),
         };
@@ -266,20 +266,42 @@ impl Hub {
         due
     }
 
-    /// Waits until `is_so` holds of the core, looking again whenever peers or clients acknowledge.
+    /// Waits until `is_so` holds of the core, looking again whenever there is news of peers or of
+    /// the disk: nothing else may be a reason for it to hold.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
     pub(crate) async fn until(&self, is_so: impl Fn(&Core) -> bool) {
-        let _waiter = Waiter::new(&self.progress_waiters);
         loop {
-            let mut progress = std::pin::pin!(self.progress.notified());
-            progress.as_mut().enable();
+            let mut news = std::pin::pin!(self.news.notified());
+            news.as_mut().enable();
             if is_so(&self.state.lock().core) {
                 return;
             }
-            progress.await;
+            news.await;
+        }
+    }
+
+    /// Waits for what a watch comes to, which `watch` makes; `None` if the node has ended by then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the watch.
+    pub(crate) async fn watch(&self, watch: impl FnOnce(&mut Core) -> WatchKey) -> Option<Verdict> {
+        let now = clock::now();
+        let (sender, verdict) = oneshot::channel();
+        let mut state = self.state.lock();
+        let key = watch(&mut state.core);
+        state.watchers.insert(key, sender);
+        let due = state.collect(now);
+        drop(state);
+        let _watch = Watch { hub: self, key };
+        self.carry_out(due);
+        tokio::select! {
+            biased;
+            verdict = verdict => verdict.ok(),
+            () = self.tasks.cancelled() => None,
         }
     }
 
@@ -342,8 +364,11 @@ impl Hub {
         {
             scribe.wake();
         }
-        if self.progress_waiters.load(Ordering::Acquire) > 0 {
-            self.progress.notify_waiters();
+        for (watcher, verdict) in due.verdicts {
+            let _ = watcher.send(verdict); // Nobody listens who waits no more.
+        }
+        if due.has_news {
+            self.news.notify_waiters();
         }
     }
 }
@@ -379,8 +404,12 @@ impl State {
         for key in wakes {
             due.wakers.extend(self.slots.get_mut(&key).and_then(|slot| slot.waker.take()));
         }
+        for (key, verdict) in self.core.poll_verdicts() {
+            due.verdicts.extend(self.watchers.remove(&key).map(|watcher| (watcher, verdict)));
+        }
         due.lanes.extend(self.core.poll_lanes());
         due.is_store_due = self.core.has_work();
+        due.has_news = self.core.poll_news();
         let next = self.core.poll_timeout();
         due.is_sweep_earlier =
             next.is_some_and(|next| self.sweep_at.is_none_or(|planned| next < planned));
@@ -391,19 +420,17 @@ impl State {
     }
 }
 
-/// Counts who waits for progress.
-struct Waiter<'a>(&'a AtomicUsize);
-
-impl<'a> Waiter<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(count)
-    }
+/// A watch, which ends with who waits for it.
+struct Watch<'a> {
+    hub: &'a Hub,
+    key: WatchKey,
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let mut state = self.hub.state.lock();
+        state.core.unwatch(self.key);
+        state.watchers.remove(&self.key);
     }
 }
 
@@ -418,5 +445,63 @@ fn closing(why: Ended) -> Close {
             Close::new(CloseCode::GoingAway, "the session was given up elsewhere")
         }
         Ended::Closed(_) => Close::new(CloseCode::Normal, "the session is over"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::{
+        id::TopicName,
+        proto::{Position, Recipients},
+    };
+
+    #[tokio::test]
+    async fn who_waits_for_peers_does_not_look_whenever_something_happens_here() {
+        let (hub, _ended) = Hub::new(NodeId::from_bits(1), Limits::default(), Tasks::default());
+        let (looks, peer) = (Cell::new(0), NodeId::from_bits(2));
+        let waits = hub.until(|core| {
+            looks.set(looks.get() + 1);
+            core.is_linked(peer)
+        });
+        let happens = async {
+            let topic = TopicName::parse("/a").unwrap();
+            for _ in 0..100 {
+                let to = Recipients::Everyone;
+                hub.with(|core, now| core.publish(&topic, to, "m".into(), now)).unwrap();
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(looks.get(), 1);
+            hub.with(|core, now| core.handle_link_up(peer, Position::new(), now));
+        };
+        tokio::join!(waits, happens);
+        assert_eq!(looks.get(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_watch_ends_with_who_waits_for_it_and_with_the_node() {
+        let (hub, _ended) = Hub::new(NodeId::from_bits(1), Limits::default(), Tasks::default());
+        hub.with(|core, now| core.handle_live(NodeId::from_bits(2), now));
+        let topic = TopicName::parse("/a").unwrap();
+        let publish = |core: &mut Core, now| {
+            core.publish(&topic, Recipients::Everyone, "m".into(), now).unwrap()
+        };
+        let id = hub.with(publish);
+        let mut waits = Box::pin(hub.watch(|core| core.watch_stored(id, 1)));
+        tokio::select! {
+            biased;
+            verdict = &mut waits => panic!("{verdict:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+        assert_eq!(hub.state.lock().watchers.len(), 1);
+        drop(waits);
+        assert!(hub.state.lock().watchers.is_empty());
+        let (verdict, ()) = tokio::join!(
+            hub.watch(|core| core.watch_stored(id, 1)),
+            hub.tasks().shutdown(std::time::Duration::from_secs(1)),
+        );
+        assert_eq!(verdict, None);
     }
 }

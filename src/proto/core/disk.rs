@@ -101,6 +101,8 @@ impl Core {
         if let Some(durable) = &mut self.durable {
             *durable = up_to.max(*durable);
         }
+        self.news = true;
+        self.look_at_disk();
         self.acknowledge_pushes(now);
     }
 
@@ -108,6 +110,8 @@ impl Core {
     pub fn handle_disk_failed(&mut self, now: Instant) {
         self.durable = None;
         self.recorder = None;
+        self.news = true;
+        self.look_at_disk();
         self.acknowledge_pushes(now);
     }
 

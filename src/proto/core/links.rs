@@ -48,10 +48,12 @@ impl Core {
         entry.sending.insert(self.id, from);
         self.lanes_due.extend(Lane::ALL);
         self.handle_live(peer, now);
+        self.look_at_nodes();
     }
 
     /// The link to `peer` is gone. What was on its way may be lost, and is sent again later.
     pub fn handle_link_down(&mut self, peer: NodeId) {
+        self.news = true;
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.handle_link_down();
         }
@@ -59,6 +61,7 @@ impl Core {
 
     /// Membership believes that `node` is alive.
     pub fn handle_live(&mut self, node: NodeId, now: Instant) {
+        self.news = true;
         if node != self.id {
             self.live.insert(node);
             self.peers.entry(node).or_default();
@@ -72,10 +75,12 @@ impl Core {
 
     /// Membership believes that `node` is dead, or has left.
     pub fn handle_dead(&mut self, node: NodeId, now: Instant) {
+        self.news = true;
         if self.live.remove(&node) || self.strangers.remove(&node).is_some() {
             self.dead.insert(node, now);
             self.adopt_orphans(now);
             self.pull_missing(now);
+            self.look_at_nodes();
             self.handle_reachable(true, now);
             self.check_takeovers(now);
             self.schedule_sweep(now);
@@ -87,6 +92,7 @@ impl Core {
         if !self.peers.get(&peer).is_some_and(|peer| peer.linked) {
             return; // It was still on its way when the link went down.
         }
+        self.news = true;
         match frame {
             Frame::Operation { id, op, encoded } => self.handle_op(id, op, encoded, now),
             Frame::Have(have) => self.handle_have(peer, &have, now),
@@ -229,7 +235,9 @@ impl Core {
         let mut merged = state.have.clone();
         merged.merge(have);
         if merged.iter().count() <= Position::MAX_ORIGINS {
-            state.have = merged; // Nobody has more, who does not make origins up.
+            // Nobody has more, who does not make origins up.
+            let before = std::mem::replace(&mut state.have, merged);
+            self.look_at_stored(&before, have);
         }
         self.lanes_due.insert(Lane::Journal); // It may have waited for a snapshot to be there.
         self.acknowledge_pushes(now);
@@ -289,7 +297,9 @@ impl Core {
             })
             .collect();
         for (session, position) in told {
-            self.replica.acknowledge(session, topic, &position);
+            if self.replica.acknowledge(session, topic, &position) {
+                self.look_at_session(session);
+            }
             self.note_progress(topic);
         }
         self.schedule_sweep(now);

@@ -137,6 +137,7 @@ impl Core {
     ) {
         for (topic, position) in positions {
             if self.replica.acknowledge(session, topic, &position) {
+                self.look_at_session(session);
                 self.report(topic);
             }
         }

@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Core, Ended, Event, Lane, Limits};
+use super::{Core, Ended, Event, Fate, Lane, Limits, Pending, Verdict};
 use crate::{
     id::{MessageId, NodeId, Seq, SessionId, TopicName},
     message::Message,
     proto::{
-        AttachmentKey, Budget, CloseReason, Op, Position, Recipients, Replica,
+        AttachmentKey, Budget, CloseReason, Ending, LogLimits, Op, Position, Recipients, Replica,
         wire::{Encoded, Frame, SnapshotPart},
     },
 };
@@ -133,6 +133,12 @@ fn session() -> SessionId {
 
 fn topic() -> TopicName {
     TopicName::parse("/a").unwrap()
+}
+
+/// What a peer says that has everything of `origin` before `next`.
+fn have(origin: u64, next: Seq) -> Frame {
+    let have = [(NodeId::from_bits(origin), next)].into_iter().collect();
+    Frame::decode(&Encoded::have(&have).to_bytes()).unwrap()
 }
 
 #[test]
@@ -263,7 +269,9 @@ fn a_message_for_others_holds_nothing_up() {
     exclude(&mut nodes);
     let core = nodes.get(1);
     assert!(core.read(key, ALL).is_empty());
-    assert!(!core.is_settled(&topic(), MessageId::new(NodeId::from_bits(2), Seq::new(1))));
+    let skipped = MessageId::new(NodeId::from_bits(2), Seq::new(1));
+    let open = core.replica().topics().find(&topic()).unwrap();
+    assert!(!core.replica().settled(open).unwrap().covers(skipped));
     core.acknowledge(key, mark);
     nodes.settle();
     nodes.pass(Duration::from_secs(10), Duration::from_millis(100));
@@ -353,4 +361,99 @@ fn a_node_has_caught_up_once_it_has_what_its_live_peers_have() {
     nodes.pass(Duration::from_secs(2), Duration::from_millis(100));
     assert!(nodes.get(3).is_caught_up());
     assert!(nodes.get(3).replica().session(session()).is_some());
+}
+
+#[test]
+fn a_message_is_said_to_be_stored_as_widely_as_it_can_be() {
+    let mut nodes = Nodes::new([1, 2, 3]);
+    let now = nodes.now;
+    let core = nodes.get(1);
+    let id = core.publish(&topic(), Recipients::Everyone, Message::from("m"), now).unwrap();
+    let [none, all, more] = [0, 2, 3].map(|nodes| core.watch_stored(id, nodes));
+    let stored = |nodes, short| Verdict::Stored { nodes, short };
+    assert_eq!(core.poll_verdicts(), [(none, stored(0, false))]);
+    nodes.settle();
+    let core = nodes.get(1);
+    assert_eq!(core.poll_verdicts(), [(all, stored(2, false)), (more, stored(2, true))]);
+
+    let core = nodes.get(1);
+    core.handle_link_down(NodeId::from_bits(2)); // What comes next does not get there.
+    let id = core.publish(&topic(), Recipients::Everyone, Message::from("m"), now).unwrap();
+    let both = core.watch_stored(id, 2);
+    core.handle_frame(NodeId::from_bits(3), have(1, id.seq.next()), now);
+    assert_eq!(core.poll_verdicts(), [], "the other may yet store it");
+    core.handle_dead(NodeId::from_bits(2), now);
+    assert_eq!(core.poll_verdicts(), [(both, stored(1, true))]);
+}
+
+/// Goal: what concerns others is no reason to look whether a message is settled.
+///
+/// Method: many sessions are to get a message; they acknowledge it from the last to the first, so
+/// that the first, which is waited for, is the last to.
+#[test]
+fn only_news_of_who_lacks_a_message_is_a_reason_to_look_for_it() {
+    const SESSIONS: u64 = 100;
+    let mut nodes = Nodes::new([1]);
+    let now = nodes.now;
+    let core = nodes.get(1);
+    let sessions = (1..=SESSIONS).map(|session| SessionId::from_bits(session.into()));
+    let mut keys: Vec<_> = sessions
+        .map(|session| {
+            let key = core.attach(None, session, "/a", now).key;
+            core.join(session, &topic(), now).unwrap();
+            key
+        })
+        .collect();
+    let id = core.publish(&topic(), Recipients::Everyone, Message::from("m"), now).unwrap();
+    let watch = core.watch_settled(id);
+    while let Some(key) = keys.pop() {
+        assert_eq!((core.watches.looks, core.poll_verdicts()), (1, vec![]));
+        core.read(key, ALL);
+        let mark = core.mark(key).unwrap();
+        core.acknowledge(key, mark);
+    }
+    let settled = Verdict::Settled(Some(Ending::Acknowledged));
+    assert_eq!((core.watches.looks, core.poll_verdicts()), (2, vec![(watch, settled)]));
+}
+
+#[test]
+fn a_session_that_a_message_is_not_for_is_not_waited_for() {
+    let mut nodes = Nodes::new([1]);
+    nodes.attach(1);
+    let now = nodes.now;
+    let core = nodes.get(1);
+    core.join(session(), &topic(), now).unwrap();
+    let others = Recipients::except([session()]);
+    let id = core.publish(&topic(), others, Message::from("m"), now).unwrap();
+    let watch = core.watch_settled(id);
+    let settled = Verdict::Settled(Some(Ending::Acknowledged));
+    assert_eq!(core.poll_verdicts(), [(watch, settled)]);
+}
+
+#[test]
+fn a_node_tells_what_became_of_a_message() {
+    let mut nodes = Nodes::new([1, 2]);
+    nodes.attach(1);
+    let now = nodes.now;
+    nodes.get(1).join(session(), &topic(), now).unwrap();
+    nodes.settle();
+    let id = MessageId::new(NodeId::from_bits(2), Seq::FIRST);
+    assert_eq!(nodes.get(1).fate(id), Fate::Unheard);
+    nodes.publish(2);
+    let pending =
+        Pending { topic: topic(), sessions: 1, acknowledged: 0, waiting: vec![session()] };
+    assert_eq!(nodes.get(1).fate(id), Fate::Pending(pending.clone()));
+    assert_eq!(nodes.get(2).fate(id), Fate::Pending(pending), "on whichever node");
+
+    let watch = nodes.get(2).watch_settled(id);
+    nodes.pass(LogLimits::default().unread_for, Duration::from_secs(1));
+    let ended = Fate::Ended { topic: topic(), ending: Ending::Expired };
+    assert_eq!(nodes.get(1).fate(id), ended);
+    let expired = Verdict::Settled(Some(Ending::Expired));
+    assert_eq!(nodes.get(2).poll_verdicts(), [(watch, expired)]);
+    let tally = nodes.get(2).accounting().published;
+    assert_eq!((tally.accepted, tally.expired, tally.unaccounted()), (1, 1, 0));
+    assert_eq!(nodes.get(1).accounting().published.accepted, 0);
+    let first = MessageId::new(NodeId::from_bits(1), Seq::FIRST);
+    assert_eq!(nodes.get(1).fate(first), Fate::Forgotten, "an operation, but no message");
 }

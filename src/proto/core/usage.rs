@@ -10,6 +10,8 @@ pub struct Usage {
     pub messages: usize,
     /// What all messages cost together, in bytes.
     pub log_bytes: usize,
+    /// Messages of which it is remembered how they ended.
+    pub ended: usize,
     /// The most operations that are kept of any journal.
     pub tail_ops: usize,
     /// The most requests that wait for any peer.
@@ -30,6 +32,7 @@ impl Core {
             usage.messages += topic.log.len();
             usage.log_bytes += topic.log.bytes();
         }
+        usage.ended = self.replica.topics().ledger.ended();
         for tail in self.tails.values() {
             usage.tail_ops = usage.tail_ops.max(tail.len());
         }

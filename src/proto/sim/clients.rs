@@ -315,6 +315,7 @@ impl World {
         self.say(|| format!("n{node} publishes {} in {topic} for {to:?}", brief_id(id)));
         let published = Published { topic: topic.clone(), to, message, promises, known };
         self.ghost.published.insert(id, published);
+        self.ask(node, id);
         self.after(node)
     }
 
@@ -333,6 +334,7 @@ impl World {
         let (topic, to) = (TopicName::private(session), Recipients::Everyone);
         let published = Published { topic, to, message, promises, known };
         self.ghost.published.insert(id, published);
+        self.ask(node, id);
         self.after(node)
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     id::{MessageId, SessionId, TopicName},
-    proto::{Core, Cursor, Ending, Position, Stamp, TopicLog},
+    proto::{Core, Cursor, Ending, Fate, Position, Stamp, TopicLog},
 };
 
 /// How many requests may wait for a peer.
@@ -159,7 +159,7 @@ impl World {
     }
 
     fn check_drop(&self, node: usize, id: MessageId, log: Option<&TopicLog>) -> Checked {
-        let Some(ending) = self.core(node).ending(id) else {
+        let Fate::Ended { ending, .. } = self.core(node).fate(id) else {
             return violated("S12 accounted", format!("n{node} does not know how {id} ended"));
         };
         if ending != Ending::Acknowledged && log.is_none_or(|log| log.lost().covers(id)) {

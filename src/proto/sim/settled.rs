@@ -25,6 +25,7 @@ impl World {
         self.check_delivered()?;
         self.check_logs_are_trimmed()?;
         self.check_counts()?;
+        self.check_answered()?;
         self.check_owners()?;
         self.check_ends()
     }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     id::{MessageId, NodeId, Seq, SessionId, TopicName},
-    proto::{CloseReason, Core, Ended, Entry, Event, Gap, Lane, Mark, Position, Session},
+    proto::{CloseReason, Core, Ended, Entry, Event, Gap, Lane, Mark, Position, Session, WatchKey},
 };
 
 /// Microseconds since the start.
@@ -101,6 +101,8 @@ pub(super) struct World {
     pub(super) clients: Vec<Client>,
     pub(super) connections: Vec<Connection>,
     pub(super) topics: Vec<TopicName>,
+    /// Who waits for what becomes of which message.
+    pub(super) asked: BTreeMap<(usize, WatchKey), MessageId>,
     pub(super) ghost: Ghost,
     pub(super) trace: Trace,
     pub(super) seen: Seen,
@@ -126,6 +128,7 @@ impl World {
             clients: Vec::new(),
             connections: Vec::new(),
             topics: ["/a", "/b", "/c"].map(topic).to_vec(),
+            asked: BTreeMap::new(),
             ghost: Ghost::default(),
             trace,
             seen: Seen::default(),
@@ -237,6 +240,7 @@ impl World {
         };
         self.seen.died += 1;
         self.seen.count(&core.accounting());
+        self.asked.retain(|&(asked, _), _| asked != node);
         let mut left = Position::new();
         for other in self.alive() {
             left.merge(self.core(other).replica().applied());
@@ -282,6 +286,7 @@ impl World {
                 self.plan(due.saturating_sub(self.now), Happening::Timer { node });
             }
         }
+        self.check_verdicts(node)?;
         self.check_node(node)
     }
 
