@@ -7,6 +7,7 @@ use crate::{
         keys::Keys,
         secret::Secret,
     },
+    store,
 };
 
 /// What a client sends after the upgrade, cut in pieces of `chunk_bytes`: the cuts change nothing.
@@ -26,4 +27,9 @@ pub fn beacon(bytes: &[u8]) {
             assert_eq!(Beacon::open(&keys, &beacon.seal(&keys)), Ok(beacon));
         }
     }
+}
+
+/// What stands in the files of a store: see the store's own door.
+pub fn store_recovery(bytes: &[u8]) {
+    store::fuzz::recovery(bytes);
 }

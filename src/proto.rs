@@ -64,7 +64,7 @@ pub use op::Op;
 pub use peer::Lane;
 pub use position::{InvalidToken, Position};
 pub use recipients::Recipients;
-pub use recorder::Work;
+pub use recorder::{Recorded, Work};
 pub use released::Released;
 pub use replica::{Change, Replica};
 pub use roster::{Member, Roster};

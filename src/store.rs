@@ -44,6 +44,8 @@ mod disk_store;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod faulty;
 mod files;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod head;
 mod open_error;
 mod reader;

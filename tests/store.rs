@@ -83,7 +83,7 @@ impl Pusher {
         let hello = read(&client.text().await);
         assert_eq!(hello["resumed"], self.session.is_some(), "the session outlives the nodes");
         self.session = Some(hello["session"].as_str().unwrap().to_owned());
-        (self.next, _) = (self.acknowledged, ());
+        self.next = self.acknowledged;
         let goal = self.acknowledged + count;
         while self.acknowledged < goal {
             while self.next < (self.acknowledged + WINDOW).min(goal + WINDOW / 2) {
@@ -138,7 +138,8 @@ async fn nothing_acknowledged_is_lost_when_all_nodes_are_killed_at_once_again_an
     let mut client = Client::new(cluster.http(1), PATH).await;
     let (mut sequence, mut worst) = (Sequence::default(), Duration::ZERO);
     for round in 0..rounds(3) {
-        pusher.push(cluster.http(round % 3), PUSHES).await;
+        let pushing = pusher.push(cluster.http(round % 3), PUSHES);
+        listen(&mut client, pushing, |text| sequence.take(text.parse().unwrap())).await;
         cluster.kill().await;
         // What was written before the kill may still be read.
         while let Received::Text(text) = client.next().await {
@@ -209,6 +210,7 @@ async fn a_torn_journal_is_cut_and_that_is_said() {
     assert_eq!(client.text().await, "one");
     let receipt = first.topic(PATH).unwrap().publish("two").await.unwrap();
     receipt.durable().await.unwrap();
+    listen(&mut client, receipt.settled(), |_| {}).await;
     first.shutdown().await;
 
     let journal = journals(&dir).pop_last().unwrap();
@@ -219,8 +221,26 @@ async fn a_torn_journal_is_cut_and_that_is_said() {
     let cuts = second.recovered().unwrap().cuts;
     assert_eq!((cuts.len(), cuts[0].bytes), (1, 100), "{cuts:?}");
     let session = client.id.clone();
-    let back = Client::resume(support::serve(&second), PATH, &session).await;
+    let mut back = Client::resume(support::serve(&second), PATH, &session).await;
     assert_eq!(back.id, session, "the session is the same");
+    second.topic(PATH).unwrap().publish("three").await.unwrap();
+    assert_eq!(back.text().await, "three", "what it has acknowledged does not come again");
+}
+
+/// Lets a client take what comes, and answer pings, while something happens.
+async fn listen(
+    client: &mut Client,
+    happens: impl Future<Output = ()>,
+    mut take: impl FnMut(String),
+) {
+    let mut happens = std::pin::pin!(happens);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut happens => return,
+            text = client.text() => take(text),
+        }
+    }
 }
 
 fn journals(dir: &Path) -> BTreeSet<PathBuf> {

@@ -45,7 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("error", &["id", "node", "session", "topic"]),
-    ("fuzz", &["client", "cluster"]),
+    ("fuzz", &["client", "cluster", "store"]),
 ];
 
 /// What the top level of the repository may hold.

@@ -43,7 +43,7 @@ const CHECKPOINT_EVERY_BYTES: u64 = 64 << 20;
 
 /// How long acknowledgements are gathered until they are stored. A cluster that was killed as a
 /// whole delivers again what its clients acknowledged within this time before.
-const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// Something to store.
 #[derive(Debug)]
@@ -54,8 +54,24 @@ pub struct Work {
     pub records: Vec<Encoded>,
     /// All that this node knows, the records included, to be stored beside what follows.
     pub checkpoint: Option<Vec<Encoded>>,
-    /// How far this node's journal is stored once the records are.
-    pub up_to: Seq,
+    /// What is stored once the records are.
+    pub up_to: Recorded,
+}
+
+/// How much has happened, or is stored of it: nothing is the default.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Recorded {
+    /// The end of this node's own journal.
+    pub(super) journal: Seq,
+    /// How many things had happened, of whichever journal.
+    pub(super) count: u64,
+}
+
+impl Recorded {
+    fn max(self, other: Self) -> Self {
+        if other.count > self.count { other } else { self }
+    }
 }
 
 /// What waits for the disk.
@@ -70,7 +86,9 @@ pub(super) struct Recorder {
     recorded_bytes: u64,
     /// How large the last checkpoint was that was stored.
     checkpoint_bytes: u64,
-    durable: Seq,
+    /// How many things have happened.
+    count: u64,
+    durable: Recorded,
     /// The topics of which acknowledgements are to be stored.
     topics: BTreeSet<TopicKey>,
     next_progress: Option<Instant>,
@@ -81,8 +99,8 @@ pub(super) struct Recorder {
 struct UnderWay {
     /// Whether what was stored before it has a gap that it fills.
     mends: bool,
-    /// How far this node's journal is stored once it is.
-    up_to: Seq,
+    /// What is stored once it is.
+    up_to: Recorded,
 }
 
 impl Recorder {
@@ -94,7 +112,8 @@ impl Recorder {
             checkpoint: None,
             recorded_bytes: 0,
             checkpoint_bytes: 0,
-            durable: Seq::FIRST,
+            count: 0,
+            durable: Recorded::default(),
             topics: BTreeSet::new(),
             next_progress: None,
         }
@@ -102,6 +121,7 @@ impl Recorder {
 
     /// Takes what happened.
     pub(super) fn push(&mut self, record: Encoded) {
+        self.count += 1;
         if self.is_broken {
             return; // The checkpoint that is due will have it.
         }
@@ -115,6 +135,7 @@ impl Recorder {
 
     /// Something happened that no record tells: only a checkpoint does.
     pub(super) fn interrupt(&mut self) {
+        self.count += 1;
         self.is_broken = true;
         (self.waiting, self.waiting_bytes) = (Vec::new(), 0);
     }
@@ -155,10 +176,11 @@ impl Recorder {
         self.waiting_bytes = 0;
         self.recorded_bytes += records.iter().map(|record| record.len() as u64).sum::<u64>();
         // While broken, records end somewhere before the gap, and nobody waits for those.
-        let up_to = if self.is_broken { Seq::FIRST } else { journal };
+        let now = Recorded { journal, count: self.count };
+        let up_to = if self.is_broken { Recorded::default() } else { now };
         let checkpoint = is_checkpoint_due.then(|| {
             let mends = std::mem::take(&mut self.is_broken);
-            self.checkpoint = Some(UnderWay { mends, up_to: journal });
+            self.checkpoint = Some(UnderWay { mends, up_to: now });
             self.recorded_bytes = 0;
             self.topics.clear();
             checkpoint()
@@ -168,7 +190,7 @@ impl Recorder {
     }
 
     /// The records of some work are on the disk.
-    pub(super) fn handle_stored(&mut self, up_to: Seq) {
+    pub(super) fn handle_stored(&mut self, up_to: Recorded) {
         match &mut self.checkpoint {
             Some(UnderWay { mends: true, up_to: then }) => *then = up_to.max(*then),
             _ => self.durable = up_to.max(self.durable),
@@ -183,14 +205,19 @@ impl Recorder {
         }
     }
 
-    /// Everything of this node's journal before this is on the disk.
-    pub(super) fn durable(&self) -> Seq {
+    /// What is on the disk.
+    pub(super) fn durable(&self) -> Recorded {
         self.durable
     }
 
+    /// How many things have happened.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
     /// Whether nothing waits for the disk, nor is on its way there.
-    pub(super) fn is_idle(&self, journal: Seq) -> bool {
-        !self.has_work() && self.checkpoint.is_none() && self.durable == journal
+    pub(super) fn is_idle(&self) -> bool {
+        !self.has_work() && self.checkpoint.is_none() && self.durable.count == self.count
     }
 
     fn is_checkpoint_due(&self) -> bool {
@@ -244,10 +271,10 @@ mod tests {
         recorder.push(record(0, 10));
         let work = recorder.poll(seq(1), Vec::new).unwrap();
         recorder.push(record(1, 10));
-        assert_eq!((work.records.len(), recorder.durable()), (1, seq(0)));
+        assert_eq!((work.records.len(), recorder.durable().journal), (1, seq(0)));
         recorder.handle_stored(work.up_to);
-        assert_eq!(recorder.durable(), seq(1));
-        assert!(!recorder.is_idle(seq(2)));
+        assert_eq!(recorder.durable().journal, seq(1));
+        assert!(!recorder.is_idle());
     }
 
     #[test]
@@ -260,10 +287,14 @@ mod tests {
         let work = recorder.poll(seq(2), Vec::new).unwrap();
         assert_eq!((work.records.len(), work.checkpoint.is_none()), (1, true));
         recorder.handle_stored(work.up_to);
-        assert_eq!(recorder.durable(), seq(0), "the first of two is only in the checkpoint");
+        assert_eq!(
+            recorder.durable().journal,
+            seq(0),
+            "the first of two is only in the checkpoint"
+        );
         recorder.handle_checkpointed(100);
-        assert_eq!(recorder.durable(), seq(2));
-        assert!(recorder.is_idle(seq(2)));
+        assert_eq!(recorder.durable().journal, seq(2));
+        assert!(recorder.is_idle());
     }
 
     #[test]
@@ -278,9 +309,9 @@ mod tests {
         recorder.push(record(100, 10));
         let work = recorder.poll(seq(101), Vec::new).unwrap();
         recorder.handle_stored(work.up_to);
-        assert_eq!(recorder.durable(), seq(0), "there is a gap before it");
+        assert_eq!(recorder.durable().journal, seq(0), "there is a gap before it");
         recorder.handle_checkpointed(100);
-        assert_eq!(recorder.durable(), seq(101));
+        assert_eq!(recorder.durable().journal, seq(101));
     }
 
     #[test]
@@ -291,10 +322,10 @@ mod tests {
         recorder.push(record(0, 10));
         assert!(recorder.poll(seq(1), Vec::new).is_none(), "one checkpoint at a time");
         recorder.handle_checkpointed(100);
-        assert_eq!(recorder.durable(), seq(0));
+        assert_eq!(recorder.durable().journal, seq(0));
         assert!(recorder.poll(seq(1), Vec::new).unwrap().checkpoint.is_some());
         recorder.handle_checkpointed(100);
-        assert_eq!(recorder.durable(), seq(1));
+        assert_eq!(recorder.durable().journal, seq(1));
     }
 
     #[test]
@@ -305,7 +336,11 @@ mod tests {
             recorder.push(record(number, LARGE));
             let work = recorder.poll(seq(number + 1), Vec::new).unwrap();
             recorder.handle_stored(work.up_to);
-            assert_eq!(recorder.durable(), seq(number + 1), "a checkpoint holds up nothing");
+            assert_eq!(
+                recorder.durable().journal,
+                seq(number + 1),
+                "a checkpoint holds up nothing"
+            );
             if work.checkpoint.is_some() {
                 checkpoints += 1;
                 recorder.handle_checkpointed(40 << 20);

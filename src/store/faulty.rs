@@ -68,7 +68,6 @@ impl FaultyFiles {
     }
 
     /// The bytes of a file.
-    #[cfg(test)]
     pub(crate) fn get(&self, name: &str) -> Vec<u8> {
         let disk = self.lock();
         disk.contents[disk.names[name]].bytes.clone()

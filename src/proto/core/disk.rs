@@ -10,7 +10,7 @@ use super::Core;
 use crate::{
     id::{MessageId, Seq},
     proto::{
-        Position, Tail, TopicKey, Work, progress::Report, recorder::Recorder, snapshot,
+        Position, Recorded, Tail, TopicKey, Work, progress::Report, recorder::Recorder, snapshot,
         wire::Encoded, wire::Frame, wire::SnapshotPart,
     },
 };
@@ -77,10 +77,10 @@ impl Core {
     }
 
     /// The records of some work are on the disk, and so is all before them.
-    pub fn handle_stored(&mut self, up_to: Seq, now: Instant) {
+    pub fn handle_stored(&mut self, up_to: Recorded, now: Instant) {
         if let Some(recorder) = &mut self.recorder {
             recorder.handle_stored(up_to);
-            let durable = recorder.durable();
+            let durable = recorder.durable().journal;
             self.handle_durable(durable, now);
         }
     }
@@ -89,7 +89,7 @@ impl Core {
     pub fn handle_checkpointed(&mut self, bytes: u64, now: Instant) {
         if let Some(recorder) = &mut self.recorder {
             recorder.handle_checkpointed(bytes);
-            let durable = recorder.durable();
+            let durable = recorder.durable().journal;
             self.handle_durable(durable, now);
         }
     }
@@ -134,8 +134,18 @@ impl Core {
 
     /// Whether all that this node knows is on its disk, or will never get there.
     pub fn is_stored(&self) -> bool {
-        let journal = self.replica.applied().get(self.id);
-        self.recorder.as_ref().is_none_or(|recorder| recorder.is_idle(journal))
+        self.recorder.as_ref().is_none_or(Recorder::is_idle)
+    }
+
+    /// How much has happened that is to be stored.
+    pub(super) fn recorded(&self) -> u64 {
+        self.recorder.as_ref().map_or(0, Recorder::count)
+    }
+
+    /// Whether all is on the disk that had happened when [`recorded`](Self::recorded) said this, of
+    /// whichever journal.
+    pub(super) fn has_stored(&self, recorded: u64) -> bool {
+        self.recorder.as_ref().is_some_and(|recorder| recorder.durable().count >= recorded)
     }
 
     /// Has an operation stored that was applied.
@@ -217,9 +227,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        id::{NodeId, SessionId, TopicName},
+        id::{NodeId, PushKey, SessionId, TopicName},
         message::Message,
-        proto::{Budget, Limits, Presence, Recipients},
+        proto::{Budget, Durability, Level, Limits, Op, Presence, Push, Recipients},
     };
 
     const ALL: Budget = Budget { messages: usize::MAX, bytes: usize::MAX };
@@ -337,8 +347,27 @@ mod tests {
         assert_eq!(core.durable(), Some(id.seq.next()));
         assert!(core.is_stored());
         core.handle_disk_failed(now);
-        core.handle_stored(id.seq.next(), now);
+        core.handle_stored(Recorded { journal: id.seq.next(), count: u64::MAX }, now);
         assert_eq!(core.durable(), None);
+    }
+
+    #[test]
+    fn what_another_node_accepted_is_acknowledged_once_it_is_on_this_node_s_disk() {
+        let (now, mut disk) = (start(), Disk::default());
+        let mut core = node(&mut disk, now);
+        core.limits.durability = Durability::Disk;
+        let attachment = core.attachment_of(SESSION).unwrap();
+        let (peer, key): (_, PushKey) = (NodeId::from_bits(9), "any".parse().unwrap());
+        let (id, message) = (MessageId::new(peer, Seq::FIRST), Message::text("m"));
+        let op = Op::Accepted { session: SESSION, key: key.clone(), message: message.clone() };
+        core.handle_link_up(peer, Position::new(), now);
+        let encoded = Encoded::op(id, &op);
+        core.handle_frame(peer, Frame::Operation { id, op, encoded }, now);
+        assert_eq!(core.push(attachment, &key, &message, now), Push::Accepted);
+        assert!(core.read(attachment, ALL).acknowledged.is_empty(), "it is in memory only");
+        disk.store(&mut core, now);
+        let told = core.read(attachment, ALL).acknowledged;
+        assert_eq!(told.iter().map(|told| told.level).collect::<Vec<_>>(), [Level::Disk]);
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub struct Acknowledgement {
 #[derive(Debug)]
 struct Unstored {
     next: Seq,
+    /// Of one that was accepted before, and perhaps by another node: how much had happened by now,
+    /// in whichever journal.
+    recorded: Option<u64>,
     attachment: AttachmentKey,
     key: PushKey,
 }
@@ -88,7 +91,8 @@ impl Core {
         if self.is_taking_over(session) {
             return Push::Later;
         }
-        if !inbox.has(key, now) {
+        let is_known = inbox.has(key, now);
+        if !is_known {
             if !inbox.has_room() {
                 self.pushes.waiting.insert(session, attachment);
                 return Push::Later;
@@ -97,7 +101,9 @@ impl Core {
             self.commit(Op::Accepted { session, key, message }, now);
         }
         let next = self.replica.applied().get(self.id);
-        self.pushes.unstored.push_back(Unstored { next, attachment, key: key.clone() });
+        let recorded = is_known.then(|| self.recorded());
+        let key = key.clone();
+        self.pushes.unstored.push_back(Unstored { next, recorded, attachment, key });
         self.acknowledge_pushes(now);
         Push::Accepted
     }
@@ -192,9 +198,14 @@ impl Core {
         }
         self.pushes.short_until.take_if(|until| *until <= now);
         let stored = self.stored_as_asked();
-        while let Some(push) = self.pushes.unstored.pop_front_if(|push| push.next <= stored) {
-            let Unstored { next, attachment, key } = push;
-            let acknowledgement = self.acknowledgement(key, next);
+        let waits_for_disk = self.limits.durability == Durability::Disk && self.durable.is_some();
+        while let Some(push) = self.pushes.unstored.front()
+            && push.next <= stored
+            && (!waits_for_disk || push.recorded.is_none_or(|recorded| self.has_stored(recorded)))
+            && let Some(push) = self.pushes.unstored.pop_front()
+        {
+            let Unstored { next, recorded, attachment, key } = push;
+            let acknowledgement = self.acknowledgement(key, next, recorded);
             if let Some(it) = self.attachments.get_mut(attachment) {
                 it.acknowledged.push(acknowledgement);
                 it.waiting = false;
@@ -203,11 +214,13 @@ impl Core {
         }
     }
 
-    fn acknowledgement(&self, key: PushKey, next: Seq) -> Acknowledgement {
+    fn acknowledgement(&self, key: PushKey, next: Seq, recorded: Option<u64>) -> Acknowledgement {
         let last = MessageId::new(self.id, Seq::new(next.get().saturating_sub(1)));
         let nodes = 1 + self.stored_on(last);
+        let is_on_disk = self.durable.is_some_and(|durable| durable >= next)
+            && recorded.is_none_or(|recorded| self.has_stored(recorded));
         let level = match nodes {
-            _ if self.durable.is_some_and(|durable| durable >= next) => Level::Disk,
+            _ if is_on_disk => Level::Disk,
             1 => Level::Local,
             _ => Level::Replicated,
         };
