@@ -52,6 +52,17 @@ async fn atmosphere_js_gets_what_it_missed_after_a_reconnect() {
 }
 
 #[tokio::test]
+async fn exosphere_js_loses_nothing_alone_and_as_a_plugin_of_each_atmosphere_js() {
+    let _alone = alone().await;
+    if !support::has_stock_clients() {
+        return;
+    }
+    let [a, b] = two("script").await;
+    let path = "/chat/script";
+    run("exosphere.mjs", &[&a.url(path), &b.url(path), "1000"]).await;
+}
+
+#[tokio::test]
 async fn the_page_chats_across_two_nodes_in_chromium() {
     let _alone = alone().await;
     let (true, Some(chromium)) = (support::has_stock_clients(), support::chromium()) else {

@@ -1,6 +1,6 @@
-// The two generations of atmosphere.js behind one face, and what the drivers share.
+// The generations of atmosphere.js behind one face, and what the drivers share.
 //
-// Both run in this process over one WebSocket class, which writes down what no client tells: the
+// All run in this process over one WebSocket class, which writes down what no client tells: the
 // tracking ids that it asked with and the one that the server named.
 
 import net from "node:net";
@@ -9,9 +9,9 @@ import { WebSocket } from "ws";
 
 const require = createRequire(import.meta.url);
 
-// 3.1.3 makes a `window` for itself when first loaded, and brings an older WebSocket, which ours
-// replaces. 5.0.45 is loaded after it and takes the global one.
-const legacy = require("atmosphere.js-3");
+// 2.3.8 and 3.1.3 share a `window`, which the first of them makes, and bring an older WebSocket, which
+// ours replaces. 5.0.45 is loaded after them and takes the global one.
+export const legacy = { 2: require("atmosphere.js-2"), 3: require("atmosphere.js-3") };
 
 class RecordingWebSocket extends WebSocket {
   constructor(url, ...rest) {
@@ -29,17 +29,18 @@ class RecordingWebSocket extends WebSocket {
 }
 
 globalThis.WebSocket = RecordingWebSocket;
+export { RecordingWebSocket as WebSocket };
 globalThis.window.WebSocket = RecordingWebSocket;
 
-const { atmosphere, logger } = await import("atmosphere.js");
+export const { atmosphere, logger } = await import("atmosphere.js");
 logger.setLevel?.("silent");
 
-export const VERSIONS = { 5: "5.0.45", 3: "3.1.3" };
+export const VERSIONS = { 5: "5.0.45", 3: "3.1.3", 2: "2.3.8" };
 
 let subscriptions = 0;
 
 /**
- * Subscribes with atmosphere.js 5.0.45 (`generation` 5) or 3.1.3 (`generation` 3) over WebSocket,
+ * Subscribes with atmosphere.js of `generation` 5 (5.0.45), 3 (3.1.3) or 2 (2.3.8) over WebSocket,
  * with the protocol and message lengths on.
  *
  * `on` may hold `message(text)` and `event(name, detail)`. Resolves once the client is open.
@@ -53,8 +54,8 @@ export async function subscribe(generation, url, on = {}) {
 
   const event = (name, detail) => on.event?.(name, detail);
   const message = (text) => on.message?.(text);
-  const connect = generation === 5 ? subscribeFive : subscribeThree;
-  const client = await within(15_000, `${VERSIONS[generation]} opens ${url}`, connect(target.href, message, event));
+  const opening = generation === 5 ? subscribeFive(target.href, message, event) : subscribeLegacy(legacy[generation], target.href, message, event);
+  const client = await within(15_000, `${VERSIONS[generation]} opens ${url}`, opening);
   return { ...client, record, generation, name: VERSIONS[generation] };
 }
 
@@ -91,7 +92,7 @@ async function subscribeFive(url, message, event) {
   return { push: (text) => subscription.push(text), close: () => subscription.close() };
 }
 
-async function subscribeThree(url, message, event) {
+async function subscribeLegacy(legacy, url, message, event) {
   let subscription;
   await new Promise((resolve) => {
     subscription = legacy.subscribe({
@@ -124,9 +125,9 @@ async function subscribeThree(url, message, event) {
   return { push: (text) => subscription.push(text), close: () => subscription.close() };
 }
 
-/** What `generation` makes of a message: 3.1.3 trims every text that it hands to the application. */
+/** What `generation` makes of a message: the older ones trim every text that they hand to the application. */
 export function seenBy(generation, text) {
-  return generation === 3 ? text.trim() : text;
+  return generation < 5 ? text.trim() : text;
 }
 
 /** A WebSocket without any parameter. `received` fills with the texts as they come. */

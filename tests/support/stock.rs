@@ -8,7 +8,8 @@ use super::is_ci;
 
 /// Whether the drivers of the stock clients can be run. If not, says so; where CI is set, fails.
 pub(crate) fn has_stock_clients() -> bool {
-    let is_there = drivers().join("node_modules/atmosphere.js").exists()
+    let packages = ["atmosphere.js", "atmosphere.js-2", "atmosphere.js-3"];
+    let is_there = packages.iter().all(|it| drivers().join("node_modules").join(it).exists())
         && std::process::Command::new("node").arg("--version").output().is_ok();
     is_there
         || skip("Node 20, or the npm packages of tests/clients; bash tests/all.sh installs them")

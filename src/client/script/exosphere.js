@@ -64,9 +64,14 @@
     let socket = null;
     const early = [];
     const send = (text) => {
-      if (socket === null) return false;
-      socket.push(text);
-      return true;
+      try {
+        // Generation 5 may also say later that the connection was gone: what is not acknowledged is
+        // sent again on the next.
+        Promise.resolve(socket.push(text)).catch(() => {});
+        return true;
+      } catch {
+        return false;
+      }
     };
     const postman = new Postman({ ...rest, onMessage }, { send });
     const receive = (text) => {
@@ -192,6 +197,8 @@
       socket.onmessage = ({ data }) => {
         if (this.#socket === socket) this.#receive(data);
       };
+      // A close follows, which says more.
+      socket.onerror = () => {};
       socket.onclose = ({ code, reason }) => {
         if (this.#socket === socket) this.#lost(code, reason);
       };
