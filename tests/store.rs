@@ -210,7 +210,8 @@ async fn a_torn_journal_is_cut_and_that_is_said() {
     assert_eq!(client.text().await, "one");
     let receipt = first.topic(PATH).unwrap().publish("two").await.unwrap();
     receipt.durable().await.unwrap();
-    listen(&mut client, receipt.settled(), |_| {}).await;
+    let settled = async { drop(receipt.settled().await) };
+    listen(&mut client, settled, |_| {}).await;
     first.shutdown().await;
 
     let journal = journals(&dir).pop_last().unwrap();

@@ -282,3 +282,29 @@ fn a_disk_that_lies_loses_the_end_and_nothing_in_between() {
 fn an_empty_directory_tells_nothing() {
     assert_eq!(recovered(&FaultyFiles::default()), (0, Recovered::default()));
 }
+
+/// The file that the notes describe is the one that is written, and reads as they say.
+#[test]
+fn a_file_is_what_the_notes_say() {
+    let notes = include_str!("../../proto-notes.md");
+    let block = notes.split("```store\n").nth(1).and_then(|rest| rest.split("```").next());
+    let hex = block.and_then(|block| block.split("hex:").nth(1)).unwrap();
+    let node = |bits: u64| NodeId::from_bits(0x0198_c9c4_0000_0000 + bits);
+    let session = "1b4e28ba-2fa1-41d2-883f-0016d3cca401".parse().unwrap();
+    let (id, op) = (MessageId::new(node(2), Seq::new(7)), Op::SessionReady { session });
+
+    let files = FaultyFiles::default();
+    let mut store = DiskStore::new(files.clone(), node(1)).unwrap();
+    for _ in 0..2 {
+        store.begin_checkpoint(checkpoint(0)).unwrap();
+        store.continue_checkpoint().unwrap();
+    }
+    store.append(vec![Encoded::op(id, &op)]).unwrap();
+    let file = files.get("2.journal");
+    let written = file.iter().map(|byte| format!("{byte:02x}"));
+    assert_eq!(
+        hex.split_whitespace().collect::<Vec<_>>(),
+        written.collect::<Vec<_>>(),
+        "what the notes say, and what is written"
+    );
+}

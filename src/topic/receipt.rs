@@ -135,8 +135,9 @@ fn level(nodes: usize, is_on_disk: bool) -> Level {
     }
 }
 
-/// This node has no store, or one that has failed, or another node published the message. The message is in memory, here and on other nodes.
-/// Waiting does not help; a node with a [store](crate::Builder::store) does.
+/// This node has no store, or one that has failed, or another node published the message. It is in
+/// memory, here and on other nodes. Waiting does not help; a node with a
+/// [store](crate::Builder::store) does.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error("the node has no disk that works")]
 #[non_exhaustive]
