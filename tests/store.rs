@@ -192,7 +192,9 @@ async fn a_message_is_durable_once_it_is_on_the_disk_and_a_node_without_one_says
     let place = Place::new("durable");
     let stored = node(&place, &place.dir().join("store")).await.unwrap();
     let receipt = stored.topic(PATH).unwrap().publish("kept").await.unwrap();
-    within(PATIENCE, "it is durable", receipt.durable()).await.unwrap();
+    // In a task, as a handler would.
+    let durable = support::spawn(async move { receipt.durable().await });
+    within(PATIENCE, "it is durable", durable).await.unwrap().unwrap();
     let plain = place.node().start().await.unwrap();
     let receipt = plain.topic(PATH).unwrap().publish("not kept").await.unwrap();
     assert!(receipt.durable().await.is_err());

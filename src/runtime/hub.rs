@@ -291,11 +291,13 @@ impl Hub {
     pub(crate) async fn watch(&self, watch: impl FnOnce(&mut Core) -> WatchKey) -> Option<Verdict> {
         let now = clock::now();
         let (sender, verdict) = oneshot::channel();
-        let mut state = self.state.lock();
-        let key = watch(&mut state.core);
-        state.watchers.insert(key, sender);
-        let due = state.collect(now);
-        drop(state);
+        // Nothing of the lock may be in the future, or it could not change threads.
+        let (key, due) = {
+            let mut state = self.state.lock();
+            let key = watch(&mut state.core);
+            state.watchers.insert(key, sender);
+            (key, state.collect(now))
+        };
         let _watch = Watch { hub: self, key };
         self.carry_out(due);
         tokio::select! {
