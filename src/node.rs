@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::{HttpLimits, Server, listen},
+    client::{HttpLimits, Server, Slots, listen},
     cluster::Mesh,
     id::{InvalidTopicName, MessageId, NodeId, TopicName},
     proto::{Accounting, Close, CloseCode},
@@ -41,6 +41,7 @@ struct Inner {
     hub: Arc<Hub>,
     mesh: Mesh,
     server: Arc<Server>,
+    slots: Slots,
     /// The tasks that serve clients, which end before the others do.
     clients: Tasks,
     /// Cancelled once the node has been shut down.
@@ -206,7 +207,8 @@ impl Node {
 impl Node {
     async fn serve_all(&self, listener: tokio::net::TcpListener) {
         let limits = HttpLimits::default();
-        crate::client::serve(listener, self.service(), &self.inner.clients, limits).await;
+        let Inner { slots, clients, .. } = &*self.inner;
+        crate::client::serve(listener, self.service(), slots, clients, limits).await;
         // Who returns from `main` now would cut the shutdown short.
         self.inner.ended.cancelled().await;
     }

@@ -139,6 +139,10 @@ pub enum JoinError {
     /// Not the name of a topic. Trying again does not help.
     #[error(transparent)]
     InvalidTopicName(#[from] InvalidTopicName),
+    /// There are as many topics as there may be, and this is a new one: see
+    /// [`Builder::max_topics`](crate::Builder::max_topics). Waiting helps.
+    #[error("there are as many topics as there may be")]
+    NoRoom,
     /// The session is over. Trying again does not help.
     #[error("the session is over")]
     SessionOver,
@@ -150,6 +154,7 @@ pub enum JoinError {
 impl From<Refused> for JoinError {
     fn from(refused: Refused) -> Self {
         match refused {
+            Refused::NoRoom => Self::NoRoom,
             Refused::TooManyTopics => Self::TooManyTopics,
             Refused::NoSession | Refused::TooLarge { .. } | Refused::TooManyRecipients { .. } => {
                 Self::SessionOver

@@ -161,6 +161,10 @@ pub enum PublishError {
         /// The length of the message.
         bytes: usize,
     },
+    /// There are as many topics as there may be, and this is a new one: see
+    /// [`Builder::max_topics`](crate::Builder::max_topics). Waiting helps, and so does leaving topics.
+    #[error("there are as many topics as there may be")]
+    TooManyTopics,
     /// The message names more than 1,000 sessions. Giving them a topic of their own helps.
     #[error("the message is for {named} named sessions, more than the limit of 1,000")]
     TooManyRecipients {
@@ -172,6 +176,7 @@ pub enum PublishError {
 impl From<Refused> for PublishError {
     fn from(refused: Refused) -> Self {
         match refused {
+            Refused::NoRoom => Self::TooManyTopics,
             Refused::NoSession | Refused::TooManyTopics => Self::SessionOver,
             Refused::TooLarge { bytes } => Self::TooLarge { bytes },
             Refused::TooManyRecipients { named } => Self::TooManyRecipients { named },

@@ -16,7 +16,8 @@ use std::{
 };
 
 use exosphere::{
-    Close, Gap, Handler, InvalidTopicName, Message, Node, PublishError, Session, StartError,
+    Close, Gap, Handler, InvalidTopicName, JoinError, Message, Node, PublishError, Session,
+    StartError,
 };
 use socket2::{Domain, Socket, Type};
 use support::{
@@ -28,6 +29,7 @@ use tokio::{
     net::TcpStream,
     sync::mpsc,
 };
+use tokio_tungstenite::tungstenite;
 
 const MIB: usize = 1 << 20;
 
@@ -436,4 +438,119 @@ async fn a_tracking_id_that_nobody_gave_out_is_answered_with_a_new_session() {
         assert_eq!(client.next().await, Received::Text("hello".to_owned()));
         client.close().await;
     }
+}
+
+/// Goal: a page of anybody's cannot reach a node on this machine by a name that stands for it.
+#[tokio::test]
+async fn who_comes_in_on_a_loopback_address_must_ask_for_a_host_that_is_meant() {
+    let (_node, plain) = start("hosts").await;
+    let place = Place::new("hosts");
+    let builder = place.node().route("/chat/{room}", publish);
+    let _given = builder.allow_host(".chat.example").allow_host("other").start().await.unwrap();
+    let given = serve(&_given);
+    let ask = async |http, host: &str, status, page: &str| {
+        let host = format!("Host: {host}");
+        let origin = format!("Origin: {page}");
+        let headers = [&*host, &*origin];
+        let headers = if page.is_empty() { &headers[..1] } else { &headers[..] };
+        for (method, target) in [("POST", "/chat/room"), ("OPTIONS", "/chat/room"), ("GET", "/")] {
+            let answer = request(http, method, target, headers, b"x").await;
+            let expected = if target == "/" && status != 403 { 404 } else { status };
+            assert_eq!(answer.status, expected, "{method} {target} {headers:?}: {answer:?}");
+            assert_eq!(answer.body.contains("Builder::allow_host"), status == 403, "{answer:?}");
+        }
+    };
+    for http in [plain, given] {
+        ask(http, "evil.example", 403, "").await;
+        ask(http, "evil.example:8080", 403, "http://evil.example:8080").await;
+        ask(http, "localhost.evil.example", 403, "").await;
+        ask(http, "localhost:1", 200, "http://localhost:1").await;
+        ask(http, "a.localhost", 200, "").await;
+        ask(http, "[::1]:8080", 200, "").await;
+    }
+    ask(plain, "chat.example", 403, "").await;
+    ask(given, "chat.example", 200, "https://chat.example").await;
+    ask(given, "a.chat.example:8080", 200, "").await;
+    for host in ["", "https://chat.example", "chat.example:80"] {
+        let (error, said) = refused(place.node().allow_host(host)).await;
+        assert!(matches!(error, StartError::InvalidHost { .. }), "{said}");
+        assert!(said.contains(&format!("{host:?}")), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn one_session_too_many_is_told_to_come_back_and_the_others_are_served_on() {
+    let place = Place::new("sessions");
+    let builder = place.node().route("/chat/{room}", publish).max_sessions(1);
+    let node = builder.start().await.unwrap();
+    let http = serve(&node);
+    let client = Client::new(http, "/chat/room").await;
+    let Err(tungstenite::Error::Http(refusal)) = Client::try_connect(http, "/chat/room").await
+    else {
+        panic!("there is no room for another");
+    };
+    assert_eq!(refusal.status(), 503);
+    assert_eq!(refusal.headers()["retry-after"], "5");
+    let id = client.id.clone();
+    client.cut();
+    let mut client = Client::resume(http, "/chat/room", &id).await;
+    assert_eq!(client.id, id);
+    client.send("still here").await;
+    assert_eq!(client.text().await, "still here");
+    client.close().await;
+    let is_over = || node.topic("/chat/room").unwrap().members().is_empty();
+    support::until("the session is over", is_over).await;
+    Client::new(http, "/chat/room").await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so_until_another_goes() {
+    let place = Place::new("connections");
+    let builder = place.node().route("/chat/{room}", publish).max_connections(2);
+    let node = builder.start().await.unwrap();
+    let http = serve(&node);
+    let mut client = Client::new(http, "/chat/room").await;
+    let silent = TcpStream::connect(http).await.unwrap();
+    let mut answer = post(http, "/chat/room", b"one too many").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{answer:?}");
+    assert!(answer.body.contains("as many connections as it may"), "{answer:?}");
+    drop(silent);
+    while answer.status == 503 {
+        answer = post(http, "/chat/room", b"fine").await;
+    }
+    assert_eq!((answer.status, client.text().await), (200, "fine".to_owned()));
+    client.cut();
+    // Its place is free, and that of the request before.
+    let (mut one, mut two) = (None, None);
+    while one.is_none() || two.is_none() {
+        for place in [&mut one, &mut two] {
+            if place.is_none() {
+                *place = Client::try_connect(http, "/chat/room").await.ok();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_topic_too_many_is_not_opened_and_those_of_sessions_do_not_count() {
+    let (told, mut joined) = mpsc::unbounded_channel();
+    let join = move |session: Session, _: Message| {
+        let told = told.clone();
+        async move {
+            told.send(session.join("/chat/third").await).unwrap();
+            session.send("private").await?;
+            Ok::<_, Close>(())
+        }
+    };
+    let place = Place::new("topics");
+    let node = place.node().route("/chat", join).max_topics(2).start().await.unwrap();
+    let mut client = Client::new(serve(&node), "/chat").await;
+    let topic = |name| node.topic(name).unwrap();
+    topic("second").publish("x").await.unwrap();
+    topic("second").publish("y").await.unwrap();
+    let refused = topic("third").publish("x").await;
+    assert_eq!(refused.unwrap_err(), PublishError::TooManyTopics);
+    client.send("join").await;
+    assert_eq!(client.text().await, "private");
+    assert_eq!(joined.recv().await, Some(Err(JoinError::NoRoom)));
 }

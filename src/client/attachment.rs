@@ -29,6 +29,7 @@ use super::{
     alarm::Alarm,
     dialect::{Dialect, Pace, Said},
     frame,
+    negotiation::AskedHeartbeat,
     server::CLIENT_HEARTBEAT,
     signals::Signals,
 };
@@ -91,7 +92,7 @@ pub(super) struct Attachment<IO> {
     marked: Option<Mark>,
     /// Whether the client was asked to show that it is there.
     is_beating: bool,
-    heartbeat: Option<Heartbeat>,
+    heartbeat: Heartbeat,
     alarm: Alarm,
 }
 
@@ -117,6 +118,8 @@ struct Heartbeat {
     missed: u32,
     /// Whether anything was written since the last one.
     written: bool,
+    /// Whether the client wants no text that says nothing.
+    is_silent: bool,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
@@ -134,12 +137,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         let dialect = Dialect::new(negotiation, path);
         let hello = dialect.hello(&attached, hub.id());
         greeting.into_iter().chain(hello).for_each(|frame| socket.push(frame));
-        let heartbeat = negotiation.heartbeat.or(HEARTBEAT).map(|every| Heartbeat {
+        let every = negotiation.heartbeat.or(HEARTBEAT);
+        let heartbeat = Heartbeat {
             every,
             due: now + every,
             missed: 0,
             written: false,
-        });
+            is_silent: negotiation.heartbeat == AskedHeartbeat::Off,
+        };
         debug!(resumed = attached.resumed, ?dialect, "attached");
         Self {
             socket,
@@ -157,7 +162,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             unmarked: false,
             marked: None,
             is_beating: false,
-            alarm: Alarm::new(heartbeat.as_ref().map_or_else(clock::far_off, |beat| beat.due)),
+            alarm: Alarm::new(heartbeat.due),
             heartbeat,
         }
     }
@@ -264,9 +269,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         while self.may_read()
             && let Poll::Ready(incoming) = self.socket.poll_next(&mut reader)
         {
-            if let Some(heartbeat) = &mut self.heartbeat {
-                heartbeat.missed = 0;
-            }
+            self.heartbeat.missed = 0;
             match incoming {
                 Incoming::Message(message) => {
                     if let Err(close) = self.handle_message(message) {
@@ -384,9 +387,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         for entry in batch.entries.drain(..) {
             self.socket.push(self.dialect.message(&entry).clone());
         }
-        if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.written = true;
-        }
+        self.heartbeat.written = true;
         self.unmarked = true;
         if now >= self.mark_at {
             self.mark(now);
@@ -417,7 +418,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Close> {
         while self.signals.take_timing() {
             let now = ready!(self.alarm.poll(cx));
-            if self.heartbeat.as_ref().is_some_and(|beat| beat.due <= now)
+            if self.heartbeat.due <= now
                 && let Some(close) = self.beat(now)
             {
                 return Poll::Ready(close);
@@ -441,7 +442,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
 
     /// Sets the alarm to what is due next.
     fn set_alarm(&mut self) {
-        let beat = self.heartbeat.as_ref().map_or_else(clock::far_off, |beat| beat.due);
+        let beat = self.heartbeat.due;
         let mark = self.wants_mark().then_some(self.mark_at + self.pace.patience);
         self.alarm.set(mark.map_or(beat, |mark| mark.min(beat)));
         self.signals.set_timing();
@@ -449,15 +450,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
 
     /// A heartbeat is due. Says why the client is given up, if it is.
     fn beat(&mut self, now: Instant) -> Option<Close> {
-        let heartbeat = self.heartbeat.as_mut()?;
+        let heartbeat = &mut self.heartbeat;
         heartbeat.due = now + heartbeat.every;
         // Who is not read from, because its handler does not keep up, cannot answer.
         heartbeat.missed += u32::from(self.blocked.is_none());
         if heartbeat.missed > MAX_MISSED {
             return Some(Close::new(CloseCode::GoingAway, "nothing was heard for too long"));
         }
-        let is_silent = !std::mem::take(&mut heartbeat.written);
-        if self.dialect.has_heartbeats() && is_silent {
+        let is_due = !std::mem::take(&mut heartbeat.written) && !heartbeat.is_silent;
+        if self.dialect.has_heartbeats() && is_due {
             self.socket.push(self.dialect.heartbeat());
         }
         self.is_beating = true;
@@ -469,4 +470,59 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
 thread_local! {
     /// What is read into from the logs, to be reused. Taken out while it is used.
     static BATCH: Cell<Batch> = Cell::default();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::Future, pin::Pin};
+
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::{
+        id::NodeId,
+        proto::Limits,
+        runtime::{Callee, Tasks},
+    };
+
+    struct Nobody;
+
+    impl Callee for Nobody {
+        fn call(&self, _: Call) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn end(&self, _: Close) {}
+    }
+
+    /// Goal: who wants no text that says nothing is asked all the same whether it is there.
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_client_is_noticed_whatever_heartbeat_it_asked_for() {
+        for (asked, texts, patience) in [("", 2, 3), ("0", 0, 3), ("4000000000", 2, 36)] {
+            let tasks = Tasks::default();
+            let (hub, _told) = Hub::new(NodeId::from_bits(1), Limits::default(), tasks.clone());
+            let (hub, mailbox) = (Arc::new(hub), Arc::new(Mailbox::new(Nobody, tasks)));
+            let (mut client, server) = tokio::io::duplex(4096);
+            let uri = format!(
+                "/chat?X-atmo-protocol&X-Heartbeat-Server={asked}\
+                               &X-Atmosphere-Framework=5.0.1&X-Atmosphere-Transport=websocket"
+            );
+            let negotiation = Negotiation::read(&uri.parse().unwrap(), &HeaderMap::new()).unwrap();
+            let path = TopicName::parse("/chat").unwrap();
+            let attached = hub.attach(None, SessionId::from_bits(7), path.as_str());
+            let socket = Socket::new(server, Bytes::new(), 1024);
+            let attachment = Attachment::new(socket, hub, mailbox, attached, &negotiation, &path);
+            let begin = clock::now();
+            attachment.run().await;
+            let lived = clock::now() - begin;
+            assert!(lived <= HEARTBEAT * patience + CLOSE_PATIENCE, "{asked}: {lived:?}");
+            let mut written = Vec::new();
+            client.read_to_end(&mut written).await.unwrap();
+            let count =
+                |frame: &[u8]| written.windows(frame.len()).filter(|it| *it == frame).count();
+            assert_eq!((count(b"\x81\x01X"), count(b"\x89\x08")), (texts, 2), "{asked}");
+        }
+    }
 }

@@ -30,6 +30,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{Span, debug, debug_span, warn};
 
+use super::Slots;
 use crate::runtime::Tasks;
 
 /// What clients may ask of the server before they are known.
@@ -81,8 +82,13 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 /// # Cancel safety
 ///
 /// Dropping the future stops accepting, and leaves alone who is connected.
-pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, tasks: &Tasks, limits: Limits)
-where
+pub(crate) async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    slots: &Slots,
+    tasks: &Tasks,
+    limits: Limits,
+) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -98,8 +104,19 @@ where
         match accepted {
             Ok((stream, peer)) => {
                 refused = 0;
-                let connection = serve_connection(stream, service.clone(), tasks.clone(), limits);
-                tasks.spawn(debug_span!("http", %peer), connection);
+                let span = debug_span!("http", %peer);
+                let Some(slot) = slots.take(&stream) else {
+                    tasks.spawn(span, slots.clone().refuse(stream));
+                    continue;
+                };
+                // What is asked tells where it came in, and an upgrade takes the place with it.
+                let service = service.clone();
+                let placed = service_fn(move |mut request: Request<Incoming>| {
+                    request.extensions_mut().insert(slot.clone());
+                    service.call(request)
+                });
+                let connection = serve_connection(stream, placed, tasks.clone(), limits);
+                tasks.spawn(span, connection);
             }
             Err(error) if is_of_one_client(&error) => debug!(%error, "a client gave up"),
             Err(error) => {

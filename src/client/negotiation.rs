@@ -125,13 +125,16 @@ impl Asked {
 pub(crate) enum AskedHeartbeat {
     /// As often as the node likes.
     Default,
-    /// Never.
+    /// Never, as far as it is a message.
     Off,
     /// This often.
     Every(Duration),
 }
 
 impl AskedHeartbeat {
+    /// The most seldom that a client can get it.
+    const MOST_SELDOM: Duration = Duration::from_secs(300);
+
     fn read(seconds: &str) -> Self {
         match seconds.parse::<u32>() {
             Ok(0) => Self::Off,
@@ -141,12 +144,12 @@ impl AskedHeartbeat {
     }
 
     /// How often the client will hear from a node that is configured for `configured`, which is
-    /// the most often that a client can get. `None` is never.
-    pub(crate) fn or(self, configured: Duration) -> Option<Duration> {
+    /// the most often that a client can get. It is asked in any case whether it is there, because
+    /// what is dead must be noticed, and not too seldom for that.
+    pub(crate) fn or(self, configured: Duration) -> Duration {
         match self {
-            Self::Default => Some(configured),
-            Self::Off => None,
-            Self::Every(asked) => Some(asked.max(configured)),
+            Self::Default | Self::Off => configured,
+            Self::Every(asked) => asked.clamp(configured, configured.max(Self::MOST_SELDOM)),
         }
     }
 }
@@ -263,10 +266,11 @@ mod tests {
         let every = Duration::from_secs(25);
         let heartbeat =
             |text: &str| read(&format!("/?X-Heartbeat-Server={text}")).unwrap().heartbeat.or(every);
-        assert_eq!(heartbeat("60"), Some(Duration::from_secs(60)));
-        assert_eq!(heartbeat("0"), None);
+        assert_eq!(heartbeat("60"), Duration::from_secs(60));
+        assert_eq!(heartbeat("86400"), AskedHeartbeat::MOST_SELDOM);
+        assert_eq!(heartbeat("0"), every, "it is no message then, but the client is asked");
         for configured in ["25", "10", "-1", "1.5", "", "99999999999"] {
-            assert_eq!(heartbeat(configured), Some(every), "{configured:?}");
+            assert_eq!(heartbeat(configured), every, "{configured:?}");
         }
     }
 

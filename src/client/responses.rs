@@ -59,6 +59,20 @@ pub(crate) fn foreign_origin() -> Response<Body> {
     error(StatusCode::FORBIDDEN, "pages of other origins may not connect to this node")
 }
 
+/// A host was asked for that this node does not answer for.
+pub(crate) fn unknown_host(host: &str) -> Response<Body> {
+    let sentence = format!("this node does not answer for {host:?}: see Builder::allow_host");
+    error(StatusCode::FORBIDDEN, &sentence)
+}
+
+/// There are as many sessions as there may be.
+pub(crate) fn no_room() -> Response<Body> {
+    let sentence = "there are as many sessions as there may be; waiting helps";
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, sentence);
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+    response
+}
+
 /// What may be asked of a path. The handler is not asked.
 pub(crate) fn options() -> Response<Body> {
     let mut response = done();
@@ -155,6 +169,9 @@ fn answer(status: StatusCode, body: Body) -> Response<Body> {
     common(response.headers_mut());
     response
 }
+
+/// How long who finds no room should wait: some sessions end meanwhile.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 pub(crate) const TRACKING_ID: HeaderName = HeaderName::from_static("x-atmosphere-tracking-id");
 

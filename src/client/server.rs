@@ -16,8 +16,8 @@ use tracing::{Span, debug, debug_span};
 use uuid::Uuid;
 
 use super::{
-    Asked, Body, Negotiation, Origin, Socket, Transport, attachment::Attachment, framing::Framing,
-    receive, responses, script, websocket,
+    Asked, Body, Hosts, Negotiation, Origin, Slot, Socket, Transport, attachment::Attachment,
+    framing::Framing, receive, responses, script, websocket,
 };
 use crate::{
     id::{SessionId, TopicName},
@@ -46,6 +46,7 @@ pub(crate) struct Server {
     tasks: Tasks,
     /// The origins whose pages may connect, beside the node's own.
     origins: Vec<String>,
+    hosts: Hosts,
     span: Span,
 }
 
@@ -55,9 +56,10 @@ impl Server {
         front: Arc<dyn Front>,
         tasks: Tasks,
         origins: Vec<String>,
+        hosts: Hosts,
         span: Span,
     ) -> Self {
-        Self { hub, front, tasks, origins, span }
+        Self { hub, front, tasks, origins, hosts, span }
     }
 
     /// Answers a request.
@@ -90,6 +92,10 @@ impl Server {
                 "this node is shutting down; another may answer",
             ));
         }
+        let slot = parts.extensions.get::<Slot>();
+        let local = slot.and_then(|slot| slot.local);
+        let checked = self.hosts.check(&parts.uri, &parts.headers, local);
+        checked.map_err(|host| responses::unknown_host(&host))?;
         let path = read_path(parts.uri.path())?;
         if !self.front.has_route(path.as_str()) {
             let script = script::answer(&parts.method, path.as_str(), &parts.headers);
@@ -111,7 +117,11 @@ impl Server {
             Method::GET if websocket::is_upgrade(&parts.headers) => {
                 let response = websocket::accept(parts)?;
                 let upgrade = upgrade.ok_or_else(responses::not_a_websocket)?;
-                self.upgrade(upgrade, negotiation, path);
+                if !self.hub.with(|core, _| core.has_room_for_session(negotiation.asked.session()))
+                {
+                    return Err(responses::no_room());
+                }
+                self.upgrade(upgrade, negotiation, path, slot.cloned());
                 Ok(response)
             }
             Method::GET if negotiation.transport == Transport::Undefined => Ok(responses::done()),
@@ -172,17 +182,25 @@ impl Server {
     }
 
     /// Serves the WebSocket, once the server that holds the connection lets go of it.
-    fn upgrade(self: &Arc<Self>, upgrade: OnUpgrade, negotiation: Negotiation, path: TopicName) {
+    fn upgrade(
+        self: &Arc<Self>,
+        upgrade: OnUpgrade,
+        negotiation: Negotiation,
+        path: TopicName,
+        slot: Option<Slot>,
+    ) {
         let server = Arc::clone(self);
         self.tasks.spawn(self.span.clone(), async move {
             match upgrade.await {
                 Ok(upgraded) => {
                     server.catch_up(&negotiation).await;
                     match take_stream(upgraded) {
-                        Ok((stream, unread)) => server.attach(stream, unread, &negotiation, &path),
+                        Ok((stream, unread)) => {
+                            server.attach(stream, unread, &negotiation, &path, slot);
+                        }
                         Err(upgraded) => {
                             let io = TokioIo::new(upgraded);
-                            server.attach(io, Bytes::new(), &negotiation, &path);
+                            server.attach(io, Bytes::new(), &negotiation, &path, slot);
                         }
                     }
                 }
@@ -213,6 +231,7 @@ impl Server {
         unread: Bytes,
         negotiation: &Negotiation,
         path: &TopicName,
+        slot: Option<Slot>,
     ) {
         let asked = negotiation.asked.session();
         let attached = self.hub.attach(asked, fresh_id(), path.as_str());
@@ -229,7 +248,10 @@ impl Server {
         let attachment = Attachment::new(socket, hub, mailbox, attached, negotiation, path);
         let session = attached.session.to_string();
         let span = debug_span!(parent: &self.span, "session", id = &session[..8]);
-        self.tasks.spawn(span, attachment.run());
+        self.tasks.spawn(span, async move {
+            attachment.run().await;
+            drop(slot);
+        });
     }
 }
 

@@ -104,12 +104,32 @@ impl Binder {
     }
 }
 
-/// Whether a handshake should first prove that its address is real, while `in_flight` others are
-/// under way: [`Incoming::retry`] costs the peer a round trip, and us nothing.
-pub(crate) fn should_retry(incoming: &Incoming, in_flight: usize) -> bool {
-    in_flight > UNVALIDATED_HANDSHAKES
-        && !incoming.remote_address_validated()
-        && incoming.may_retry()
+/// What to do with who wants to begin a handshake.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Admission {
+    /// Let it begin.
+    Accept,
+    /// Let it prove first that its address is real: [`Incoming::retry`] costs it a round trip, and
+    /// us nothing.
+    Retry,
+    /// Say nothing: it asks again in a moment, when there may be room.
+    Ignore,
+}
+
+impl Admission {
+    /// What to do while `in_flight` other handshakes are under way.
+    pub(crate) fn of(incoming: &Incoming, in_flight: usize) -> Self {
+        let is_validated = incoming.remote_address_validated() || !incoming.may_retry();
+        Self::decide(is_validated, in_flight)
+    }
+
+    fn decide(is_validated: bool, in_flight: usize) -> Self {
+        match is_validated {
+            false if in_flight >= UNVALIDATED_HANDSHAKES => Self::Retry,
+            _ if in_flight >= MAX_HANDSHAKES => Self::Ignore,
+            _ => Self::Accept,
+        }
+    }
 }
 
 /// Opens the socket, for this process alone.
@@ -218,6 +238,10 @@ const INCOMING_BYTES: u64 = 64 << 10;
 /// How many handshakes may be under way before their addresses have to be proved.
 const UNVALIDATED_HANDSHAKES: usize = 64;
 
+/// How many handshakes may be under way at all. At the limit, further ones are not answered until
+/// some have ended, which takes three seconds at most.
+const MAX_HANDSHAKES: usize = 256;
+
 /// The buffers that the system is asked for, in each direction.
 const SOCKET_BYTES: usize = 4 << 20;
 
@@ -294,6 +318,16 @@ mod tests {
         let dial = a.connect_with(config, b.local_addr().unwrap(), SERVER_NAME).unwrap();
         let (_, accepted) = tokio::join!(dial, accept(&b));
         assert!(accepted.is_err());
+    }
+
+    #[test]
+    fn there_are_never_too_many_handshakes() {
+        let decide = Admission::decide;
+        assert_eq!(decide(false, UNVALIDATED_HANDSHAKES - 1), Admission::Accept);
+        assert_eq!(decide(false, UNVALIDATED_HANDSHAKES), Admission::Retry);
+        assert_eq!(decide(true, MAX_HANDSHAKES - 1), Admission::Accept);
+        assert_eq!(decide(true, MAX_HANDSHAKES), Admission::Ignore);
+        assert_eq!(decide(false, MAX_HANDSHAKES), Admission::Retry, "it is not under way yet");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use tracing::{Instrument, info_span};
 
 use super::{Inner, Node, opening::Opened};
 use crate::{
-    client::Server,
+    client::{Hosts, Server, Slots},
     cluster::{Mesh, MeshConfig, MeshError},
     handler::Handler,
     id::NodeId,
@@ -16,6 +16,9 @@ use crate::{
     route::{InvalidRoute, Routes, Table},
     runtime::{Call, Duty, Front, Hub, Tasks},
 };
+
+/// How many clients may be connected, unless that is set.
+const MAX_CONNECTIONS: usize = 100_000;
 
 /// The longest a cluster's name may be, in bytes.
 const MAX_CLUSTER_BYTES: usize = 64;
@@ -27,6 +30,8 @@ const MAX_CLUSTER_BYTES: usize = 64;
 pub struct Builder {
     mesh: MeshConfig,
     origins: Vec<String>,
+    hosts: Hosts,
+    connections: usize,
     routes: Table,
     limits: Limits,
     store: Option<PathBuf>,
@@ -37,8 +42,17 @@ impl Builder {
     pub(super) fn new(cluster: String) -> Self {
         let mistake = check_cluster(&cluster).err();
         let mesh = MeshConfig::new(cluster);
-        let (routes, limits) = (Table::default(), Limits::default());
-        Self { mesh, origins: Vec::new(), routes, limits, store: None, mistake }
+        let (routes, limits, hosts) = (Table::default(), Limits::default(), Hosts::default());
+        Self {
+            mesh,
+            origins: Vec::new(),
+            hosts,
+            connections: MAX_CONNECTIONS,
+            routes,
+            limits,
+            store: None,
+            mistake,
+        }
     }
 
     /// Lets `handler` have the sessions of clients that connect to `path`.
@@ -84,6 +98,49 @@ impl Builder {
     /// node's own host serves. May be given many times. Defaults to none.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
+        self
+    }
+
+    /// A host that this node answers for, as a client names it: `chat.example`, `.chat.example` for
+    /// it and all below it, or `*` for all. May be given many times.
+    ///
+    /// `localhost`, what ends in `.localhost`, and addresses are always answered for. Defaults to
+    /// nothing else where clients connect to a loopback address, and to everything elsewhere and
+    /// where the node is mounted in a server of yours: otherwise a page of anybody's could reach
+    /// the node on your machine, by a name that stands for 127.0.0.1 (DNS rebinding). So behind a
+    /// proxy on the same machine that passes on the host it is asked for, name that host here.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        if let Err(host) = self.hosts.allow(host.into()) {
+            self.mistake.get_or_insert(StartError::InvalidHost { host });
+        }
+        self
+    }
+
+    /// How many clients may be connected to this node at a time. Further ones are answered by 503.
+    ///
+    /// Defaults to 100,000. Each costs a file descriptor, of which the system may allow fewer: then
+    /// further ones wait. It is not counted who connects to a server that the node is mounted in.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// How many sessions the cluster may have before this node begins no more. New clients are
+    /// answered by 503 then, and those that have a session are served on. A few more may begin at
+    /// the very same moment.
+    ///
+    /// Defaults to 1,000,000. Every node keeps every session, in about 500 bytes.
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.limits.sessions = sessions;
+        self
+    }
+
+    /// How many topics this node may have, those of single sessions apart. Beyond that, it publishes
+    /// to no new one, and lets nobody join one.
+    ///
+    /// Defaults to 100,000. A topic is gone when it has neither sessions nor messages.
+    pub fn max_topics(mut self, topics: usize) -> Self {
+        self.limits.topics = topics;
         self
     }
 
@@ -159,12 +216,12 @@ impl Builder {
                 }
             }
         });
-        let server = Server::new(Arc::clone(&hub), routes, clients.clone(), self.origins, span);
+        let (origins, hosts) = (self.origins, self.hosts);
+        let server = Server::new(Arc::clone(&hub), routes, clients.clone(), origins, hosts, span);
         let server = Arc::new(server);
+        let (slots, ended) = (Slots::new(self.connections), CancellationToken::new());
         stop.disarm();
-        Ok(Node {
-            inner: Arc::new(Inner { hub, mesh, server, clients, ended: CancellationToken::new() }),
-        })
+        Ok(Node { inner: Arc::new(Inner { hub, mesh, server, slots, clients, ended }) })
     }
 }
 
@@ -208,6 +265,12 @@ pub enum StartError {
     InvalidCluster {
         /// The name.
         name: String,
+    },
+    /// A host that is to be answered for is not a name, `.name` or `*`.
+    #[error("the host {host:?} is not a name without port, a dot and a name, or an asterisk")]
+    InvalidHost {
+        /// The host.
+        host: String,
     },
     /// Two routes cannot be told apart, or one is malformed.
     #[error(transparent)]

@@ -18,6 +18,7 @@ mod fates;
 mod links;
 mod pushes;
 mod reading;
+mod room;
 mod sweep;
 mod takeover;
 #[cfg(test)]
@@ -73,6 +74,11 @@ pub struct Limits {
     pub dead_kept: Duration,
     /// How well a client's push is stored before it is acknowledged.
     pub durability: Durability,
+    /// The most sessions that there may be before this node begins no more. Defaults to 1,000,000.
+    pub sessions: usize,
+    /// The most topics that there may be, those of single sessions apart, before this node opens no
+    /// more. Defaults to 100,000.
+    pub topics: usize,
 }
 
 impl Default for Limits {
@@ -84,6 +90,8 @@ impl Default for Limits {
             session_kept: Duration::from_secs(120),
             dead_kept: Duration::from_secs(600),
             durability: Durability::default(),
+            sessions: 1_000_000,
+            topics: 100_000,
         }
     }
 }
@@ -158,6 +166,9 @@ pub enum Refused {
     /// The session is over, or unknown. Trying again does not help.
     #[error("the session is over")]
     NoSession,
+    /// There are as many topics as there may be, and this is a new one. Waiting helps.
+    #[error("there are as many topics as there may be")]
+    NoRoom,
     /// The session is in as many topics as it may be. Leaving one helps.
     #[error("the session is in {} topics already", SessionState::MAX_TOPICS)]
     TooManyTopics,
@@ -267,6 +278,7 @@ impl Core {
         now: Instant,
     ) -> Result<MessageId, Refused> {
         check_message(&message, &to)?;
+        self.check_topic(topic)?;
         if let Some(id) = cause.as_ref().and_then(|cause| self.replica.effect(cause)) {
             return Ok(id);
         }
@@ -406,6 +418,7 @@ impl Core {
         if self.replica.topics_of(session).len() >= SessionState::MAX_TOPICS {
             return Err(Refused::TooManyTopics);
         }
+        self.check_topic(topic)?;
         let from = self.start_of(session, topic);
         self.commit(Op::Joined { session, epoch, topic: topic.clone(), from }, now);
         Ok(())

@@ -287,6 +287,11 @@ impl Replica {
         self.sessions.get(&id).map(|known| &known.session)
     }
 
+    /// How many sessions there are.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// All sessions, by id.
     pub fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.sessions.values().map(|known| &known.session)

@@ -73,6 +73,8 @@ pub struct Topics {
     slots: Vec<Option<Topic>>,
     free: Vec<usize>,
     names: BTreeMap<TopicName, TopicKey>,
+    /// How many of them are private.
+    private: usize,
     pub(super) ledger: Ledger,
     limits: LogLimits,
 }
@@ -81,7 +83,7 @@ impl Topics {
     /// No topic yet, on node `own`. Those to come keep to `limits`.
     pub fn new(own: NodeId, limits: LogLimits) -> Self {
         let (names, ledger) = (BTreeMap::new(), Ledger::new(own));
-        Self { slots: Vec::new(), free: Vec::new(), names, ledger, limits }
+        Self { slots: Vec::new(), free: Vec::new(), names, private: 0, ledger, limits }
     }
 
     /// The topic called `name`, which is made if there is none.
@@ -101,6 +103,7 @@ impl Topics {
             }
         };
         self.names.insert(name.clone(), key);
+        self.private += usize::from(name.private_session().is_some());
         key
     }
 
@@ -112,6 +115,7 @@ impl Topics {
         {
             self.ledger.close(topic.log.accounting());
             self.names.remove(&topic.name);
+            self.private -= usize::from(topic.name.private_session().is_some());
             self.free.push(key.0);
         }
     }
@@ -203,6 +207,11 @@ impl Topics {
     /// How many topics there are.
     pub fn len(&self) -> usize {
         self.names.len()
+    }
+
+    /// How many topics there are that are no session's own.
+    pub fn named(&self) -> usize {
+        self.names.len() - self.private
     }
 
     /// Whether there is no topic.

@@ -44,8 +44,10 @@ pub(crate) async fn request(
 ) -> Answer {
     let exchange = async {
         let mut stream = TcpStream::connect(http).await.unwrap();
-        let mut head =
-            format!("{method} {target} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n");
+        let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|header| header.starts_with("Host:")) {
+            head += &format!("Host: {http}\r\n");
+        }
         headers.iter().for_each(|header| head.extend([header, "\r\n"]));
         if method != "GET" {
             head += &format!("Content-Length: {}\r\n", body.len());

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     cluster::{
         Sighting,
-        endpoint::should_retry,
+        endpoint::Admission,
         identity::SERVER_NAME,
         lanes,
         link::{self, Greeted},
@@ -263,9 +263,13 @@ impl Run {
     }
 
     fn handle_incoming(&mut self, incoming: Incoming) {
-        if should_retry(&incoming, self.handshakes) {
-            let _ = incoming.retry(); // It fails only if it was retried already.
-            return;
+        match Admission::of(&incoming, self.handshakes) {
+            Admission::Accept => {}
+            Admission::Ignore => return incoming.ignore(),
+            Admission::Retry => {
+                let _ = incoming.retry(); // It fails only if it was retried already.
+                return;
+            }
         }
         self.handshakes += 1;
         let (shared, events) = (Arc::clone(&self.shared), self.events.clone());

@@ -98,5 +98,6 @@ fn limits(dice: &mut Dice) -> Limits {
         session_kept: dice.millis(2_000, 5_000),
         dead_kept: Duration::from_secs(20),
         durability: Durability::default(),
+        ..Limits::default()
     }
 }

@@ -1,0 +1,24 @@
+//! Whether there is room for what a client or the application begins.
+//!
+//! What other nodes have begun is taken in any case: all nodes must come to know the same.
+
+use super::{Core, Refused};
+use crate::id::{SessionId, TopicName};
+
+impl Core {
+    /// Whether a client may be attached that asks for this session, or for a new one.
+    pub fn has_room_for_session(&self, asked: Option<SessionId>) -> bool {
+        self.replica.session_count() < self.limits.sessions
+            || asked.is_some_and(|session| self.replica.session(session).is_some())
+    }
+
+    /// Whether a topic is open, or may be opened.
+    pub(super) fn check_topic(&self, topic: &TopicName) -> Result<(), Refused> {
+        let topics = self.replica.topics();
+        let is_open = || topics.find(topic).is_some() || topic.private_session().is_some();
+        match topics.named() < self.limits.topics || is_open() {
+            true => Ok(()),
+            false => Err(Refused::NoRoom),
+        }
+    }
+}
