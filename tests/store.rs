@@ -231,16 +231,16 @@ async fn a_torn_journal_is_cut_and_that_is_said() {
 }
 
 /// Lets a client take what comes, and answer pings, while something happens.
-async fn listen(
+async fn listen<T>(
     client: &mut Client,
-    happens: impl Future<Output = ()>,
+    happens: impl Future<Output = T>,
     mut take: impl FnMut(String),
-) {
+) -> T {
     let mut happens = std::pin::pin!(happens);
     loop {
         tokio::select! {
             biased;
-            () = &mut happens => return,
+            value = &mut happens => return value,
             text = client.text() => take(text),
         }
     }
