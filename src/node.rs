@@ -139,13 +139,16 @@ impl Node {
 
     /// This node's routes as a service, to be mounted in a server of your own.
     ///
+    /// Where there is no route for them, it also serves `/exosphere.js`, a client for pages, and what
+    /// belongs to it: `/exosphere.mjs`, the same as a module, and `/exosphere.d.ts`, its types.
+    ///
     /// It implements both `tower`'s and `hyper`'s `Service`. The server must allow HTTP/1.1
     /// upgrades, or there are no WebSockets.
     pub fn service(&self) -> NodeService {
         NodeService::new(Arc::clone(&self.inner.server))
     }
 
-    /// Serves this node's routes on `addr`, and nothing else, until the node has been shut down.
+    /// Serves what [`service`](Self::service) does on `addr`, and nothing else, until the node has been shut down.
     ///
     /// A host name is looked up, and the first of its addresses that can be had is listened on.
     ///
@@ -168,7 +171,7 @@ impl Node {
         Ok(())
     }
 
-    /// Serves this node's routes on a socket that listens already, until the node is shut down.
+    /// Serves what [`service`](Self::service) does on a socket that listens already, until the node is shut down.
     ///
     /// # Errors
     ///

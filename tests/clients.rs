@@ -62,6 +62,21 @@ async fn exosphere_js_loses_nothing_alone_and_as_a_plugin_of_each_atmosphere_js(
     run("exosphere.mjs", &[&a.url(path), &b.url(path), "1000"]).await;
 }
 
+/// Goal: a page that is loaded again, opened twice, and cut off misses nothing and is told nothing
+/// twice. `CYCLES` says how often; each takes about two seconds.
+#[tokio::test]
+async fn a_page_goes_on_where_it_was_when_it_is_loaded_again_opened_twice_or_cut_off() {
+    let _alone = alone().await;
+    let (true, Some(chromium)) = (support::has_stock_clients(), support::chromium()) else {
+        return;
+    };
+    let [a, b] = two("cycles").await;
+    let cycles = std::env::var("CYCLES").map_or(15, |cycles| cycles.parse::<u32>().unwrap());
+    let (seconds, cycles) = ((60 + 6 * cycles).to_string(), cycles.to_string());
+    let args = ["--cycles", &cycles, "--seconds", &seconds, "--chromium", &chromium];
+    run("cycles.mjs", &[&[&*a.url(""), &*b.url("")], &args[..]].concat()).await;
+}
+
 #[tokio::test]
 async fn the_page_chats_across_two_nodes_in_chromium() {
     let _alone = alone().await;

@@ -8,7 +8,7 @@
 // `from` is the page's own random name for itself, `node` the id of the node that it is connected to.
 // A message that is none of these, from a bare WebSocket perhaps, is shown as it is.
 
-import { RoomSocket } from "./socket.js";
+import { connect } from "./exosphere.mjs";
 
 const HERE_EVERY_MS = 20_000;
 const GONE_AFTER_MS = 90_000;
@@ -17,8 +17,6 @@ const KEYS_KEPT = 2000;
 const OUTBOX_LIMIT = 100;
 const PEOPLE_LIMIT = 500;
 const ROOMS_KEPT = 12;
-// After a reconnection the node sends first what was missed, our own messages among it.
-const REPLAY_MS = 250;
 const TINTS = 8;
 
 const $ = (id) => document.getElementById(id);
@@ -36,54 +34,64 @@ class Room {
     this.name = name;
     this.people = new Map();
     this.keys = new Set();
-    this.outbox = new Map();
-    this.replaying = true;
     this.opened = false;
-    this.socket = new RoomSocket({
-      path: `/chat/${encodeURIComponent(name)}`,
-      endpoints,
-      onOpen: (endpoint) => this.open(endpoint),
-      onLost: () => this.lost(),
-      onMessage: (text) => this.receive(text),
+    const path = `/chat/${encodeURIComponent(name)}`;
+    this.client = connect(endpoints().map((endpoint) => `${location.protocol}//${endpoint}${path}`), {
+      // Loaded again, the page goes on where it was.
+      persist: `chat ${name}`,
+      onState: (state, why) => this.follow(state, why),
+      onMove: ({ from, to }) => {
+        this.moved = true;
+        addNotice(`You were moved from node ${shortId(from)} to ${shortId(to)}`, "moved");
+      },
+      onGap: () => addNotice("You were behind for too long, and some messages are missing here", "gap"),
+      onMessage: (message) => this.receive(typeof message === "string" ? message : `${message.length} bytes`),
+      onAckFailed: ({ error }) => {
+        if (error !== undefined && room === this) addNotice(`A message was not sent: ${error.message}`, "gap");
+      },
     });
     this.timer = setInterval(() => this.tick(), HERE_EVERY_MS);
   }
 
-  async open(endpoint) {
-    const socket = this.socket;
-    const before = self.node;
+  get connected() {
+    return this.client.state === "connected";
+  }
+
+  follow(state, why) {
+    if (room !== this) return;
+    if (state === "expired" || state === "superseded") {
+      addNotice("You were away for too long: what was said meanwhile is not shown", "gap");
+      return;
+    }
+    if (state === "connected") this.open();
+    if (state === "closed" && why !== undefined) addNotice(`The node ended it: ${why.message}`, "gap");
+    setState(state);
+  }
+
+  open() {
+    self.node = this.client.node;
     const reopened = this.opened;
     this.opened = true;
-    this.replaying = true;
-    this.home = endpoint === location.host;
-    // What is said while we ask for the node's name waits for nothing: messages come meanwhile.
-    const node = await nodeAt(endpoint);
-    if (room !== this || !socket.attached) return;
-    self.node = node;
-    setState("connected");
-    if (before !== null && before !== node) {
-      addNotice(`You were moved from node ${shortId(before)} to ${shortId(node)}`, "moved");
-    } else if (reopened) {
-      addNotice(`Reconnected to node ${shortId(node)}`);
-    }
+    // A move is told right after this.
+    queueMicrotask(() => {
+      if (reopened && !this.moved) addNotice(`Reconnected to node ${shortId(self.node)}`);
+      this.moved = false;
+    });
     this.announce(reopened ? "here" : "hello");
-    clearTimeout(this.replay);
-    this.replay = setTimeout(() => this.flush(), reopened ? REPLAY_MS : 0);
+    askHome().then(showPeople);
     showPeople();
   }
 
-  lost() {
-    clearTimeout(this.replay);
-    this.replaying = true;
-    setState("reconnecting");
+  /** Says goodbye. The session ends only with the room: a page that is loaded again has it back. */
+  part() {
+    if (this.connected) this.tell({ type: "bye" });
+    clearInterval(this.timer);
+    clearTimeout(this.answer);
   }
 
   leave() {
-    this.tell({ type: "bye" });
-    clearInterval(this.timer);
-    clearTimeout(this.replay);
-    clearTimeout(this.answer);
-    this.socket.close();
+    this.part();
+    this.client.close();
   }
 
   announce(type) {
@@ -91,27 +99,17 @@ class Room {
   }
 
   tell(message) {
-    return this.socket.send(JSON.stringify({ ...message, from: self.from, at: Date.now() }));
+    this.client.push(JSON.stringify({ ...message, from: self.from, at: Date.now() }));
   }
 
   /** Says something: now, or when there is a connection again. It is ours until it comes back from the room. */
   say(text) {
-    if (this.outbox.size >= OUTBOX_LIMIT) return false;
+    if (this.client.pending >= OUTBOX_LIMIT) return false;
     const key = randomId();
     const message = { type: "say", name: self.name, node: self.node, key, text };
-    this.outbox.set(key, message);
     addMessage({ ...message, from: self.from, at: Date.now(), pending: true });
-    if (!this.replaying) this.tell(message);
+    this.tell(message);
     return true;
-  }
-
-  /** Says again what did not come back. Readers know by its key what they had already. */
-  flush() {
-    this.replaying = false;
-    for (const message of this.outbox.values()) {
-      message.node = self.node;
-      if (!this.tell(message)) return;
-    }
   }
 
   receive(text) {
@@ -125,7 +123,6 @@ class Room {
       if (this.keys.has(message.key)) return;
       this.remember(message.key);
       if (mine) {
-        this.outbox.delete(message.key);
         confirmMessage(message);
         return;
       }
@@ -180,10 +177,11 @@ class Room {
     const now = Date.now();
     for (const [from, { seen }] of this.people) {
       // While we are cut off ourselves, nobody's silence means anything.
-      if (this.socket.attached && now - seen > GONE_AFTER_MS) this.forget(from);
+      if (this.connected && now - seen > GONE_AFTER_MS) this.forget(from);
     }
-    if (this.socket.attached) this.announce("here");
-    if (this.home) askHome().then(showPeople);
+    if (!this.connected) return;
+    this.announce("here");
+    askHome().then(showPeople);
   }
 }
 
@@ -222,13 +220,7 @@ function isEndpoint(text) {
   return typeof text === "string" && /^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}$/.test(text);
 }
 
-/** The id of the node at `endpoint`, or the endpoint itself if nobody can tell. */
-async function nodeAt(endpoint) {
-  if (endpoint === location.host) return (await askHome()) ?? self.node ?? endpoint;
-  return members.find((member) => member.endpoint === endpoint)?.id ?? endpoint;
-}
-
-/** Asks the node that this page comes from for its id and the cluster's members. */
+/** Asks the node that this page comes from for the cluster's members. */
 async function askHome() {
   try {
     const answer = await fetch("/node", { cache: "no-store", signal: AbortSignal.timeout(2000) });
@@ -238,9 +230,8 @@ async function askHome() {
       addr,
       endpoint: home ? location.host : http?.replace(/^https?:\/\//, "").replace(/\/$/, "") ?? null,
     }));
-    return node.id;
   } catch {
-    return null;
+    // As before.
   }
 }
 
@@ -273,6 +264,7 @@ function setState(state) {
     connected: "",
     reconnecting: "Reconnecting",
     offline: "Offline",
+    closed: "Closed",
   }[state];
   const node = state === "connected" ? [make("span", "long", "On node "), nodeTag(self.node)] : [];
   $("status-text").replaceChildren(said, ...node);
@@ -522,7 +514,7 @@ function setName(text) {
   if (name === self.name) return;
   self.name = name;
   keep("name", name);
-  if (room?.socket.attached) room.announce("here");
+  if (room?.connected) room.announce("here");
   showPeople();
 }
 
@@ -599,25 +591,15 @@ addEventListener("click", (event) => {
 });
 
 addEventListener("hashchange", followHash);
-addEventListener("offline", () => {
-  if (document.body.dataset.state !== "connected") setState("offline");
-});
-addEventListener("online", () => {
-  if (document.body.dataset.state === "offline") setState("reconnecting");
-  room?.socket.hurry();
-});
 addEventListener("visibilitychange", () => {
   if (document.hidden) return;
   unseen = 0;
   showTitle();
-  room.socket.hurry();
 });
-addEventListener("pagehide", () => {
-  room.leave();
-  room = null;
-});
+addEventListener("pagehide", () => room.part());
 addEventListener("pageshow", (event) => {
-  if (event.persisted) followHash();
+  // Kept by the browser while others were looked at, it has parted.
+  if (event.persisted) location.reload();
 });
 
 self.name = cleanName(query.get("name")) || cleanName(recall("name")) || inventName();

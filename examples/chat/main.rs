@@ -124,7 +124,7 @@ async fn start(arguments: Arguments) -> Result<Node, exosphere::StartError> {
     builder.start().await
 }
 
-/// The page and what it needs; everything else is the node's.
+/// The page and what it needs; everything else is the node's, `exosphere.mjs` too.
 fn pages(node: Node) -> Router {
     let text =
         |kind: &'static str, text: &'static str| get(move || async move { page(kind, text) });
@@ -133,7 +133,6 @@ fn pages(node: Node) -> Router {
         .route("/", text("text/html; charset=utf-8", include_str!("index.html")))
         .route("/chat.css", text("text/css", include_str!("chat.css")))
         .route("/chat.js", text("text/javascript", include_str!("chat.js")))
-        .route("/socket.js", text("text/javascript", include_str!("socket.js")))
         .route("/node", get(move || async move { Json(describe(&asked)) }))
         .fallback_service(node.service())
 }

@@ -431,10 +431,11 @@
       this.connection += 1;
       this.isOpen = true;
       this.#save();
+      // What waits goes before what the application says when it is told.
+      this.outbox.transmit(this.connection);
       this.#wire.onHello?.(expired);
       if (expired && this.#wire.onHello === undefined) this.#tell("onState", "expired");
       if (from !== null && from !== node) this.#tell("onMove", { from, to: node });
-      this.outbox.transmit(this.connection);
     }
 
     /** Tells the application what came. Returns a promise if that takes its time. */
