@@ -14,8 +14,8 @@ const urls = alone.slice(0, 2);
 const CYCLES = Number(named.cycles ?? 15);
 const PATIENCE_MS = 15_000;
 const PATH = `/chat/cycles-${process.pid}`;
-const PUBLISH_EVERY_MS = 20;
-const PUSH_EVERY_MS = 25;
+const PUBLISH_EVERY_MS = 30;
+const PUSH_EVERY_MS = 50;
 
 // What a page was told and what it pushed stands in localStorage, where it is as soon as it is written.
 const PAGE = `<!doctype html><title>cycles</title><script type="module">
@@ -29,7 +29,11 @@ let pushed = 0;
 const client = window.client = connect(${JSON.stringify(PATH)}, {
   persist: "cycles",
   ackInterval: 2000,
-  onMessage: (text) => text.startsWith("p") && note("told", text),
+  onMessage: (text) => {
+    if (!text.startsWith("p")) return;
+    note("told", text);
+    window.last = Number(text.slice(1));
+  },
   onState: (state, why) => {
     if (state === "expired" || state === "superseded" || state === "closed") note("trouble", state + " " + why);
   },
@@ -130,6 +134,7 @@ async function drive(browser) {
     await hearsNext(page, heard);
     moves += Number((await page.evaluate(() => client.node)) !== node);
     log.add(await drain(page));
+    if (cycle % 20 === 19) process.stderr.write(`cycle ${cycle + 1} after ${Math.round((performance.now() - began) / 1000)} s\n`);
   }
   const seconds = (performance.now() - began) / 1000;
   const published = await publisher.stop();
@@ -211,8 +216,5 @@ async function connected(page) {
 async function hearsNext(page, heard) {
   await connected(page);
   const last = Math.max(-1, ...[...heard.keys()].slice(-200).filter((text) => text.startsWith("p")).map((text) => Number(text.slice(1))));
-  await page.waitForFunction(
-    (last) => Object.keys(localStorage).some((key) => key.startsWith(`log told ${client.session} `) && Number(key.split(" p").at(-1)) > last),
-    last,
-  );
+  await page.waitForFunction((last) => window.last > last, last);
 }
