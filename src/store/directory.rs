@@ -10,7 +10,7 @@ use std::{
 use super::{
     OpenError,
     files::{Append, Files},
-    head::{VERSION, file_named},
+    head::VERSION,
 };
 
 /// The file that says what the directory is.
@@ -18,6 +18,9 @@ const IDENTITY: &str = "exosphere.store";
 
 /// The file that is locked.
 const LOCK: &str = "lock";
+
+/// What a file system has at its root.
+const LOST_AND_FOUND: &str = "lost+found";
 
 /// What the identity begins with, before the version.
 const TITLE: &str = "exosphere store ";
@@ -68,7 +71,10 @@ impl Directory {
         file.append(format!("{TITLE}{VERSION}\n{cluster}\n").as_bytes())?;
         Append::sync(&mut file)?;
         self.rename(NEW, IDENTITY)?;
-        Files::sync(self)
+        Files::sync(self)?;
+        // It may have been made just now.
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()
     }
 }
 
@@ -119,8 +125,9 @@ fn names(path: &Path) -> io::Result<Vec<String>> {
 
 /// Whether there is something that a store which was just being made would not have.
 fn has_other_files(path: &Path) -> io::Result<bool> {
-    let is_other = |name: &String| *name != LOCK && *name != format!("{IDENTITY}.new");
-    Ok(names(path)?.iter().any(|name| is_other(name) || file_named(name).is_some()))
+    let new = format!("{IDENTITY}.new");
+    let ours = [LOCK, &new, LOST_AND_FOUND];
+    Ok(names(path)?.iter().any(|name| !ours.contains(&name.as_str())))
 }
 
 fn read_identity(path: &Path) -> io::Result<Option<String>> {
