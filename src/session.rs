@@ -66,9 +66,6 @@ impl Session {
     ///
     /// Dropping the future before it is ready means that nothing was sent.
     pub async fn send(&self, message: impl Into<Message>) -> Result<Receipt, PublishError> {
-        if self.inner.hub.tasks().is_cancelled() {
-            return Err(PublishError::ShuttingDown);
-        }
         let (hub, session) = (&self.inner.hub, self.inner.id);
         let id = hub.with(|core, now| core.send(session, message.into(), next_cause(), now))?;
         Ok(Receipt::new(id, Arc::clone(hub)))
@@ -146,6 +143,9 @@ pub enum JoinError {
     /// The session is over. Trying again does not help.
     #[error("the session is over")]
     SessionOver,
+    /// This node is shutting down. The session goes on elsewhere.
+    #[error("the node is shutting down")]
+    ShuttingDown,
     /// The session is in 128 topics already. Leaving one helps.
     #[error("the session is in 128 topics already")]
     TooManyTopics,
@@ -154,6 +154,7 @@ pub enum JoinError {
 impl From<Refused> for JoinError {
     fn from(refused: Refused) -> Self {
         match refused {
+            Refused::Leaving => Self::ShuttingDown,
             Refused::NoRoom => Self::NoRoom,
             Refused::TooManyTopics => Self::TooManyTopics,
             Refused::NoSession | Refused::TooLarge { .. } | Refused::TooManyRecipients { .. } => {

@@ -125,9 +125,6 @@ impl Topic {
         to: Recipients,
         message: Message,
     ) -> Result<Receipt, PublishError> {
-        if self.hub.tasks().is_cancelled() {
-            return Err(PublishError::ShuttingDown);
-        }
         let cause = next_cause();
         let publish =
             |core: &mut Core, now| core.publish_because(&self.name, to, message, cause, now);
@@ -176,6 +173,7 @@ pub enum PublishError {
 impl From<Refused> for PublishError {
     fn from(refused: Refused) -> Self {
         match refused {
+            Refused::Leaving => Self::ShuttingDown,
             Refused::NoRoom => Self::TooManyTopics,
             Refused::NoSession | Refused::TooManyTopics => Self::SessionOver,
             Refused::TooLarge { bytes } => Self::TooLarge { bytes },

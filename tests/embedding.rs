@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use exosphere::{
     Accounting, Close, CloseCode, CloseReason, Ending, Fate, Handler, Level, Message, Node,
-    NodeService, ServeError, Session, SessionId,
+    NodeService, PublishError, ServeError, Session, SessionId,
 };
 use support::{Client, PATIENCE, Place, Received, limit, now, post, sees, serve, spawn, within};
 use tokio::{
@@ -224,6 +224,37 @@ async fn a_shutdown_sends_clients_to_another_node_where_they_miss_nothing() {
     assert_eq!(heard, "meanwhile");
     assert!(leaving.topic("/chat/room").unwrap().publish("late").await.is_err());
     leaving.shutdown().await;
+}
+
+/// Goal: what is accepted is handed over, however late that is.
+///
+/// Method: publish on a node as fast as possible until it says that it is shutting down.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_accepts_while_it_shuts_down_is_not_lost() {
+    let place = Place::new("late");
+    let (leaving, staying) = (chat(&place).await, chat(&place).await);
+    sees(&leaving, 2).await;
+    let mut client = Client::new(serve(&staying), "/chat/room").await;
+    let topic = leaving.topic("/chat/room").unwrap();
+    support::until("the session is known", || topic.members().len() == 1).await;
+    let publishing = spawn(async move {
+        for n in 0_u32.. {
+            if let Err(refused) = topic.publish(n.to_string()).await {
+                return (n, refused);
+            }
+            tokio::task::yield_now().await;
+        }
+        unreachable!("there are fewer");
+    });
+    assert_eq!(client.text().await, "0");
+    leaving.shutdown().await;
+    let (count, refused) = publishing.await.unwrap();
+    assert_eq!(refused, PublishError::ShuttingDown);
+    println!("{count} were accepted");
+    let mut last = 0;
+    while last + 1 < count {
+        last = client.text().await.parse().unwrap();
+    }
 }
 
 #[tokio::test]

@@ -168,8 +168,9 @@ impl Mesh {
         self.roster.clone()
     }
 
-    /// Hands peers what they lack, and says goodbye. Waits for each for `patience` at the most.
+    /// Accepts nothing more, hands peers what they lack, and says goodbye. Waits for each for `patience` at the most.
     pub(crate) async fn leave(&self, patience: Duration) {
+        self.hub.with(|core, _| core.begin_leaving());
         let handed_over = self.hub.until(crate::proto::Core::is_handed_over);
         if tokio::time::timeout(patience, handed_over).await.is_err() {
             tracing::warn!("some peers do not have all that this node has");

@@ -166,6 +166,9 @@ pub enum Refused {
     /// The session is over, or unknown. Trying again does not help.
     #[error("the session is over")]
     NoSession,
+    /// The node is about to leave. Another may take it.
+    #[error("the node is shutting down")]
+    Leaving,
     /// There are as many topics as there may be, and this is a new one. Waiting helps.
     #[error("there are as many topics as there may be")]
     NoRoom,
@@ -207,6 +210,8 @@ pub struct Core {
     /// What is to get there.
     recorder: Option<Recorder>,
     watches: Watches,
+    /// Whether this node is about to leave.
+    leaving: bool,
     /// Whether something came from peers or the disk, or became of them, since this was last asked.
     news: bool,
     events: VecDeque<Event>,
@@ -240,6 +245,7 @@ impl Core {
             durable: None,
             recorder: None,
             watches: Watches::default(),
+            leaving: false,
             news: false,
             events: VecDeque::new(),
             wakes: Vec::new(),
@@ -277,6 +283,7 @@ impl Core {
         cause: Option<Cause>,
         now: Instant,
     ) -> Result<MessageId, Refused> {
+        self.check_staying()?;
         check_message(&message, &to)?;
         self.check_topic(topic)?;
         if let Some(id) = cause.as_ref().and_then(|cause| self.replica.effect(cause)) {
@@ -411,6 +418,7 @@ impl Core {
         topic: &TopicName,
         now: Instant,
     ) -> Result<(), Refused> {
+        self.check_staying()?;
         let epoch = self.epoch_of(session)?;
         if self.membership_is_open(session, topic) {
             return Ok(());
@@ -435,6 +443,7 @@ impl Core {
         topic: &TopicName,
         now: Instant,
     ) -> Result<(), Refused> {
+        self.check_staying()?;
         let epoch = self.epoch_of(session)?;
         if self.membership_is_open(session, topic) {
             let until = self.replica.applied().clone();

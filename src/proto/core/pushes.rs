@@ -88,7 +88,7 @@ impl Core {
         let Some(inbox) = self.replica.inbox(session) else {
             return Push::Refused(Refused::NoSession);
         };
-        if self.is_taking_over(session) {
+        if self.leaving || self.is_taking_over(session) {
             return Push::Later;
         }
         let is_known = inbox.has(key, now);
@@ -118,8 +118,12 @@ impl Core {
         }
     }
 
-    /// The handler has returned from a push.
+    /// The handler has returned from a push. Once this node is about to leave, what the handler did
+    /// may have been refused: then the next owner's is told of the push again.
     pub fn finish_push(&mut self, session: SessionId, key: &PushKey, now: Instant) {
+        if self.leaving {
+            return;
+        }
         let is_open = |core: &Self| {
             let inbox = core.replica.inbox(session);
             inbox.is_some_and(|inbox| inbox.open().any(|push| push.key == *key))

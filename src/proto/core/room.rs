@@ -1,4 +1,5 @@
-//! Whether there is room for what a client or the application begins.
+//! Whether what a client or the application begins is taken: there may be no room for it, or no
+//! time left to hand it over.
 //!
 //! What other nodes have begun is taken in any case: all nodes must come to know the same.
 
@@ -6,6 +7,20 @@ use super::{Core, Refused};
 use crate::id::{SessionId, TopicName};
 
 impl Core {
+    /// This node is about to leave: from now on it accepts nothing that peers would not get. What it
+    /// has accepted, they have once it [is handed over](Self::is_handed_over).
+    pub fn begin_leaving(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Whether anything is accepted still.
+    pub(super) fn check_staying(&self) -> Result<(), Refused> {
+        match self.leaving {
+            true => Err(Refused::Leaving),
+            false => Ok(()),
+        }
+    }
+
     /// Whether a client may be attached that asks for this session, or for a new one.
     pub fn has_room_for_session(&self, asked: Option<SessionId>) -> bool {
         self.replica.session_count() < self.limits.sessions

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Core, Ended, Event, Fate, Lane, Limits, Pending, Verdict};
+use super::{Core, Ended, Event, Fate, Lane, Limits, Pending, Refused, Verdict};
 use crate::{
     id::{MessageId, NodeId, Seq, SessionId, TopicName},
     message::Message,
@@ -456,4 +456,21 @@ fn a_node_tells_what_became_of_a_message() {
     assert_eq!(nodes.get(1).accounting().published.accepted, 0);
     let first = MessageId::new(NodeId::from_bits(1), Seq::FIRST);
     assert_eq!(nodes.get(1).fate(first), Fate::Forgotten, "an operation, but no message");
+}
+
+/// Goal: what is accepted can be handed over, so nothing is accepted once that has begun.
+#[test]
+fn who_is_about_to_leave_accepts_nothing_more() {
+    let mut nodes = Nodes::new([1, 2]);
+    nodes.attach(1);
+    nodes.publish(1);
+    let now = nodes.now;
+    let core = nodes.get(1);
+    core.begin_leaving();
+    let end = core.replica().applied().clone();
+    let published = core.publish(&topic(), Recipients::Everyone, Message::from("m"), now);
+    assert_eq!(published, Err(Refused::Leaving));
+    assert_eq!(core.send(session(), Message::from("m"), None, now), Err(Refused::Leaving));
+    assert_eq!(core.join(session(), &topic(), now), Err(Refused::Leaving));
+    assert!(core.is_handed_over() && *core.replica().applied() == end);
 }
