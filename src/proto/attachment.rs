@@ -140,6 +140,8 @@ pub(super) struct Attachment {
     pub(super) waiting: bool,
     /// The pushes that are stored, and that the client has not been told of.
     pub(super) acknowledged: Vec<Acknowledgement>,
+    /// How many pushes of the client are to be acknowledged once they are stored.
+    pub(super) unstored: usize,
 }
 
 impl Attachment {
@@ -153,6 +155,7 @@ impl Attachment {
             skipped: false,
             waiting: false,
             acknowledged: Vec::new(),
+            unstored: 0,
         }
     }
 

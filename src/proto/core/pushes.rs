@@ -20,6 +20,10 @@ use crate::{
 /// longer than a death goes unnoticed. Then what is there will do.
 const SHORT_FOR: Duration = Duration::from_secs(2);
 
+/// How many pushes of one client wait to be acknowledged, those that it sent again among them. At
+/// the limit it is not read from until some are stored.
+const MAX_UNSTORED: usize = 1_024;
+
 /// What became of a push.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -88,7 +92,8 @@ impl Core {
         let Some(inbox) = self.replica.inbox(session) else {
             return Push::Refused(Refused::NoSession);
         };
-        if self.leaving || self.is_taking_over(session) {
+        let unstored = self.attachments.get(attachment).map_or(0, |it| it.unstored);
+        if self.leaving || self.is_taking_over(session) || unstored >= MAX_UNSTORED {
             return Push::Later;
         }
         let is_known = inbox.has(key, now);
@@ -104,6 +109,9 @@ impl Core {
         let recorded = is_known.then(|| self.recorded());
         let key = key.clone();
         self.pushes.unstored.push_back(Unstored { next, recorded, attachment, key });
+        if let Some(it) = self.attachments.get_mut(attachment) {
+            it.unstored += 1;
+        }
         self.acknowledge_pushes(now);
         Push::Accepted
     }
@@ -211,6 +219,7 @@ impl Core {
             let Unstored { next, recorded, attachment, key } = push;
             let acknowledgement = self.acknowledgement(key, next, recorded);
             if let Some(it) = self.attachments.get_mut(attachment) {
+                it.unstored -= 1;
                 it.acknowledged.push(acknowledgement);
                 it.waiting = false;
                 self.wakes.push(attachment);

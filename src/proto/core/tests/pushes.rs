@@ -76,6 +76,23 @@ fn who_is_alone_acknowledges_at_once_and_who_lost_its_peer_after_a_while() {
     assert_eq!(nodes.acknowledged(1, attachment), [(key(2), Level::Local, 1)]);
 }
 
+/// Goal: who sends the same again and again does not fill the memory while nothing can be stored.
+#[test]
+fn a_client_is_not_read_from_while_too_much_of_it_is_not_stored() {
+    let mut nodes = Nodes::new([1, 2]);
+    let attachment = nodes.attach(1);
+    let now = nodes.now;
+    let core = nodes.get(1);
+    let mut push = || core.push(attachment, &key(1), &Message::from("p"), now);
+    let taken = (0..10_000).take_while(|_| push() == Push::Accepted).count();
+    assert!(taken < 2_000, "{taken}");
+    assert_eq!(push(), Push::Later);
+    nodes.settle();
+    assert!(nodes.get(1).poll_wakes().contains(&attachment));
+    assert_eq!(nodes.acknowledged(1, attachment).len(), taken);
+    assert_eq!(nodes.push(1, attachment, 1), Push::Accepted);
+}
+
 #[test]
 fn a_push_that_was_not_handled_is_handled_by_the_next_owner() {
     for client_comes_back in [false, true] {
