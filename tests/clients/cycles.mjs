@@ -9,7 +9,7 @@ import { brief, check, post, proxy, readArguments, run, sleep, through, until, W
 globalThis.WebSocket = WebSocket;
 const { connect } = await import("../../src/client/script/exosphere.mjs");
 
-const { alone, named } = readArguments("cycles.mjs URL_A URL_B [--cycles 15] [--chromium /usr/bin/chromium] [--seconds 120]", 2);
+const { alone, named } = readArguments("cycles.mjs URL_A URL_B [--cycles 15] [--locks no] [--chromium /usr/bin/chromium] [--seconds 120]", 2);
 const urls = alone.slice(0, 2);
 const CYCLES = Number(named.cycles ?? 15);
 const PATIENCE_MS = 15_000;
@@ -95,6 +95,9 @@ async function drive(browser) {
   const url = through(door, `${urls[0]}/cycles.html`);
   const context = await browser.newContext();
   context.setDefaultTimeout(PATIENCE_MS);
+  if (named.locks === "no") {
+    await context.addInitScript(() => Object.defineProperty(navigator, "locks", { value: undefined }));
+  }
   await context.route("**/cycles.html", (route) => route.fulfill({ contentType: "text/html", body: PAGE }));
   const heard = new Map();
   const hearing = connect(urls.map((url) => url + PATH), {
