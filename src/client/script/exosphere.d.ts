@@ -81,8 +81,9 @@ export interface PostmanOptions {
 
 export interface Options extends PostmanOptions {
   /**
-   * Keeps the session, what was told and what was not acknowledged in IndexedDB, by this name, so
-   * that the page goes on when it is loaded again. Each tab has a place of its own. Not by default.
+   * Keeps the session, what was told and what was not acknowledged in the browser (in localStorage
+   * and IndexedDB), by this name, so that the page goes on when it is loaded again. Each tab has a
+   * place of its own. Not by default.
    */
   persist?: string;
 }

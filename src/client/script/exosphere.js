@@ -27,6 +27,8 @@
   // How many pairs of a topic and an origin are remembered, and how many causes.
   const MARKS_LIMIT = 4096;
   const CAUSES_LIMIT = 1024;
+  // How many of them are kept across a reload: they are written after each message.
+  const CAUSES_KEPT = 64;
 
   const ACK_INTERVAL_MS = 5000;
   const LONGEST_ACK_INTERVAL_MS = 60_000;
@@ -708,8 +710,9 @@
       return first === frame.id;
     }
 
+    /** The last of them. */
     causes() {
-      return [...this.#causes];
+      return [...this.#causes].slice(-CAUSES_KEPT);
     }
   }
 
@@ -789,7 +792,11 @@
     });
   }
 
-  /** What one tab keeps, in IndexedDB. What is put in is committed at once, in the order of the calls. */
+  /**
+   * What one tab keeps: its pushes in IndexedDB, and where it is in localStorage. That is written when
+   * the call returns: what a page has put into IndexedDB just before it is left may be lost with it,
+   * and the next would be told again of what this one was told.
+   */
   class Store {
     onError = () => {};
     #slot;
@@ -802,51 +809,55 @@
 
     async load() {
       const opening = indexedDB.open("exosphere", 1);
-      opening.onupgradeneeded = () => {
-        opening.result.createObjectStore("clients");
-        opening.result.createObjectStore("pushes");
-      };
+      opening.onupgradeneeded = () => opening.result.createObjectStore("pushes");
       this.#database = await resultOf(opening);
-      const reading = this.#database.transaction(["clients", "pushes"]);
-      const pushes = reading.objectStore("pushes");
-      const [state, keys, values] = await Promise.all([
-        resultOf(reading.objectStore("clients").get(this.#slot)),
+      const pushes = this.#database.transaction("pushes").objectStore("pushes");
+      const [keys, values] = await Promise.all([
         resultOf(pushes.getAllKeys(this.#range())),
         resultOf(pushes.getAll(this.#range())),
       ]);
       this.#order = (keys.at(-1)?.[1] ?? 0) + 1;
+      const state = JSON.parse(localStorage.getItem(this.#name)) ?? undefined;
       return { state, pushes: values.map((push, index) => ({ ...push, order: keys[index][1] })) };
     }
 
     save(state) {
-      this.#write("clients", (clients) => clients.put(state, this.#slot));
+      try {
+        localStorage.setItem(this.#name, JSON.stringify(state));
+      } catch (error) {
+        this.onError(error);
+      }
     }
 
     /** Keeps a push behind those before. Returns its place. */
     keep(push) {
       const order = this.#order++;
-      this.#write("pushes", (pushes) => pushes.put(push, [this.#slot, order]));
+      this.#write((pushes) => pushes.put(push, [this.#slot, order]));
       return order;
     }
 
     drop(orders) {
-      this.#write("pushes", (pushes) => orders.forEach((order) => pushes.delete([this.#slot, order])));
+      this.#write((pushes) => orders.forEach((order) => pushes.delete([this.#slot, order])));
     }
 
     clear() {
-      this.#write("clients", (clients) => clients.delete(this.#slot));
-      this.#write("pushes", (pushes) => pushes.delete(this.#range()));
+      localStorage.removeItem(this.#name);
+      this.#write((pushes) => pushes.delete(this.#range()));
     }
 
     #range() {
       return IDBKeyRange.bound([this.#slot, 0], [this.#slot, Infinity]);
     }
 
-    #write(name, work) {
+    get #name() {
+      return `exosphere.at.${this.#slot}`;
+    }
+
+    #write(work) {
       try {
-        const writing = this.#database.transaction(name, "readwrite");
+        const writing = this.#database.transaction("pushes", "readwrite");
         writing.onabort = () => this.onError(writing.error ?? new Error("nothing was kept"));
-        work(writing.objectStore(name));
+        work(writing.objectStore("pushes"));
         // Or it waits for what is called back here, which a page that is left never is.
         writing.commit?.();
       } catch (error) {
