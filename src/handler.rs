@@ -116,7 +116,7 @@ impl<H: Handler> AnyHandler for H {
                 Call::Ready => return self.ready(session).await,
                 Call::Message(message) => return self.message(session, message).await,
                 Call::Heartbeat => self.heartbeat(session).await,
-                Call::Push(_) => {} // Who calls has made a message of it.
+                Call::Push => {} // Who calls has made a message of it.
                 Call::Gap(gap) => self.gap(session, &gap).await,
                 Call::Disconnect(reason) => self.disconnect(session, reason).await,
             }

@@ -130,11 +130,11 @@ impl Bound {
         Ok(())
     }
 
-    /// Tells the handler of a push, unless it is being told of it, or another node does.
-    async fn push(&self, key: PushKey) -> Result<(), Close> {
+    /// Tells the handler of the next push, unless it was told of all, or another node does.
+    async fn push(&self) -> Result<(), Close> {
         let id = self.session.id();
         self.ready().await?;
-        let Some(message) = self.hub.with(|core, _| core.begin_push(id, &key)) else {
+        let Some((key, message)) = self.hub.with(|core, _| core.begin_push(id)) else {
             return Ok(());
         };
         let told = self.handler.call(&self.session, Call::Message(message));
@@ -149,7 +149,7 @@ impl Callee for Bound {
         Box::pin(async move {
             match call {
                 Call::Ready => self.ready().await,
-                Call::Push(key) => self.push(key).await,
+                Call::Push => self.push().await,
                 Call::Message(_) => {
                     self.ready().await?;
                     self.handler.call(&self.session, call).await

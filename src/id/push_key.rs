@@ -36,6 +36,17 @@ pub enum PushKey {
 impl PushKey {
     /// The longest that a key may be, in bytes.
     pub const MAX_BYTES: usize = 128;
+
+    /// Whether the same run of a client has counted this before `other`.
+    pub(crate) fn is_before(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Counted { epoch, number },
+                Self::Counted { epoch: other_epoch, number: other_number },
+            ) => epoch == other_epoch && number < other_number,
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for PushKey {

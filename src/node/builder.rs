@@ -209,7 +209,7 @@ impl Builder {
             } {
                 let (session, call) = match duty {
                     Duty::Ended(session, reason) => (session, Call::Disconnect(reason)),
-                    Duty::Pushed(session, key) => (session, Call::Push(key)),
+                    Duty::Pushed(session) => (session, Call::Push),
                 };
                 if let Some(mailbox) = front.mailbox(session.id, &session.path) {
                     mailbox.post(call);

@@ -107,7 +107,8 @@ pub enum Event {
         /// Why.
         why: Ended,
     },
-    /// A push is open that this node's handler is to be told of: see [`Core::begin_push`].
+    /// A push is open that this node's handler is to be told of, once it has been told of those
+    /// before: see [`Core::begin_push`].
     Pushed {
         /// Who sent it.
         session: Session,
@@ -287,6 +288,8 @@ impl Core {
         check_message(&message, &to)?;
         self.check_topic(topic)?;
         if let Some(id) = cause.as_ref().and_then(|cause| self.replica.effect(cause)) {
+            // What the handler does next, and that it has returned, comes after this for all.
+            self.follow_journal(id.origin, id.seq.next(), now);
             return Ok(id);
         }
         Ok(self.commit(Op::Published { topic: topic.clone(), to, message, cause }, now))
@@ -554,7 +557,7 @@ impl Core {
             self.take_over(session, last_owner, now);
         } else {
             self.end_attachment(session, Ended::Superseded);
-            self.release(&state);
+            self.release(&state, now);
         }
     }
 

@@ -90,10 +90,9 @@ impl Inbox {
     /// Whether a push was accepted before.
     pub fn has(&self, key: &PushKey, now: Instant) -> bool {
         match key {
-            PushKey::Counted { epoch, number } => self
-                .runs
-                .get(epoch)
-                .is_some_and(|run| *number < run.next && !run.missing.contains(number)),
+            PushKey::Counted { epoch, number } => {
+                self.runs.get(epoch).is_some_and(|run| run.has(*number))
+            }
             PushKey::Named(name) => self.named.iter().any(|(since, known)| {
                 known == name && now.saturating_duration_since(*since) < NAMED_FOR
             }),
@@ -102,25 +101,18 @@ impl Inbox {
 
     /// A push was accepted. Whether it is open now: it may have been accepted before.
     pub fn accept(&mut self, push: OpenPush, now: Instant) -> bool {
-        if self.has(&push.key, now) {
-            return false;
+        let is_news = self.remember(&push.key, now);
+        if is_news {
+            self.insert(push);
         }
-        match &push.key {
-            PushKey::Counted { epoch, number } => self.count(*epoch, *number),
-            PushKey::Named(name) => {
-                self.named.push_back((now, Arc::clone(name)));
-                if self.named.len() > MAX_NAMED {
-                    self.named.pop_front();
-                }
-            }
-        }
-        self.open.push_back(push);
-        true
+        is_news
     }
 
-    /// The handler has returned from a push.
-    pub fn finish(&mut self, key: &PushKey) {
+    /// The handler has returned from a push, which may be heard of before it is heard that the push
+    /// was accepted: then it is done already.
+    pub fn finish(&mut self, key: &PushKey, now: Instant) {
         self.open.retain(|push| push.key != *key);
+        self.remember(key, now);
     }
 
     /// An operation was made on behalf of a push.
@@ -141,9 +133,11 @@ impl Inbox {
         self.open.iter()
     }
 
-    /// An open push, to be changed.
-    pub fn find_mut(&mut self, key: &PushKey) -> Option<&mut OpenPush> {
-        self.open.iter_mut().find(|push| push.key == *key)
+    /// The first that is open and that the handler has not been told of here. It is told now.
+    pub fn begin(&mut self) -> Option<&OpenPush> {
+        let push = self.open.iter_mut().find(|push| !push.begun)?;
+        push.begun = true;
+        Some(push)
     }
 
     /// Whether another push may be accepted.
@@ -166,7 +160,8 @@ impl Inbox {
     }
 
     /// Learns what another node, which knew `told_at`, remembers. What is open here and not there,
-    /// though it knew of it, is done.
+    /// though it knew of it, is done; so is what is open there and not here, though it was accepted
+    /// here. It may have been accepted twice, by operations that neither node has both of.
     pub fn merge(
         &mut self,
         memory: InboxMemory,
@@ -175,11 +170,15 @@ impl Inbox {
         known_here: impl Fn(MessageId) -> bool,
         now: Instant,
     ) {
-        self.open.retain(|here| !told_at(here.id) || open.iter().any(|told| told.key == here.key));
+        let is_open = |key: &PushKey| open.iter().any(|told| told.key == *key);
+        let is_told = |push: &OpenPush| told_at(push.id) || memory.has(&push.key);
+        self.open.retain(|here| !is_told(here) || is_open(&here.key));
         for told in open {
-            let is_here = self.open.iter().any(|here| here.key == told.key);
-            if !is_here && !known_here(told.id) {
-                self.open.push_back(told);
+            let is_done = known_here(told.id) || self.has(&told.key, now);
+            match self.find_mut(&told.key) {
+                Some(here) => here.effects.extend(told.effects),
+                None if is_done => {}
+                None => self.insert(told),
             }
         }
         for (epoch, run) in memory.runs {
@@ -196,6 +195,33 @@ impl Inbox {
         }
         let surplus = self.named.len().saturating_sub(MAX_NAMED);
         self.named.drain(..surplus);
+    }
+
+    fn find_mut(&mut self, key: &PushKey) -> Option<&mut OpenPush> {
+        self.open.iter_mut().find(|push| push.key == *key)
+    }
+
+    /// Adds an open push: behind all, unless later ones of the same run are there already.
+    fn insert(&mut self, push: OpenPush) {
+        let at = self.open.iter().position(|other| push.key.is_before(&other.key));
+        self.open.insert(at.unwrap_or(self.open.len()), push);
+    }
+
+    /// A push was accepted. Whether that is news.
+    fn remember(&mut self, key: &PushKey, now: Instant) -> bool {
+        if self.has(key, now) {
+            return false;
+        }
+        match key {
+            PushKey::Counted { epoch, number } => self.count(*epoch, *number),
+            PushKey::Named(name) => {
+                self.named.push_back((now, Arc::clone(name)));
+                if self.named.len() > MAX_NAMED {
+                    self.named.pop_front();
+                }
+            }
+        }
+        true
     }
 
     fn count(&mut self, epoch: u64, number: u64) {
@@ -218,6 +244,10 @@ impl Run {
         let mut run = Self { next: 1, missing: BTreeSet::new() };
         run.reach(next);
         run
+    }
+
+    fn has(&self, number: u64) -> bool {
+        number < self.next && !self.missing.contains(&number)
     }
 
     fn take(&mut self, number: u64) {
@@ -257,6 +287,16 @@ pub struct InboxMemory {
 }
 
 impl InboxMemory {
+    /// Whether a push was accepted before.
+    fn has(&self, key: &PushKey) -> bool {
+        match key {
+            PushKey::Counted { epoch, number } => {
+                self.runs.iter().any(|(run, told)| run == epoch && told.has(*number))
+            }
+            PushKey::Named(name) => self.named.contains(name),
+        }
+    }
+
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty() && self.named.is_empty()
@@ -286,7 +326,7 @@ mod tests {
         let (mut inbox, now) = (Inbox::default(), start());
         assert!(inbox.accept(push(key(1), 0), now));
         assert!(!inbox.accept(push(key(1), 1), now));
-        inbox.finish(&key(1));
+        inbox.finish(&key(1), now);
         assert!(inbox.is_idle());
         assert!(!inbox.accept(push(key(1), 2), now), "what is done is not accepted again");
         assert!(inbox.accept(push(key(2), 3), now));
@@ -322,7 +362,7 @@ mod tests {
         for number in 1..=3 {
             one.accept(push(key(number), number), now);
         }
-        one.finish(&key(1));
+        one.finish(&key(1), now);
         for number in 2..=5 {
             other.accept(push(key(number), number), now);
         }
@@ -338,6 +378,51 @@ mod tests {
     }
 
     #[test]
+    fn a_push_that_was_accepted_twice_is_done_once() {
+        let (mut one, mut other, now) = (Inbox::default(), Inbox::default(), start());
+        one.accept(push(key(1), 1), now);
+        one.finish(&key(1), now);
+        other.accept(push(key(1), 2), now);
+        let open: Vec<_> = other.open.iter().cloned().collect();
+        one.merge(other.memory(), open, |_| true, |id| id.seq.get() == 1, now);
+        assert!(one.is_idle(), "it is done here");
+        other.merge(one.memory(), Vec::new(), |id| id.seq.get() == 1, |_| true, now);
+        assert!(other.is_idle(), "it is done there");
+    }
+
+    #[test]
+    fn a_push_that_is_known_to_be_handled_is_not_open_later() {
+        let (mut inbox, now) = (Inbox::default(), start());
+        inbox.finish(&key(1), now);
+        assert!(!inbox.accept(push(key(1), 0), now));
+        assert!(inbox.is_idle());
+    }
+
+    #[test]
+    fn pushes_are_told_in_the_order_in_which_they_were_counted() {
+        let (mut inbox, now) = (Inbox::default(), start());
+        for number in [1, 4, 2, 3] {
+            inbox.accept(push(key(number), number), now);
+        }
+        let told: Vec<_> =
+            std::iter::from_fn(|| inbox.begin().map(|push| push.key.clone())).collect();
+        assert_eq!(told, [1, 2, 3, 4].map(key));
+    }
+
+    #[test]
+    fn a_merge_learns_the_effects_of_what_is_open_on_both_sides() {
+        let (mut one, mut other, now) = (Inbox::default(), Inbox::default(), start());
+        one.accept(push(key(1), 0), now);
+        other.accept(push(key(1), 0), now);
+        let cause = Cause::new(crate::id::SessionId::from_bits(1), key(1), 0);
+        let id = MessageId::new(NodeId::from_bits(1), Seq::new(9));
+        other.note(&cause, id);
+        let open = other.open.iter().cloned().collect();
+        one.merge(other.memory(), open, |_| true, |_| true, now);
+        assert_eq!(one.effect(&cause), Some(id));
+    }
+
+    #[test]
     fn an_effect_is_known_until_the_handler_has_returned() {
         let (mut inbox, now) = (Inbox::default(), start());
         inbox.accept(push(key(1), 0), now);
@@ -346,7 +431,7 @@ mod tests {
         assert_eq!(inbox.effect(&cause), None);
         inbox.note(&cause, id);
         assert_eq!(inbox.effect(&cause), Some(id));
-        inbox.finish(&key(1));
+        inbox.finish(&key(1), now);
         assert_eq!(inbox.effect(&cause), None);
     }
 }

@@ -309,11 +309,11 @@ impl Replica {
         self.sessions.get(&session).map(|known| &known.inbox)
     }
 
-    /// The handler is about to be told of a push, for the first time on this node. `None` if it is
-    /// not open, or the handler is being told of it already.
-    pub fn begin_push(&mut self, session: SessionId, key: &PushKey) -> Option<Message> {
-        let push = self.sessions.get_mut(&session)?.inbox.find_mut(key)?;
-        (!std::mem::replace(&mut push.begun, true)).then(|| push.message.clone())
+    /// The handler is about to be told of the first push that is open and that it was not told of on
+    /// this node, if there is one.
+    pub fn begin_push(&mut self, session: SessionId) -> Option<(PushKey, Message)> {
+        let push = self.sessions.get_mut(&session)?.inbox.begin()?;
+        Some((push.key.clone(), push.message.clone()))
     }
 
     /// What was published for this cause before, by a handler that has not returned.

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{Scribe, Tasks, clock};
 use crate::{
-    id::{NodeId, PushKey, SessionId},
+    id::{NodeId, SessionId},
     proto::{
         Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Core, Ended, Event,
         Lane, Limits, Session, Verdict, WatchKey,
@@ -39,7 +39,7 @@ pub(crate) enum Duty {
     /// The session ended.
     Ended(Session, CloseReason),
     /// A push is open.
-    Pushed(Session, PushKey),
+    Pushed(Session),
 }
 
 /// The node's core, shared by its tasks.
@@ -392,7 +392,7 @@ impl State {
                 Event::SessionEnded { session, reason } => {
                     due.duties.push(Duty::Ended(session, reason));
                 }
-                Event::Pushed { session, key } => due.duties.push(Duty::Pushed(session, key)),
+                Event::Pushed { session, .. } => due.duties.push(Duty::Pushed(session)),
                 Event::AttachmentEnded { key, why } => {
                     if let Some(slot) = self.slots.get_mut(&key) {
                         slot.ended.get_or_insert_with(|| closing(why));

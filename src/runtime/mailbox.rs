@@ -21,7 +21,6 @@ use tracing::error;
 
 use super::Tasks;
 use crate::{
-    id::PushKey,
     message::Message,
     proto::{Close, CloseCode, CloseReason, Gap},
 };
@@ -37,8 +36,8 @@ const MAX_WAITING_BYTES: usize = 1 << 20;
 pub(crate) enum Call {
     Ready,
     Message(Message),
-    /// A push is open: the hub has it.
-    Push(PushKey),
+    /// A push is open: the hub has the next.
+    Push,
     Heartbeat,
     Gap(Gap),
     Disconnect(CloseReason),
@@ -48,7 +47,7 @@ impl Call {
     fn bytes(&self) -> usize {
         match self {
             Self::Message(message) => message.len(),
-            Self::Disconnect(_) | Self::Gap(_) | Self::Heartbeat | Self::Push(_) | Self::Ready => 0,
+            Self::Disconnect(_) | Self::Gap(_) | Self::Heartbeat | Self::Push | Self::Ready => 0,
         }
     }
 }

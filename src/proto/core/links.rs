@@ -220,7 +220,7 @@ impl Core {
     }
 
     /// More is stored here than before: peers are to hear of it.
-    fn handle_progress_made(&mut self, now: Instant) {
+    pub(super) fn handle_progress_made(&mut self, now: Instant) {
         for peer in self.peers.values_mut().filter(|peer| peer.linked) {
             peer.have_due = true;
         }

@@ -116,12 +116,15 @@ impl Core {
         Push::Accepted
     }
 
-    /// The handler is about to be told of a push. `None` if it must not be: it was told already, or
-    /// another node does.
-    pub fn begin_push(&mut self, session: SessionId, key: &PushKey) -> Option<Message> {
+    /// The handler can be told of a session's next push, and is about to be. `None` if it must not
+    /// be: it was told of all, or another node does that, or did until now and is being asked.
+    ///
+    /// A handler that is told of one at a time is told in the order in which the client sent them,
+    /// also where its session was another node's for a while.
+    pub fn begin_push(&mut self, session: SessionId) -> Option<(PushKey, Message)> {
         let owner = self.replica.session(session)?.claim.node;
-        match owner == self.id {
-            true => self.replica.begin_push(session, key),
+        match owner == self.id && !self.is_taking_over(session) {
+            true => self.replica.begin_push(session),
             false => None,
         }
     }

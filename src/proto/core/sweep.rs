@@ -196,6 +196,7 @@ impl Core {
         self.lanes_due.extend(Lane::ALL);
         self.watch_strangers(now);
         self.adopt_orphans(now);
+        self.give_up_waiting(now);
         self.retire_dead(now);
     }
 
@@ -203,7 +204,8 @@ impl Core {
     fn watch_strangers(&mut self, now: Instant) {
         let origins = self.replica.known().iter().map(|(origin, _)| origin);
         let owners = self.replica.sessions().map(|session| session.claim.node);
-        let mut strangers: BTreeSet<_> = origins.chain(owners).collect();
+        let followed = self.takeovers.waited_for();
+        let mut strangers: BTreeSet<_> = origins.chain(owners).chain(followed).collect();
         strangers.retain(|node| {
             let is_told = self.live.contains(node) || self.dead.contains_key(node);
             *node != self.id && !is_told && !self.replica.is_retired(*node)

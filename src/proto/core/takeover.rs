@@ -89,6 +89,15 @@ impl Takeovers {
         }
     }
 
+    /// The nodes whose operations others wait for here.
+    pub(super) fn waited_for(&self) -> impl Iterator<Item = NodeId> {
+        let first = self.put_off.values().filter_map(VecDeque::front);
+        first.filter_map(|(_, op, _)| match op {
+            Op::Follows { after } => Some(after.origin),
+            _ => None,
+        })
+    }
+
     fn insert(&mut self, session: SessionId, takeover: Takeover) {
         self.remove(session);
         self.by_owner.entry(takeover.from).or_default().insert(session);
@@ -126,9 +135,18 @@ impl Core {
     }
 
     /// Another node has claimed a session that was this node's: it is told all that this node knew.
-    pub(super) fn release(&mut self, state: &SessionState) {
+    ///
+    /// Who was still taking it over itself passes on what it waits for, if it knows that.
+    pub(super) fn release(&mut self, state: &SessionState, now: Instant) {
         let claim = state.session.claim;
-        self.takeovers.remove(state.session.id);
+        if let Some(Takeover { from, next, .. }) = self.takeovers.remove(state.session.id)
+            && from != claim.node
+        {
+            let Some(next) = next else {
+                return; // The new owner waits as long as this node would have.
+            };
+            self.follow_journal(from, next, now);
+        }
         let positions = state.memberships.iter();
         let positions =
             positions.map(|(topic, member)| (topic.clone(), member.acknowledged.clone()));
@@ -208,6 +226,15 @@ impl Core {
         is_next && !self.replica.applied().covers(*after) && !self.is_given_up(after.origin, now)
     }
 
+    /// Applies what was put off for what will never come.
+    pub(super) fn give_up_waiting(&mut self, now: Instant) {
+        let before = self.replica.applied().clone();
+        self.apply_put_off(now);
+        if *self.replica.applied() != before {
+            self.handle_progress_made(now);
+        }
+    }
+
     /// Applies what was put off, as far as what it follows is here.
     pub(super) fn apply_put_off(&mut self, now: Instant) {
         let mut is_moving = true;
@@ -264,15 +291,23 @@ impl Core {
 
     /// Nothing more is waited for: what follows, follows.
     fn end_takeover(&mut self, session: SessionId, from: NodeId, now: Instant) {
-        let next = self.replica.applied().get(from);
-        let followed = self.takeovers.followed.entry(from).or_default();
-        if *followed < next {
-            *followed = next;
-            let after = MessageId::new(from, Seq::new(next.get() - 1));
-            self.commit(Op::Follows { after }, now);
-        }
+        self.follow_journal(from, self.replica.applied().get(from), now);
         self.tell_of_pushes(session);
         self.wake_session(session);
+    }
+
+    /// Says, unless it is said already, that what this node does from now on comes after what
+    /// `origin` did before `next`.
+    pub(super) fn follow_journal(&mut self, origin: NodeId, next: Seq, now: Instant) {
+        if origin == self.id {
+            return;
+        }
+        let followed = self.takeovers.followed.entry(origin).or_default();
+        if *followed < next {
+            *followed = next;
+            let after = MessageId::new(origin, Seq::new(next.get() - 1));
+            self.commit(Op::Follows { after }, now);
+        }
     }
 
     fn end_asking(&mut self, session: SessionId) {

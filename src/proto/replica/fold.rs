@@ -52,7 +52,7 @@ impl Replica {
             }
             Op::Handled { session, key } => {
                 if let Some(known) = self.sessions.get_mut(&session) {
-                    known.inbox.finish(&key);
+                    known.inbox.finish(&key, now);
                 }
             }
             Op::Follows { .. } | Op::Published { .. } | Op::Unknown => {}

@@ -23,8 +23,8 @@ impl Nodes {
         let core = self.get(id);
         let mut begun = Vec::new();
         while let Some(event) = core.poll_event() {
-            if let Event::Pushed { session, key } = event
-                && core.begin_push(session.id, &key).is_some()
+            if let Event::Pushed { session, .. } = event
+                && let Some((key, _)) = core.begin_push(session.id)
             {
                 begun.push(key);
             }
@@ -104,7 +104,7 @@ fn a_push_that_was_not_handled_is_handled_by_the_next_owner() {
         nodes.finish(1, 1);
         if client_comes_back {
             nodes.attach(2);
-            assert!(nodes.get(1).begin_push(session(), &key(2)).is_none());
+            assert!(nodes.get(1).begin_push(session()).is_none());
         } else {
             nodes.kill(1);
         }
@@ -132,6 +132,65 @@ fn what_a_handler_did_before_its_node_died_is_not_done_again() {
     assert_eq!(nodes.begun(2), [key(1)]);
     assert_eq!(publish(&mut nodes, 2, 0), first);
     assert_ne!(publish(&mut nodes, 2, 1), first);
+}
+
+/// Goal: pushes are handled in their order, also by a node that lost the session and has it again.
+///
+/// Method: the handler of the first node takes its time, and asks for more after each push.
+#[test]
+fn who_has_a_session_again_goes_on_with_the_first_push() {
+    let mut nodes = Nodes::new([1, 2]);
+    let attachment = nodes.attach(1);
+    for number in 1..=3 {
+        nodes.push(1, attachment, number);
+    }
+    let next = |nodes: &mut Nodes| nodes.get(1).begin_push(session()).map(|(key, _)| key);
+    assert_eq!(next(&mut nodes), Some(key(1)));
+    nodes.finish(1, 1);
+    nodes.attach(2);
+    assert_eq!(next(&mut nodes), None, "the other node tells its handler");
+    nodes.attach(1);
+    assert_eq!(next(&mut nodes), Some(key(2)));
+    assert_eq!(next(&mut nodes), Some(key(3)));
+}
+
+/// Goal: a node that joins late does not wait for ever for a node that nobody remembers.
+#[test]
+fn what_follows_a_node_that_was_never_heard_of_waits_for_a_while_only() {
+    let mut nodes = Nodes::new([1, 2]);
+    let stranger = MessageId::new(NodeId::from_bits(7), Seq::new(3));
+    let id = MessageId::new(
+        NodeId::from_bits(2),
+        nodes.get(2).replica().applied().get(NodeId::from_bits(2)),
+    );
+    let op = Op::Follows { after: stranger };
+    let encoded = Encoded::op(id, &op);
+    let now = nodes.now;
+    let frame = Frame::Operation { id, op, encoded };
+    nodes.get(1).handle_frame(NodeId::from_bits(2), frame, now);
+    assert!(!nodes.get(1).replica().applied().covers(id));
+    nodes.pass(Duration::from_secs(20), Duration::from_millis(500));
+    assert!(nodes.get(1).replica().applied().covers(id));
+}
+
+/// Goal: who re-runs a handler says that what it does comes after what was done before.
+#[test]
+fn what_was_done_before_comes_first_for_all() {
+    let mut nodes = Nodes::new([1, 2, 3]);
+    let attachment = nodes.attach(1);
+    nodes.push(1, attachment, 1);
+    nodes.attach(2);
+    let effect = |nodes: &mut Nodes, id| {
+        let (now, cause) = (nodes.now, Some(Cause::new(session(), key(1), 0)));
+        let message = Message::from("effect");
+        nodes.get(id).publish_because(&topic(), Recipients::Everyone, message, cause, now).unwrap()
+    };
+    let first = effect(&mut nodes, 1); // Its handler has not noticed that the session has moved.
+    nodes.settle();
+    let two = NodeId::from_bits(2);
+    let before = nodes.get(2).replica().applied().get(two);
+    assert_eq!(effect(&mut nodes, 2), first);
+    assert_eq!(nodes.get(2).replica().applied().get(two), before.next());
 }
 
 #[test]
