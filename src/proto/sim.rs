@@ -6,8 +6,8 @@
 //!
 //! Each run has its own few of all faults, at its own rates: frames that are lost, late, repeated or
 //! overtaken; links that are cut, one way or both; partitions; slow links; nodes that crash, leave,
-//! start, or are believed to be dead and are not; clients that vanish, connect twice, or never say
-//! what they have. Limits are small, so that logs overflow and snapshots are needed.
+//! start, pause, or are believed to be dead and are not; clients that vanish, connect twice, share a
+//! session with another, or never say what they have. Limits are small, so that logs overflow and snapshots are needed.
 //!
 //! # What is checked
 //!
@@ -16,7 +16,9 @@
 //! | name | what holds |
 //! |---|---|
 //! | S0 recipients | nobody gets what is not for them |
-//! | S3 order | a client gets the messages of an origin in their order, repeats apart |
+//! | S1 kept | a push is stored on as many nodes as its acknowledgement says, and no fewer deaths lose it |
+//! | S2 once | nobody handles what it knows to be handled, nor publishes what it knows to be published for the same cause; who removes duplicates removes nothing else |
+//! | S3 order | a client gets the messages of an origin in their order, repeats apart, and what one run of a client pushed in that order |
 //! | S4 acknowledged | what a node believes that a client has, the client has, or was told of |
 //! | S5 trimmed | what is dropped, all who were to get it have, or will be told of |
 //! | S6 forward | positions never go back |
@@ -31,6 +33,9 @@
 //!
 //! | name | what holds |
 //! |---|---|
+//! | S1 kept | what was acknowledged was handled, and what that led to is not gone |
+//! | L1 acknowledged | every push of a client that is there was acknowledged |
+//! | L1 handled | no push is open on any node |
 //! | L2 delivered | every promise was kept, or the client told |
 //! | L3 trimmed | nothing is kept that nobody waits for |
 //! | L4 equal | all nodes know the same; every session has one owner, which has its attachment |
@@ -47,8 +52,11 @@ mod dice;
 mod faults;
 mod ghost;
 mod gossip;
+mod handlers;
 mod links;
 mod oracle;
+mod pushed;
+mod pushers;
 mod receipts;
 mod settled;
 mod trace;
@@ -80,6 +88,14 @@ pub struct Seen {
     pub published: u64,
     /// Messages that clients got.
     pub received: u64,
+    /// Pushes that clients made.
+    pub pushed: u64,
+    /// Acknowledgements of pushes, repeated ones included.
+    pub acknowledged: u64,
+    /// Pushes that handlers were told of.
+    pub handled: u64,
+    /// Those among them that another node's handler had been told of.
+    pub handled_again: u64,
     /// Gaps that clients were told of.
     pub gaps: u64,
     /// Parts of snapshots that arrived.
@@ -105,6 +121,10 @@ impl Seen {
     pub fn add(&mut self, other: &Self) {
         self.published += other.published;
         self.received += other.received;
+        self.pushed += other.pushed;
+        self.acknowledged += other.acknowledged;
+        self.handled += other.handled;
+        self.handled_again += other.handled_again;
         self.gaps += other.gaps;
         self.snapshot_parts += other.snapshot_parts;
         self.resumed += other.resumed;

@@ -13,18 +13,20 @@ enum Blow {
     CutOneWay,
     Leave,
     Partition,
+    Pause,
     Reset,
     Slow,
     Suspect,
 }
 
 impl Blow {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Crash,
         Self::Cut,
         Self::CutOneWay,
         Self::Leave,
         Self::Partition,
+        Self::Pause,
         Self::Reset,
         Self::Slow,
         Self::Suspect,
@@ -56,12 +58,15 @@ impl World {
         let blow = Blow::ALL[blow];
         let is_last = alive.len() <= FEWEST;
         match blow {
-            Blow::Crash if !is_last => self.crash(a),
-            Blow::Leave if !is_last => return self.leave_cluster(a),
+            Blow::Crash if !is_last => return self.crash(a),
+            Blow::Pause => self.pause_node(a),
+            Blow::Leave if !is_last && self.is_awake(a) => return self.leave_cluster(a),
             Blow::Partition => self.partition(&alive),
             Blow::Cut if a != b => self.cut(&[(a, b), (b, a)]),
             Blow::CutOneWay if a != b => self.cut(&[(a, b)]),
-            Blow::Reset if a != b && self.wires[&(a, b)].up => return self.link_down(a, b),
+            Blow::Reset if a != b && self.wires[&(a, b)].up && self.is_awake(a) => {
+                return self.link_down(a, b);
+            }
             Blow::Slow if a != b => self.slow_down(a, b),
             Blow::Suspect if a != b => self.suspect(a, b, &alive),
             _ => {}
@@ -69,10 +74,19 @@ impl World {
         Ok(())
     }
 
-    fn crash(&mut self, node: usize) {
+    fn crash(&mut self, node: usize) -> Checked {
         self.say(|| format!("n{node} crashes"));
-        self.end_node(node);
         self.plan_successor();
+        self.end_node(node)
+    }
+
+    /// A node does nothing for a while; what comes for it waits.
+    fn pause_node(&mut self, node: usize) {
+        let longest = self.dice.pick(&[2, 5, 30]).unwrap_or(2);
+        let until = self.now + self.dice.between(1, longest) * SECOND;
+        self.say(|| format!("n{node} pauses"));
+        let paused_until = &mut self.nodes[node].paused_until;
+        *paused_until = until.max(*paused_until);
     }
 
     /// A node leaves on purpose: its clients are sent away, its journal is written, it goes.

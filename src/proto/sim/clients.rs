@@ -1,23 +1,35 @@
 //! Clients: they connect to some node, join and publish, get messages and mostly say so, lose their
 //! connections, and come back.
 
+use std::collections::VecDeque;
+
 use super::{
     Checked,
     ghost::{Ghost, Published},
+    pushers::Run,
     world::{Happening, Micros, Parcel, World, short},
 };
 use crate::{
-    id::{MessageId, SessionId, TopicName},
+    id::{MessageId, PushKey, SessionId, TopicName},
     message::Message,
     proto::{AttachmentKey, Budget, CloseReason, Mark, Position, Recipients, Stamp},
 };
 
 /// A client, which has at most one connection that it listens to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Client {
     pub(super) session: Option<SessionId>,
     pub(super) connection: Option<usize>,
+    pub(super) run: Run,
     away_until: Micros,
+    /// Whether its session is another client's, too.
+    shares: bool,
+}
+
+impl Client {
+    pub(super) fn new(run: Run) -> Self {
+        Self { session: None, connection: None, run, away_until: 0, shares: false }
+    }
 }
 
 /// A connection, whose two ends may disagree on whether there is one.
@@ -26,7 +38,8 @@ pub(super) struct Connection {
     pub(super) node: usize,
     pub(super) key: AttachmentKey,
     pub(super) session: SessionId,
-    client: usize,
+    pub(super) since: Micros,
+    pub(super) client: usize,
     pub(super) server_open: bool,
     pub(super) client_open: bool,
     /// When the last that was written gets there: nothing overtakes it.
@@ -37,6 +50,10 @@ pub(super) struct Connection {
     deaf: bool,
     /// The mark that it keeps to itself.
     unsaid: Option<Mark>,
+    /// When the last that the client pushed gets there.
+    pub(super) pushes_at: Micros,
+    /// The pushes that have arrived, and that the server has yet to take.
+    pub(super) unread: VecDeque<PushKey>,
 }
 
 /// What a client that is connected may do.
@@ -52,10 +69,12 @@ enum Deed {
     Close,
     GoAway,
     Burst,
+    Push,
+    Share,
 }
 
 impl Deed {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Publish,
         Self::PublishToSome,
         Self::Send,
@@ -66,6 +85,8 @@ impl Deed {
         Self::Close,
         Self::GoAway,
         Self::Burst,
+        Self::Push,
+        Self::Share,
     ];
 }
 
@@ -80,6 +101,7 @@ impl World {
                 false => Ok(()),
             };
         };
+        self.push_again_if_due(client, connection);
         let weights = self.faults.deeds;
         let (true, Some(deed)) = (self.chaos, self.dice.weighted(&weights)) else {
             return Ok(());
@@ -88,6 +110,9 @@ impl World {
         else {
             return Ok(()); // It has not noticed yet.
         };
+        if !self.is_awake(node) {
+            return Ok(());
+        }
         let topic = self.dice.below(self.topics.len());
         let topic = self.topics[topic].clone();
         match Deed::ALL[deed] {
@@ -104,9 +129,19 @@ impl World {
                 Ok(())
             }
             Deed::Reattach => self.attach(client),
-            Deed::Close => self.close(node, session),
+            Deed::Close => self.close(node, connection),
+            Deed::Push => {
+                for _ in 0..self.dice.between(1, 4) {
+                    self.push(client, connection);
+                }
+                Ok(())
+            }
+            Deed::Share => self.share(client),
             Deed::GoAway => {
                 self.clients[client].away_until = self.now + self.dice.between(1, 12) * 1_000_000;
+                if self.dice.chance(300) {
+                    self.clients[client].run = Run::new(&mut self.dice);
+                }
                 self.disconnect(connection);
                 Ok(())
             }
@@ -122,6 +157,7 @@ impl World {
     /// The server gives a connection what is next.
     pub(super) fn read(&mut self, connection: usize) -> Checked {
         self.connections[connection].reading = false;
+        self.take_pushes(connection)?;
         let Connection { node, key, server_open: true, .. } = self.connections[connection] else {
             return Ok(());
         };
@@ -137,8 +173,9 @@ impl World {
         if !is_empty {
             self.plan_read(connection);
         }
+        let acknowledged = self.take_acknowledgements(connection, batch.acknowledged)?;
         if !is_empty || mark.is_some() {
-            let parcel = Parcel { entries: batch.entries, gaps: batch.gaps, mark };
+            let parcel = Parcel { entries: batch.entries, gaps: batch.gaps, mark, acknowledged };
             let arrives = self.now + self.dice.between(200, 30_000);
             let arrives_at = &mut self.connections[connection].arrives_at;
             *arrives_at = arrives.max(*arrives_at);
@@ -154,6 +191,7 @@ impl World {
         else {
             return Ok(());
         };
+        self.hear_acknowledged(connection, &parcel.acknowledged);
         for gap in parcel.gaps {
             self.seen.gaps += 1;
             self.say(|| format!("session {} is told of a gap: {gap:?}", short(session)));
@@ -164,6 +202,7 @@ impl World {
             let topic = self.ghost.published.get(&entry.id()).map(|it| it.topic.clone());
             let (who, id) = (short(session), brief_id(entry.id()));
             self.say(|| format!("session {who} gets {id} of {topic:?}"));
+            self.show(connection, entry)?;
             self.ghost.receive(session, entry)?;
         }
         let Some(mark) = parcel.mark else {
@@ -231,7 +270,7 @@ impl World {
 
     fn attach(&mut self, client: usize) -> Checked {
         let mut nodes = self.alive();
-        nodes.retain(|&node| !self.nodes[node].leaving);
+        nodes.retain(|&node| !self.nodes[node].leaving && self.is_awake(node));
         let Some(node) = self.dice.pick(&nodes) else {
             return Ok(());
         };
@@ -256,6 +295,7 @@ impl World {
             node,
             key,
             session,
+            since: self.now,
             client,
             server_open: true,
             client_open: true,
@@ -263,9 +303,15 @@ impl World {
             reading: false,
             deaf: self.chaos && self.dice.chance(self.faults.deaf),
             unsaid: None,
+            pushes_at: 0,
+            unread: VecDeque::new(),
         });
         let mine = &mut self.clients[client];
-        (mine.session, mine.connection) = (Some(session), Some(number));
+        if mine.session.replace(session) != Some(session) {
+            mine.run.begin_anew();
+        }
+        mine.connection = Some(number);
+        self.push_again(client, number);
         self.plan_read(number);
         self.after(node)?;
         if attached.ready_due {
@@ -313,7 +359,8 @@ impl World {
         let published = self.core_mut(node).publish(topic, to.clone(), message.clone(), now);
         let id = published.expect("it is small, and names few");
         self.say(|| format!("n{node} publishes {} in {topic} for {to:?}", brief_id(id)));
-        let published = Published { topic: topic.clone(), to, message, promises, known };
+        let topic = topic.clone();
+        let published = Published { topic, to, message, promises, known, cause: None };
         self.ghost.published.insert(id, published);
         self.ask(node, id);
         self.after(node)
@@ -332,7 +379,7 @@ impl World {
         self.say(|| format!("n{node} sends {} to {}", brief_id(id), short(session)));
         let promises = vec![Ghost::private_promise(session, claim)];
         let (topic, to) = (TopicName::private(session), Recipients::Everyone);
-        let published = Published { topic, to, message, promises, known };
+        let published = Published { topic, to, message, promises, known, cause: None };
         self.ghost.published.insert(id, published);
         self.ask(node, id);
         self.after(node)
@@ -375,19 +422,51 @@ impl World {
         self.after(node)
     }
 
-    fn close(&mut self, node: usize, session: SessionId) -> Checked {
-        let alive = self.alive();
-        let (node, reason) = match self.dice.chance(500) {
-            true => (node, CloseReason::Client),
-            false => (self.dice.pick(&alive).unwrap_or(node), CloseReason::Application),
-        };
-        if self.core(node).replica().session(session).is_some() {
-            self.say(|| format!("n{node} closes session {}", short(session)));
-            self.ghost.closed.insert(session);
-            let now = self.instant();
-            self.core_mut(node).close(session, reason, now);
+    /// A session is closed: by its client, who waits for nothing, or by the application, somewhere.
+    fn close(&mut self, node: usize, connection: usize) -> Checked {
+        let Connection { session, key, client, .. } = self.connections[connection];
+        if self.core(node).replica().session(session).is_none() {
+            return Ok(());
         }
+        self.ghost.closed.insert(session);
+        let now = self.instant();
+        if self.dice.chance(500) {
+            self.say(|| format!("the client of session {} is done", short(session)));
+            self.core_mut(node).close_from(key, now);
+            self.clients[client].session = None;
+            self.disconnect(connection);
+            return self.after(node);
+        }
+        let mut awake = self.alive();
+        awake.retain(|&node| self.is_awake(node));
+        let node = self.dice.pick(&awake).unwrap_or(node);
+        self.say(|| format!("n{node} closes session {}", short(session)));
+        self.ghost.cut_off.insert(session);
+        self.core_mut(node).close(session, CloseReason::Application, now);
         self.after(node)
+    }
+
+    /// A client takes the session of another, as a page does whose tab was duplicated.
+    fn share(&mut self, client: usize) -> Checked {
+        let other = self.dice.below(self.clients.len());
+        let Some(session) = self.clients[other].session.filter(|_| other != client) else {
+            return Ok(());
+        };
+        self.say(|| format!("client {client} takes session {} of {other}", short(session)));
+        let mine = &mut self.clients[client];
+        (mine.session, mine.shares) = (Some(session), true);
+        mine.run.begin_anew();
+        self.attach(client)
+    }
+
+    /// The faults are over: who has the session of another leaves it to that.
+    pub(super) fn give_back(&mut self, client: usize) {
+        if std::mem::take(&mut self.clients[client].shares) {
+            self.clients[client].session = None;
+            if let Some(connection) = self.clients[client].connection {
+                self.disconnect(connection);
+            }
+        }
     }
 
     /// Which operation comes next on `node`, and with which stamp if it is about `session`.

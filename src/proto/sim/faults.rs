@@ -22,7 +22,7 @@ pub(super) struct Faults {
     /// How long a side of a link waits for more to write, in milliseconds.
     pub(super) coalesce: u64,
     /// What happens to nodes and links, in the order of `Blow::ALL`, and how often.
-    pub(super) blows: [u64; 8],
+    pub(super) blows: [u64; 9],
     /// Milliseconds between two blows, at the most.
     pub(super) every: u64,
     /// The longest that a cut lasts, in milliseconds.
@@ -34,7 +34,9 @@ pub(super) struct Faults {
     /// How long a client takes to confirm, in milliseconds, at the most.
     pub(super) late: u64,
     /// What clients do, in the order of `Deed::ALL`, and how often.
-    pub(super) deeds: [u64; 10],
+    pub(super) deeds: [u64; 12],
+    /// Of a thousand steps of a handler, how many take long.
+    pub(super) slow_handler: u64,
     /// How much room there is.
     pub(super) limits: Limits,
 }
@@ -73,7 +75,10 @@ impl Faults {
                 often(dice, 300, 2),  // Close
                 often(dice, 300, 2),  // GoAway
                 often(dice, 300, 3),  // Burst
+                often(dice, 700, 40), // Push
+                often(dice, 250, 3),  // Share
             ],
+            slow_handler: often(dice, 500, 300),
             limits: limits(dice),
         }
     }
@@ -97,7 +102,11 @@ fn limits(dice: &mut Dice) -> Limits {
         },
         session_kept: dice.millis(2_000, 5_000),
         dead_kept: Duration::from_secs(20),
-        durability: Durability::default(),
+        durability: match dice.below(4) {
+            0 => Durability::Local,
+            1 => Durability::Replicated(2),
+            _ => Durability::Replicated(1),
+        },
         ..Limits::default()
     }
 }

@@ -5,9 +5,9 @@ use std::{
     ops::Bound,
 };
 
-use super::{Checked, violated};
+use super::{Checked, pushed::Pushes, violated};
 use crate::{
-    id::{MessageId, NodeId, Seq, SessionId, TopicName},
+    id::{Cause, MessageId, NodeId, Seq, SessionId, TopicName},
     message::Message,
     proto::{Entry, Gap, Position, Recipients, Replica, Stamp},
 };
@@ -21,6 +21,8 @@ pub(super) struct Published {
     pub(super) promises: Vec<Promise>,
     /// What the node that published it knew.
     pub(super) known: Position,
+    /// The push that it was published for.
+    pub(super) cause: Option<Cause>,
 }
 
 /// A session is to get a message: the node that published it knew that the session was to.
@@ -61,12 +63,24 @@ pub(super) struct End {
     pub(super) raced: bool,
 }
 
+/// What a session read of the effects of one run of pushes, in one topic: which push and which of its
+/// effects, in the order in which they were read first.
+type Read = BTreeMap<(TopicName, SessionId, u64), Vec<((u64, u32), Cause, MessageId)>>;
+
 /// The record.
 #[derive(Debug, Default)]
 pub(super) struct Ghost {
     pub(super) published: BTreeMap<MessageId, Published>,
     steps: BTreeMap<(TopicName, SessionId), Vec<Step>>,
     pub(super) received: BTreeMap<SessionId, Received>,
+    pub(super) pushes: Pushes,
+    pub(super) read: BTreeMap<SessionId, Read>,
+    /// Nodes that died so long ago that nobody waits for what they did any more.
+    pub(super) given_up: BTreeSet<NodeId>,
+    /// Sessions that pushed on a node which had not heard of all that they had pushed before.
+    pub(super) hurried: BTreeSet<SessionId>,
+    /// Sessions that the application closed, whatever they had pushed.
+    pub(super) cut_off: BTreeSet<SessionId>,
     /// Sessions that somebody closed, or that ran out, at some time.
     pub(super) closed: BTreeSet<SessionId>,
     /// Sessions that went on after they were closed, on a node that had not heard of it.
@@ -94,6 +108,20 @@ impl Ghost {
     ) {
         let steps = self.steps.entry((topic.clone(), session)).or_default();
         steps.push(Step { at, stamp, joined, position });
+    }
+
+    /// A handler published a message because of a push.
+    pub(super) fn effect(
+        &mut self,
+        id: MessageId,
+        cause: Cause,
+        topic: TopicName,
+        (message, promises, known): (Message, Vec<Promise>, Position),
+    ) {
+        self.pushes.effects.entry(cause.clone()).or_default().push(id);
+        let (to, cause) = (Recipients::Everyone, Some(cause));
+        let published = Published { topic, to, message, promises, known, cause };
+        self.published.insert(id, published);
     }
 
     /// Who is promised what a node that knows `known` publishes now.
@@ -201,6 +229,7 @@ impl Ghost {
         if !published.to.include(session) || !self.ever_joined(session, &topic) {
             return violated("S0 recipients", format!("{session} got {id}, which is not for it"));
         }
+        self.check_causes(session, entry)?;
         let received = self.received.entry(session).or_default();
         if !received.got.insert(id) {
             return Ok(()); // Again: it had not said that it has it.
@@ -267,6 +296,11 @@ impl Ghost {
             true => violated("S0 recipients", format!("{session} is given {id}, but it has left")),
             false => Ok(()),
         }
+    }
+
+    /// Whether the client of `session` was told that it will not get a message.
+    pub(super) fn was_told_of(&self, session: SessionId, id: MessageId) -> bool {
+        self.received.get(&session).is_some_and(|received| self.was_told(received, id))
     }
 
     fn was_told(&self, received: &Received, id: MessageId) -> bool {

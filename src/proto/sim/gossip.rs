@@ -16,6 +16,8 @@ const TICK: Micros = 250_000;
 pub(super) struct View {
     /// Whether it believes that the other is alive.
     pub(super) live: bool,
+    /// Since when it does.
+    pub(super) since: Micros,
     /// When it comes to believe otherwise, unless that proves wrong until then.
     due: Option<Micros>,
     /// Until when it cannot see that the other is alive, though it is.
@@ -28,7 +30,11 @@ impl World {
         self.plan(TICK, Happening::Tick);
         self.tend_links()?;
         let group = self.groups();
+        self.give_up();
         for node in self.alive() {
+            if !self.is_awake(node) {
+                continue;
+            }
             for other in 0..self.nodes.len() {
                 if other != node {
                     self.look(node, other, group[node] == group[other])?;
@@ -43,9 +49,15 @@ impl World {
         [(a, b), (b, a)].iter().any(|way| self.views[way].suspected_until > self.now)
     }
 
+    /// Whether a node has believed for a while that another is alive.
+    pub(super) fn has_been_live(&self, node: usize, other: usize) -> bool {
+        let view = &self.views[&(node, other)];
+        view.live && view.since + 1_000_000 < self.now
+    }
+
     fn look(&mut self, node: usize, other: usize, in_reach: bool) -> Checked {
         let view = &self.views[&(node, other)];
-        let looks_alive = in_reach && self.is_alive(other) && view.suspected_until <= self.now;
+        let looks_alive = in_reach && self.is_awake(other) && view.suspected_until <= self.now;
         let due = match (looks_alive == view.live, view.due) {
             (true, _) => None,
             (false, None) => {
@@ -55,12 +67,19 @@ impl World {
             (false, Some(due)) if due > self.now => Some(due),
             (false, Some(_)) => {
                 let view = self.views.get_mut(&(node, other)).expect("everybody has a view");
-                (view.live, view.due) = (looks_alive, None);
+                (view.live, view.since, view.due) = (looks_alive, self.now, None);
                 return self.believe(node, other, looks_alive);
             }
         };
         self.views.get_mut(&(node, other)).expect("everybody has a view").due = due;
         Ok(())
+    }
+
+    /// Who has been dead for so long is not waited for any more.
+    fn give_up(&mut self) {
+        let is_long = |died: Micros| self.now - died >= 9_000_000;
+        let gone = self.nodes.iter().filter(|node| node.died_at.is_some_and(is_long));
+        self.ghost.given_up.extend(gone.map(|node| node.id));
     }
 
     fn believe(&mut self, node: usize, other: usize, live: bool) -> Checked {

@@ -52,7 +52,7 @@ impl World {
 
     /// Whether two nodes reach each other.
     pub(super) fn is_sound(&self, a: usize, b: usize) -> bool {
-        self.is_alive(a) && self.is_alive(b) && self.is_open(a, b) && self.is_open(b, a)
+        self.is_awake(a) && self.is_awake(b) && self.is_open(a, b) && self.is_open(b, a)
     }
 
     /// Opens links where there are none, lets go of those that are dead, and lets what waited go on.
@@ -101,7 +101,10 @@ impl World {
         (wire.generation, wire.up, wire.down_at) = (generation, true, None);
         (wire.dirty, wire.free_at) = ([true; 4], [0; 4]);
         wire.stalled.clear();
-        self.views.get_mut(&(node, peer)).expect("everybody has a view").live = true;
+        let view = self.views.get_mut(&(node, peer)).expect("everybody has a view");
+        if !std::mem::replace(&mut view.live, true) {
+            view.since = self.now;
+        }
         self.say(|| format!("n{node} has a link to n{peer}, which has {}", brief(&have)));
         let (id, now) = (self.nodes[peer].id, self.instant());
         self.core_mut(node).handle_link_up(id, have, now);
@@ -259,7 +262,7 @@ impl World {
 
     fn notice_loss(&mut self, node: usize, peer: usize) -> Checked {
         let (wire, other) = (&self.wires[&(node, peer)], &self.wires[&(peer, node)]);
-        if !wire.up {
+        if !wire.up || (self.is_alive(node) && !self.is_awake(node)) {
             return Ok(());
         }
         let is_half = !other.up && other.generation == wire.generation;

@@ -27,6 +27,7 @@ impl World {
         self.check_counts()?;
         self.check_answered()?;
         self.check_owners()?;
+        self.check_pushes()?;
         self.check_ends()
     }
 

@@ -16,13 +16,15 @@ use super::{
     faults::Faults,
     ghost::{End, Ghost},
     gossip::View,
+    handlers::Desk,
     links::{Pair, Wire},
     oracle::Looked,
+    pushers::Run,
     trace::Trace,
     violated,
 };
 use crate::{
-    id::{MessageId, NodeId, Seq, SessionId, TopicName},
+    id::{MessageId, NodeId, PushKey, Seq, SessionId, TopicName},
     proto::{CloseReason, Core, Ended, Entry, Event, Gap, Lane, Mark, Position, Session, WatchKey},
 };
 
@@ -45,9 +47,11 @@ pub(super) enum Happening {
     Detach { connection: usize },
     Farewell { node: usize },
     Frame { from: usize, to: usize, parcel: FrameParcel },
+    Handle { node: usize, session: SessionId },
     HangUp { connection: usize },
     LinkUp { node: usize, peer: usize, generation: u64, have: Position },
     Pump { node: usize },
+    Push { connection: usize, key: PushKey },
     Read { connection: usize },
     Start,
     Think { client: usize },
@@ -61,6 +65,8 @@ pub(super) struct Parcel {
     pub(super) entries: Vec<Arc<Entry>>,
     pub(super) gaps: Vec<Gap>,
     pub(super) mark: Option<Mark>,
+    /// The pushes that are acknowledged.
+    pub(super) acknowledged: Vec<PushKey>,
 }
 
 /// What a node writes to a peer.
@@ -79,6 +85,10 @@ pub(super) struct Node {
     pub(super) core: Option<Core>,
     /// Whether it takes no more clients.
     pub(super) leaving: bool,
+    /// Until when nothing is done on it, though its memory stays.
+    pub(super) paused_until: Micros,
+    pub(super) died_at: Option<Micros>,
+    pub(super) desks: BTreeMap<SessionId, Desk>,
     timer: Micros,
     pub(super) looked: Looked,
 }
@@ -137,7 +147,8 @@ impl World {
             world.start_node();
         }
         for client in 0..world.dice.between(4, 6) as usize {
-            world.clients.push(Client::default());
+            let run = Run::new(&mut world.dice);
+            world.clients.push(Client::new(run));
             world.plan_within(500, Happening::Think { client });
         }
         world.plan(0, Happening::Tick);
@@ -229,21 +240,32 @@ impl World {
             }
         }
         let looked = Looked::default();
-        self.nodes.push(Node { id, core, leaving: false, timer: Micros::MAX, looked });
+        self.nodes.push(Node {
+            id,
+            core,
+            leaving: false,
+            paused_until: 0,
+            died_at: None,
+            desks: BTreeMap::new(),
+            timer: Micros::MAX,
+            looked,
+        });
         self.say(|| format!("n{node} starts as {id}"));
     }
 
     /// A node's memory is gone, and with it what nobody else has.
-    pub(super) fn end_node(&mut self, node: usize) {
+    pub(super) fn end_node(&mut self, node: usize) -> Checked {
         let Some(core) = self.nodes[node].core.take() else {
-            return;
+            return Ok(());
         };
+        self.nodes[node].died_at = Some(self.now);
+        self.nodes[node].desks.clear();
         self.seen.died += 1;
         self.seen.count(&core.accounting());
         self.asked.retain(|&(asked, _), _| asked != node);
         let mut left = Position::new();
         for other in self.alive() {
-            left.merge(self.core(other).replica().applied());
+            left.merge(self.core(other).replica().known());
         }
         self.ghost.bury(node, core.replica().applied(), &left);
         for connection in 0..self.connections.len() {
@@ -252,6 +274,12 @@ impl World {
                 self.plan_within(1_500, Happening::HangUp { connection });
             }
         }
+        self.check_deaths(node, &core)
+    }
+
+    /// Whether a node lives, and does something.
+    pub(super) fn is_awake(&self, node: usize) -> bool {
+        self.is_alive(node) && self.nodes[node].paused_until <= self.now
     }
 
     pub(super) fn run_until(&mut self, until: Micros) -> Checked {
@@ -290,15 +318,35 @@ impl World {
         self.check_node(node)
     }
 
+    /// The node that must be awake for something to happen, if one must.
+    fn place_of(&self, happening: &Happening) -> Option<usize> {
+        match happening {
+            Happening::Confirm { connection, .. }
+            | Happening::Detach { connection }
+            | Happening::Push { connection, .. }
+            | Happening::Read { connection } => Some(self.connections[*connection].node),
+            Happening::Farewell { node }
+            | Happening::Handle { node, .. }
+            | Happening::LinkUp { node, .. }
+            | Happening::Pump { node }
+            | Happening::Timer { node } => Some(*node),
+            Happening::Frame { to, .. } => Some(*to),
+            _ => None,
+        }
+    }
+
     fn happen(&mut self, happening: Happening) -> Checked {
+        if let Some(node) = self.place_of(&happening)
+            && self.nodes[node].paused_until > self.now
+        {
+            self.plan(self.nodes[node].paused_until - self.now, happening);
+            return Ok(());
+        }
         match happening {
             Happening::Blow => self.blow(),
             Happening::Confirm { connection, mark } => self.confirm(connection, mark),
             Happening::Deliver { connection, parcel } => self.deliver(connection, parcel),
-            Happening::Depart { node } => {
-                self.end_node(node);
-                Ok(())
-            }
+            Happening::Depart { node } => self.end_node(node),
             Happening::Detach { connection } => self.detach(connection),
             Happening::Farewell { node } => {
                 if self.is_alive(node) {
@@ -308,6 +356,7 @@ impl World {
                 Ok(())
             }
             Happening::Frame { from, to, parcel } => self.arrive(from, to, parcel),
+            Happening::Handle { node, session } => self.handle(node, session),
             Happening::HangUp { connection } => {
                 self.hang_up(connection);
                 Ok(())
@@ -321,6 +370,7 @@ impl World {
                 }
                 Ok(())
             }
+            Happening::Push { connection, key } => self.pushed(connection, key),
             Happening::Read { connection } => self.read(connection),
             Happening::Start => {
                 self.start_node();
@@ -355,7 +405,10 @@ impl World {
                 }
                 Ok(())
             }
-            Event::Pushed { .. } => Ok(()),
+            Event::Pushed { session, .. } => {
+                self.queue_push(node, session.id);
+                Ok(())
+            }
             Event::SessionEnded { session, reason } => self.end_session(node, &session, reason),
         }
     }
@@ -395,6 +448,9 @@ impl World {
         for connection in 0..self.connections.len() {
             self.hear_again(connection);
         }
+        for client in 0..self.clients.len() {
+            self.give_back(client);
+        }
         Ok(())
     }
 
@@ -430,9 +486,11 @@ impl Hash for Happening {
             Self::Detach { connection }
             | Self::HangUp { connection }
             | Self::Read { connection } => connection.hash(state),
+            Self::Handle { node, session } => (node, session.to_bits()).hash(state),
+            Self::Push { connection, key } => (connection, key).hash(state),
             Self::Confirm { connection, mark } => (connection, mark.get()).hash(state),
             Self::Deliver { connection, parcel } => {
-                (connection, parcel.gaps.len()).hash(state);
+                (connection, parcel.gaps.len(), &parcel.acknowledged).hash(state);
                 parcel.entries.iter().for_each(|entry| entry.id().hash(state));
             }
             Self::Frame { from, to, parcel } => (from, to, &parcel.bytes[..]).hash(state),
