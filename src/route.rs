@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::{
     handler::AnyHandler,
-    id::{PushKey, SessionId, TopicName},
+    id::{SessionId, TopicName},
     proto::{Close, Core},
     runtime::{Call, Callee, Front, Hub, Mailbox, Tasks, because},
     session::Session,

@@ -105,6 +105,9 @@ impl Core {
             let (key, message) = (key.clone(), message.clone());
             self.commit(Op::Accepted { session, key, message }, now);
         }
+        if is_known {
+            self.follow_acceptance(session, key, now);
+        }
         let next = self.replica.applied().get(self.id);
         let recorded = is_known.then(|| self.recorded());
         let key = key.clone();
@@ -114,6 +117,21 @@ impl Core {
         }
         self.acknowledge_pushes(now);
         Push::Accepted
+    }
+
+    /// A push was accepted before, perhaps by another node: who has stored what this node does next
+    /// is to have stored that.
+    fn follow_acceptance(&mut self, session: SessionId, key: &PushKey, now: Instant) {
+        let inbox = self.replica.inbox(session);
+        let open = inbox.and_then(|inbox| inbox.open().find(|push| push.key == *key));
+        if let Some(id) = open.map(|push| push.id) {
+            self.follow_journal(id.origin, id.seq.next(), now);
+        }
+        let dead: Vec<_> = self.dead.keys().copied().collect();
+        for origin in dead {
+            let next = self.replica.applied().get(origin);
+            self.follow_journal(origin, next, now);
+        }
     }
 
     /// The handler can be told of a session's next push, and is about to be. `None` if it must not
