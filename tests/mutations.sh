@@ -117,5 +117,37 @@ mutate 'a receipt looks at its first session only' core/watches.rs \
   's/\(Some\(session\), Some\(settling\)\) =>/(Some(session), Some(settling)) if before == FIRST_SESSION =>/'
 mutate 'a receipt counts the dead among those that have stored' core/fates.rs \
   's/let has = \|peer: &&_\|.*?;\s+self\.live\.iter\(\)\.filter\(has\)/self.peers.values().filter(|peer| peer.have.covers(id))/s'
+mutate 'a push is acknowledged before it is stored elsewhere' core/pushes.rs \
+  's/reachable => self\.stored_on_peers\(reachable\),/_ => own,/'
+mutate 'the dead count as having stored a push' core/fates.rs \
+  's/self\.live\.iter\(\)\.filter\(has\)\.count\(\)/self.peers.keys().filter(has).count()/'
+mutate 'a push is known by its number only: nobody can handle it' replica.rs \
+  's/let news = known\.inbox\.open\(\)/let news = known.inbox.open().take(0)/'
+mutate 'a snapshot tells the numbers of pushes, not the pushes' snapshot.rs \
+  's/for open in inbox\.open\(\)/for open in inbox.open().take(0)/'
+mutate 'nobody waits for what an operation follows' core/takeover.rs \
+  's/is_next && !self\.replica\.applied\(\)\.covers\(\*after\)/false \&\& is_next \&\& !self.replica.applied().covers(*after)/'
+mutate 'a takeover says nothing of what it follows' core/takeover.rs \
+  's/if \*followed < next \{/if false \&\& *followed < next {/'
+mutate 'a takeover waits for nothing' core/takeover.rs \
+  's/Some\(next\) => here >= \*next,/Some(_) => true,/; s/const WAIT_FOR: Duration = Duration::from_secs\(3\);/const WAIT_FOR: Duration = Duration::ZERO;/'
+mutate 'every node tells the handler' core/pushes.rs \
+  's/match owner == self\.id && !self\.is_taking_over\(session\) \{/match owner.to_bits() < u64::MAX {/; s/\n\s+&& known\.claim\.node == self\.id\n\s+&& !self\.is_taking_over\(session\)//'
+mutate 'the handler is told again after each takeover' inbox.rs \
+  's/push\.begun = true;/push.begun = false;/; s/find\(\|push\| !push\.begun\)/next()/'
+mutate 'a push is accepted as often as it comes' inbox.rs \
+  's/if self\.has\(key, now\) \{\n\s+return false;/if self.has(key, now) \&\& false {\n            return false;/; s/self\.runs\.get\(epoch\)\.is_some_and\(\|run\| run\.has\(\*number\)\)/{ let _ = number; self.runs.get(epoch).is_none() \&\& false }/'
+mutate 'what a handler did is forgotten when its node dies' replica.rs \
+  's/known\.inbox\.note\(cause, id\);/let _ = (\&known.inbox, cause);/'
+mutate 'what was done before need not come before' core.rs \
+  's/self\.follow_journal\(id\.origin, id\.seq\.next\(\), now\);//'
+mutate 'a push that is done is opened again' inbox.rs \
+  's/None if is_done => \{\}/None if is_done \&\& false => {}/'
+mutate 'a push that is handled before it is accepted opens' inbox.rs \
+  's/self\.open\.retain\(\|push\| push\.key != \*key\);\n\s+self\.remember\(key, now\);/self.open.retain(|push| push.key != *key); let _ = now;/'
+mutate 'what follows the forgotten waits for ever' core/sweep.rs \
+  's/self\.give_up_waiting\(now\);//'
+mutate 'a session is closed whatever it has pushed' core/pushes.rs \
+  's/if is_own && !is_idle \{/if is_own \&\& !is_idle \&\& false {/'
 
 exit "$((missed > 0))"
