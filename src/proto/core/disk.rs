@@ -384,6 +384,31 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_an_orphan_though_there_is_no_message() {
+        let (now, mut disk) = (start(), Disk::default());
+        let mut core = Core::new(NodeId::from_bits(1), Limits::default());
+        core.handle_disk();
+        core.attach(None, SESSION, "/a", now);
+        disk.store(&mut core, now);
+        let mut core = disk.load(2, now);
+        sweep(&mut core, now, now + Duration::from_secs(10));
+        assert_eq!(core.replica().session(SESSION).unwrap().claim.node, core.id());
+    }
+
+    #[test]
+    fn what_speaks_of_something_lost_is_left_out() {
+        let (now, mut disk) = (start(), Disk::default());
+        node(&mut disk, now);
+        let report = disk.records.pop().unwrap();
+        let unread = disk.records.pop().unwrap();
+        let mut core = disk.load(2, now);
+        let read = |encoded: &Encoded| Frame::decode(&encoded.to_bytes()).unwrap();
+        assert!(!core.load(read(&report), now), "who was in the topic is not certain");
+        assert!(core.load(read(&unread), now));
+        assert!(core.load(read(&report), now));
+    }
+
+    #[test]
     fn what_all_have_makes_room_for_what_somebody_lacks() {
         let (now, mut disk) = (start(), Disk::default());
         let mut core = node(&mut disk, now);
