@@ -117,7 +117,7 @@ impl Client {
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             let (event, is_ended) =
-                self.shared.with(|machine, _| (machine.next_event(), machine.is_ended()));
+                self.shared.ask(|machine| (machine.next_event(), machine.is_ended()));
             if event.is_some() || is_ended {
                 return event;
             }
@@ -127,7 +127,7 @@ impl Client {
 
     /// Says that the application has had the last event, without waiting for the next.
     pub fn done(&mut self) {
-        self.shared.with(|machine, _| machine.done());
+        self.shared.ask(|machine| machine.done());
     }
 
     /// The session, whose id is a secret of this client's: whoever knows it can take it over.
@@ -148,14 +148,14 @@ impl Client {
     ///
     /// Dropping the future ends the session all the same.
     pub async fn close(mut self) {
-        self.shared.with(|machine, _| machine.close());
+        self.shared.ask(|machine| machine.close());
         let _ = timeout(super::task::CLOSE_WITHIN, &mut self.ended).await;
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.shared.with(|machine, _| machine.close());
+        self.shared.ask(|machine| machine.close());
     }
 }
 

@@ -158,7 +158,7 @@ impl Inbox {
         if !matches!(last.event, Event::Expired { .. }) {
             let Item { mark, .. } = self.waiting.pop_back().expect("there are two");
             let before = self.waiting.back_mut().expect("there was one before");
-            before.mark = mark.or(before.mark.take());
+            before.mark = mark.or_else(|| before.mark.take());
         }
     }
 

@@ -62,23 +62,21 @@ impl Shared {
         }
     }
 
-    /// Lends the machine, and tells those that wait for what came of it.
-    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Machine, Instant) -> T) -> T {
-        let mut state = self.state.lock();
-        let done = act(&mut state.machine, clock::now());
-        while let Some((ticket, result)) = state.machine.poll_settled() {
-            if let Some(waiting) = state.waiting.remove(&ticket) {
-                let _ = waiting.result.send(result); // Who pushed it may not want to know.
-            }
-        }
-        if state.machine.is_ended() {
-            state.waiting.clear();
-            self.room.close();
-        }
-        drop(state);
-        for told in [&self.transmit, &self.timer, &self.reading, &self.news] {
-            told.notify_one();
-        }
+    /// Lends the machine to the task, and tells those that wait for what came of it.
+    pub(super) fn handle<T>(&self, act: impl FnOnce(&mut Machine, Instant) -> T) -> T {
+        let done = self.lend(act);
+        self.news.notify_one();
+        self.transmit.notify_one();
+        self.timer.notify_one();
+        done
+    }
+
+    /// Lends the machine to the application, and tells the task.
+    pub(super) fn ask<T>(&self, act: impl FnOnce(&mut Machine) -> T) -> T {
+        let done = self.lend(|machine, _| act(machine));
+        self.reading.notify_one();
+        self.transmit.notify_one();
+        self.timer.notify_one();
         done
     }
 
@@ -90,6 +88,21 @@ impl Shared {
     /// Looks at the machine.
     pub(super) fn look<T>(&self, at: impl FnOnce(&Machine) -> T) -> T {
         at(&self.state.lock().machine)
+    }
+
+    fn lend<T>(&self, act: impl FnOnce(&mut Machine, Instant) -> T) -> T {
+        let mut state = self.state.lock();
+        let done = act(&mut state.machine, clock::now());
+        while let Some((ticket, result)) = state.machine.poll_settled() {
+            if let Some(waiting) = state.waiting.remove(&ticket) {
+                let _ = waiting.result.send(result); // Who pushed it may not want to know.
+            }
+        }
+        if state.machine.is_ended() {
+            state.waiting.clear();
+            self.room.close();
+        }
+        done
     }
 
     /// Waits for room in the queue, and takes responsibility for `message`.

@@ -104,7 +104,7 @@ impl Task {
 
     async fn run(&self) {
         while !self.shared.look(|machine| machine.is_ended()) {
-            if let Some(dial) = self.shared.with(|machine, now| machine.poll_dial(now)) {
+            if let Some(dial) = self.shared.with_quietly(|m, now| m.poll_dial(now)) {
                 self.attach(&dial).await;
             } else {
                 self.wait().await;
@@ -123,14 +123,14 @@ impl Task {
         match opened {
             Ok(socket) => {
                 debug!(node = %address.authority, "connected");
-                self.shared.with(|machine, _| machine.handle_open());
+                self.shared.handle(|machine, _| machine.handle_open());
                 let lost = self.exchange(socket).await;
                 debug!(node = %address.authority, reason = %lost, "disconnected");
-                self.shared.with(|machine, now| machine.handle_lost(&lost, now));
+                self.shared.handle(|machine, now| machine.handle_lost(&lost, now));
             }
             Err(err) => {
                 debug!(node = %address.authority, %err, "not connected");
-                self.shared.with(|machine, now| machine.handle_lost(&err, now));
+                self.shared.handle(|machine, now| machine.handle_lost(&err, now));
             }
         }
     }
@@ -166,7 +166,7 @@ impl Task {
                 Some(Err(err)) => return Lost::Failed(err),
                 None => return Lost::Closed,
             };
-            self.shared.with(|machine, now| match message {
+            self.shared.handle(|machine, now| match message {
                 Message::Text(text) => machine.handle_text(&text, now),
                 Message::Close(Some(frame)) => {
                     machine.handle_closed(frame.code.into(), &frame.reason, now);

@@ -1,0 +1,234 @@
+//! Tortures a cluster of real processes, and judges what its clients saw.
+//!
+//! ```text
+//! cargo build --release --examples --features client
+//! target/release/examples/torture [--rounds N] [--messages N] [--nodes N] [--fault kill|stop|all]
+//!                                 [--store] [--rate N] [--seed N] [--log FILE]
+//! ```
+//!
+//! It starts nodes of the chat example, which stands beside it, and clients: some push numbers, some
+//! get them, both with the client in Rust, and some listen with a bare WebSocket. In each round it
+//! does something to the nodes. Everything that is sent, acknowledged or received is noted with its
+//! time, and from these notes alone it is judged afterwards:
+//!
+//! - S1: what was acknowledged came to every subscriber, or the subscriber was told of a gap;
+//! - S2: nothing came twice to a subscriber that removes duplicates;
+//! - S3: what one publisher sent came in the order in which it was sent;
+//! - S9: what came on one connection has no hole that was not told of.
+//!
+//! Its exit status says whether all of them held. Only processes that it started are touched, and
+//! nothing leaves the loopback interface.
+
+mod clients;
+mod cluster;
+mod judge;
+mod notes;
+
+use std::{error::Error, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Parser, ValueEnum};
+use clients::{Bare, Publisher, Subscriber};
+use cluster::Cluster;
+use judge::Verdict;
+use notes::Notes;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Tortures a cluster of real processes, and judges what its clients saw.
+#[derive(Clone, Debug, Parser)]
+struct Arguments {
+    /// How often something is done to the nodes.
+    #[arg(long, default_value_t = 20)]
+    rounds: u64,
+    /// How many messages are acknowledged at least, however many rounds that takes.
+    #[arg(long, default_value_t = 0)]
+    messages: u64,
+    /// How many nodes there are.
+    #[arg(long, default_value_t = 3)]
+    nodes: usize,
+    /// What is done.
+    #[arg(long, value_enum, default_value_t = Fault::Kill)]
+    fault: Fault,
+    /// Lets the nodes store everything on disk. So it is where all are killed at once.
+    #[arg(long)]
+    store: bool,
+    /// How many messages are pushed in a second.
+    #[arg(long, default_value_t = 500)]
+    rate: u32,
+    /// How many clients push.
+    #[arg(long, default_value_t = 4)]
+    publishers: usize,
+    /// How many clients get what is pushed.
+    #[arg(long, default_value_t = 4)]
+    subscribers: usize,
+    /// How many bare WebSockets get what is pushed.
+    #[arg(long, default_value_t = 2)]
+    bare: usize,
+    /// What the dice begin with. By default another number each time, which is printed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where to write what was noted, one line each.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+}
+
+/// What is done to the nodes in a round.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Fault {
+    /// One is killed, as by `kill -9`, and started again.
+    Kill,
+    /// One is stopped for some seconds, and goes on.
+    Stop,
+    /// All are killed at once, and started again.
+    All,
+}
+
+/// How long what is on its way may take to arrive once nothing is done any more.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a stopped node is stopped.
+const STOPPED_FOR: Duration = Duration::from_secs(4);
+
+/// How long messages flow before something is done, at least and at most.
+const CALM_MILLIS: std::ops::Range<u64> = 500..1500;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(verdict) if verdict.is_clean() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("torture: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
+    let seed = arguments.seed.unwrap_or_else(|| u64::from(std::process::id()) << 20 ^ nanos());
+    println!("seed {seed}: {arguments:?}");
+    let mut dice = Dice(seed);
+    let store = arguments.store || arguments.fault == Fault::All;
+    let mut cluster = Cluster::start(arguments.nodes, store).await?;
+    let notes = Notes::default();
+    let mut subscribers = Vec::new();
+    for _ in 0..arguments.subscribers {
+        let urls = cluster.urls(dice.below(arguments.nodes as u64) as usize);
+        subscribers.push(Subscriber::start(urls, &notes).await?);
+    }
+    let bares: Vec<_> = (0..arguments.bare)
+        .map(|at| Bare::start(cluster.urls(at % arguments.nodes), &notes))
+        .collect();
+    let every = Duration::from_secs(1) * arguments.publishers as u32 / arguments.rate.max(1);
+    let mut publishers = Vec::new();
+    for publisher in 0..arguments.publishers {
+        let urls = cluster.urls(dice.below(arguments.nodes as u64) as usize);
+        publishers.push(Publisher::start(publisher, urls, every, &notes).await?);
+    }
+    let begun = Instant::now();
+    let mut round = 0;
+    while round < arguments.rounds || notes.acknowledged() < arguments.messages {
+        round += 1;
+        sleep(Duration::from_millis(dice.within(CALM_MILLIS))).await;
+        torture(arguments.fault, &mut cluster, &mut dice, &subscribers, &notes).await?;
+        if round.is_multiple_of(10) {
+            let (seconds, acknowledged) = (begun.elapsed().as_secs(), notes.acknowledged());
+            println!("round {round} after {seconds} s: {acknowledged} acknowledged");
+        }
+    }
+    settle(publishers, &subscribers, &notes).await;
+    drop(bares);
+    let verdict = judge::judge(&notes.take(), &subscribers);
+    println!("{round} rounds in {:?}, seed {seed}\n{verdict}", begun.elapsed());
+    if let Some(path) = arguments.log {
+        verdict.write(&path)?;
+    }
+    if !verdict.is_clean() {
+        cluster.print_logs();
+    }
+    Ok(verdict)
+}
+
+/// Does something to the nodes, and waits until they are whole again.
+async fn torture(
+    fault: Fault,
+    cluster: &mut Cluster,
+    dice: &mut Dice,
+    subscribers: &[Subscriber],
+    notes: &Notes,
+) -> Result<(), Box<dyn Error>> {
+    let victim = dice.below(cluster.len() as u64) as usize;
+    let note = |id: Option<&str>| {
+        for subscriber in subscribers {
+            if id.is_none_or(|id| subscriber.node() == id) {
+                notes.hit(subscriber.name());
+            }
+        }
+    };
+    match fault {
+        Fault::Kill => {
+            note(Some(cluster.id(victim)));
+            cluster.kill(victim).await?;
+            sleep(Duration::from_millis(dice.below(500))).await;
+            cluster.restart(victim).await?;
+        }
+        Fault::Stop => {
+            note(Some(cluster.id(victim)));
+            cluster.stop(victim, STOPPED_FOR).await?;
+        }
+        Fault::All => {
+            note(None);
+            cluster.kill_all().await?;
+            for node in 0..cluster.len() {
+                cluster.restart(node).await?;
+            }
+        }
+    }
+    cluster.whole().await
+}
+
+/// Lets all that is on its way arrive.
+async fn settle(publishers: Vec<Publisher>, subscribers: &[Subscriber], notes: &Notes) {
+    let mut clients = Vec::new();
+    let all_acknowledged = async {
+        for publisher in publishers {
+            // Kept until the end: a session that ends may take with it what is not handled yet.
+            clients.push(publisher.finish().await);
+        }
+    };
+    if timeout(PATIENCE, all_acknowledged).await.is_err() {
+        println!("not everything was acknowledged within {PATIENCE:?}");
+    }
+    let all_received = async {
+        for subscriber in subscribers {
+            while !notes.has_all_acknowledged(subscriber.name()) {
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    if timeout(PATIENCE, all_received).await.is_err() {
+        println!("not everything was received within {PATIENCE:?}");
+    }
+}
+
+/// `SplitMix64`.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit.max(1)
+    }
+
+    fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
+        range.start + self.below(range.end - range.start)
+    }
+}
+
+/// Some number that is another one each time.
+#[expect(clippy::disallowed_methods, reason = "the torture is no node")]
+fn nanos() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::from(since.subsec_nanos()))
+}
