@@ -55,13 +55,15 @@ impl Publisher {
                     break;
                 }
                 noted.note(name, What::Sent(number));
-                match client.begin_push(format!("{publisher} {number}")).await {
-                    Ok(push) if pushed.send((number, push)).await.is_ok() => {}
-                    Ok(_) => break,
+                let push = match client.begin_push(format!("{publisher} {number}")).await {
+                    Ok(push) => push,
                     Err(error) => {
                         noted.note(name, What::Failed(number, error.to_string()));
                         break;
                     }
+                };
+                if pushed.send((number, push)).await.is_err() {
+                    break;
                 }
             }
             client
