@@ -31,7 +31,7 @@ use clients::{Bare, Publisher, Subscriber};
 use cluster::Cluster;
 use judge::Verdict;
 use notes::Notes;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 /// Tortures a cluster of real processes, and judges what its clients saw.
 #[derive(Clone, Debug, Parser)]
@@ -124,21 +124,20 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
         let urls = cluster.urls(dice.below(arguments.nodes as u64) as usize);
         publishers.push(Publisher::start(publisher, urls, every, &notes).await?);
     }
-    let begun = Instant::now();
     let mut round = 0;
     while round < arguments.rounds || notes.acknowledged() < arguments.messages {
         round += 1;
         sleep(Duration::from_millis(dice.within(CALM_MILLIS))).await;
         torture(arguments.fault, &mut cluster, &mut dice, &subscribers, &notes).await?;
         if round.is_multiple_of(10) {
-            let (seconds, acknowledged) = (begun.elapsed().as_secs(), notes.acknowledged());
+            let (seconds, acknowledged) = (notes.elapsed().as_secs(), notes.acknowledged());
             println!("round {round} after {seconds} s: {acknowledged} acknowledged");
         }
     }
     settle(publishers, &subscribers, &notes).await;
     drop(bares);
     let verdict = judge::judge(&notes.take(), &subscribers);
-    println!("{round} rounds in {:?}, seed {seed}\n{verdict}", begun.elapsed());
+    println!("{round} rounds in {:?}, seed {seed}\n{verdict}", notes.elapsed());
     if let Some(path) = arguments.log {
         verdict.write(&path)?;
     }

@@ -97,6 +97,11 @@ impl Notes {
         inner.notes.push(Note { at, who, what });
     }
 
+    /// How long ago it began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
     pub(crate) fn hit(&self, who: Name) {
         self.note(who, What::Hit);
     }
