@@ -80,9 +80,9 @@ impl World {
         self.end_node(node)
     }
 
-    /// A node does nothing for a while; what comes for it waits.
+    /// A node does nothing for a while, shorter than the dead are remembered; what comes for it waits.
     fn pause_node(&mut self, node: usize) {
-        let longest = self.dice.pick(&[2, 5, 30]).unwrap_or(2);
+        let longest = self.dice.pick(&[1, 3, 8]).unwrap_or(2);
         let until = self.now + self.dice.between(1, longest) * SECOND;
         self.say(|| format!("n{node} pauses"));
         let paused_until = &mut self.nodes[node].paused_until;

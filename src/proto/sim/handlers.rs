@@ -294,7 +294,10 @@ impl World {
         for index in 0..Pushes::effects_of(pushed.number) {
             let cause = Cause::new(session, key.clone(), index);
             let effects = self.ghost.pushes.effects.get(&cause);
-            let is_left = |id: &MessageId| !self.ghost.has_perished(*id);
+            // What was on its way when its node died may have arrived after all.
+            let has_come =
+                |id| self.alive().iter().any(|&n| self.core(n).replica().known().covers(id));
+            let is_left = |id: &MessageId| !self.ghost.has_perished(*id) || has_come(*id);
             if !effects.is_some_and(|effects| effects.iter().any(is_left)) {
                 return violated("S1 kept", text(&format!("effect {index} is gone")));
             }
