@@ -121,7 +121,7 @@ mutate 'a push is acknowledged before it is stored elsewhere' core/pushes.rs \
   's/reachable => self\.stored_on_peers\(reachable\),/_ => own,/'
 mutate 'the dead count as having stored a push' core/fates.rs \
   's/self\.live\.iter\(\)\.filter\(has\)\.count\(\)/self.peers.keys().filter(has).count()/'
-mutate 'a push is known by its number only: nobody can handle it' replica.rs \
+mutate 'a push is known by its number only: nobody can handle it' replica/restore.rs \
   's/let news = known\.inbox\.open\(\)/let news = known.inbox.open().take(0)/'
 mutate 'a snapshot tells the numbers of pushes, not the pushes' snapshot.rs \
   's/for open in inbox\.open\(\)/for open in inbox.open().take(0)/'
