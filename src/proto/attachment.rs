@@ -129,6 +129,8 @@ struct Reader {
 pub(super) struct Attachment {
     pub(super) session: SessionId,
     readers: Vec<Reader>,
+    /// The reader that is asked first: a busy topic does not keep others from being read.
+    first: usize,
     /// The mark under way, and what it stands for.
     marked: Option<(Mark, Vec<(TopicKey, Position)>)>,
     last_mark: Mark,
@@ -149,6 +151,7 @@ impl Attachment {
         Self {
             session,
             readers: Vec::new(),
+            first: 0,
             marked: None,
             last_mark: Mark::default(),
             unmarked: false,
@@ -195,8 +198,14 @@ impl Attachment {
         batch: &mut Batch,
     ) {
         let mut left = budget;
-        for reader in &mut self.readers {
+        let count = self.readers.len();
+        for at in (0..count).map(|step| (self.first + step) % count) {
+            let reader = &mut self.readers[at];
             self.skipped |= reader.read(self.session, topic(reader.topic), &mut left, batch);
+            if left.messages == 0 || left.bytes == 0 {
+                self.first = at + 1;
+                break;
+            }
         }
         self.unmarked |= !batch.entries.is_empty() || !batch.gaps.is_empty();
         batch.more = left.messages == 0 || left.bytes == 0;

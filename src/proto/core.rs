@@ -395,10 +395,14 @@ impl Core {
 
     /// Ends a session, wherever it is. Harmless if it is over already.
     pub fn close(&mut self, session: SessionId, reason: CloseReason, now: Instant) {
-        if let Some(owner) = self.replica.session(session).map(|session| session.claim.node) {
+        if let Some(known) = self.replica.session(session) {
+            let owner = known.claim.node;
             // Just one node tells the handler, whoever else claims the session meanwhile.
             let owner = if self.live.contains(&owner) { owner } else { self.id };
-            self.commit(Op::SessionClosed { session, owner, reason }, now);
+            // Who gives a client up may not know that it is with another node.
+            let claim = known.claim;
+            let claim = (reason == CloseReason::Abandoned).then_some(claim);
+            self.commit(Op::SessionClosed { session, owner, reason, claim }, now);
         }
     }
 
@@ -518,6 +522,13 @@ impl Core {
                         self.handle_lost_claim(session, now);
                     }
                 }
+                Change::Closed { session, reason: CloseReason::Abandoned, .. }
+                    if self.attached.contains_key(&session.id)
+                        && self.replica.kept(session.id).is_some() =>
+                {
+                    // Who gave it up did not know that its client is here.
+                    self.keep(session.id, now);
+                }
                 Change::Closed { session, owner, reason } => {
                     self.end_attachment(session.id, Ended::Closed(reason));
                     self.clear_deadline(session.id);
@@ -526,6 +537,7 @@ impl Core {
                         self.events.push_back(Event::SessionEnded { session, reason });
                     }
                 }
+                Change::GivenUp { session } => self.keep(session, now),
                 Change::Grew(topic) => self.wake_readers(topic),
                 Change::Pushed { session, key } => self.tell_of_push(session, key),
                 Change::MembershipChanged { session, topic } => {
@@ -558,6 +570,14 @@ impl Core {
         } else {
             self.end_attachment(session, Ended::Superseded);
             self.release(&state, now);
+        }
+    }
+
+    /// Claims a session again that another node gave up, though its client is here.
+    fn keep(&mut self, session: SessionId, now: Instant) {
+        let kept = || self.replica.kept(session).map(|(state, _)| state.clone());
+        if let Some(state) = self.replica.state_of(session).or_else(kept) {
+            self.claim(state, Presence::Attached, now);
         }
     }
 

@@ -78,7 +78,7 @@ pub enum Op {
     },
     /// The node that writes this owns a session from now on, unless a later claim exists.
     SessionClaimed(SessionState),
-    /// A session is over for good, whoever claims it: its name is never used again.
+    /// A session is over: its name is never used again.
     SessionClosed {
         /// Which.
         session: SessionId,
@@ -86,6 +86,8 @@ pub enum Op {
         owner: NodeId,
         /// Why.
         reason: CloseReason,
+        /// The last claim that this ends: a later one undoes it. `None` if nothing does.
+        claim: Option<Stamp>,
     },
     /// A session's attachment is gone.
     SessionDetached {
@@ -101,4 +103,24 @@ pub enum Op {
     },
     /// An operation of a later version. It counts, and is passed on, but changes nothing here.
     Unknown,
+}
+
+impl Op {
+    /// The session that must be known for this to change anything.
+    pub fn concerned(&self) -> Option<SessionId> {
+        match self {
+            Self::Accepted { session, .. }
+            | Self::Departed { session, .. }
+            | Self::Handled { session, .. }
+            | Self::Joined { session, .. }
+            | Self::Left { session, .. }
+            | Self::SessionDetached { session, .. }
+            | Self::SessionReady { session } => Some(*session),
+            Self::Follows { .. }
+            | Self::Published { .. }
+            | Self::SessionClaimed(_)
+            | Self::SessionClosed { .. }
+            | Self::Unknown => None,
+        }
+    }
 }

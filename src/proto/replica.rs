@@ -43,8 +43,19 @@ use crate::{
 /// How long a close is remembered that overtook the claim it closes.
 const TOMBSTONE_FOR: Duration = Duration::from_secs(600);
 
-/// How many sessions are remembered to which there was a message before they were heard of. At the
-/// limit the oldest are forgotten.
+/// That a session is over.
+#[derive(Debug)]
+struct Tombstone {
+    closed: Closed,
+    /// What it was, if it was heard of before it was closed.
+    session: Option<Session>,
+    /// What else was known of it, if a later claim may undo the close.
+    kept: Option<(SessionState, Inbox)>,
+    since: Instant,
+}
+
+/// How many sessions are remembered to which there was a message before they were heard of, and how
+/// much else of such sessions. At the limit the oldest are forgotten.
 const MAX_EARLY: usize = 1_024;
 
 /// How many closes are remembered. At the limit the oldest are forgotten.
@@ -69,6 +80,11 @@ pub enum Change {
         owner: NodeId,
         /// Why.
         reason: CloseReason,
+    },
+    /// A session is not known any more to who knew it, and its client is here.
+    GivenUp {
+        /// Which.
+        session: SessionId,
     },
     /// There is a message to read.
     Grew(TopicKey),
@@ -127,13 +143,16 @@ impl Known {
 /// The fold of all journals.
 #[derive(Debug)]
 pub struct Replica {
+    own: NodeId,
     applied: Position,
     known: Position,
     sessions: BTreeMap<SessionId, Known>,
     topics: Topics,
-    tombstones: BTreeMap<SessionId, Closed>,
+    tombstones: BTreeMap<SessionId, Tombstone>,
     /// The first message to each session that has not been heard of yet.
     early: VecDeque<(SessionId, MessageId)>,
+    /// What else was heard of sessions that have not been heard of yet.
+    early_ops: VecDeque<(SessionId, MessageId, Op)>,
     tombstone_order: VecDeque<(Instant, SessionId)>,
     /// Origins that are dead and forgotten, the first first: what others pass on of them is not
     /// heard.
@@ -145,12 +164,14 @@ impl Replica {
     /// What node `own` knows: nothing yet. Topics keep to `limits`.
     pub fn new(own: NodeId, limits: LogLimits) -> Self {
         Self {
+            own,
             applied: Position::new(),
             known: Position::new(),
             sessions: BTreeMap::new(),
             topics: Topics::new(own, limits),
             tombstones: BTreeMap::new(),
             early: VecDeque::new(),
+            early_ops: VecDeque::new(),
             tombstone_order: VecDeque::new(),
             retired: VecDeque::new(),
             changes: VecDeque::new(),
@@ -300,8 +321,26 @@ impl Replica {
     /// The sessions that were closed of late, as far as who has applied `have` has not heard of it.
     pub fn closed_since(&self, have: &Position) -> impl Iterator<Item = (SessionId, Closed)> {
         let is_news = |closed: &Closed| !have.covers(closed.by);
-        let tombstones = self.tombstones.iter().map(|(&id, &closed)| (id, closed));
-        tombstones.filter(move |(_, closed)| is_news(closed))
+        let closed = self.tombstones.iter().map(|(&id, tombstone)| (id, tombstone.closed));
+        closed.filter(move |(_, closed)| is_news(closed))
+    }
+
+    /// What was known of a session when it was closed, if a later claim may undo that.
+    pub fn kept(&self, session: SessionId) -> Option<&(SessionState, Inbox)> {
+        self.tombstones.get(&session)?.kept.as_ref()
+    }
+
+    /// The sessions that were closed after `since`, and whose handler `owner` was to tell.
+    pub fn closed_for(
+        &self,
+        owner: NodeId,
+        since: Option<Instant>,
+    ) -> impl Iterator<Item = (&Session, CloseReason)> {
+        let is_due = move |it: &&Tombstone| {
+            it.closed.owner == owner && since.is_none_or(|since| it.since > since)
+        };
+        let closed = self.tombstones.values().filter(is_due);
+        closed.filter_map(|it| Some((it.session.as_ref()?, it.closed.reason)))
     }
 
     /// What a session's client has pushed.
@@ -382,7 +421,7 @@ impl Replica {
             self.topics.get_mut(topic).members.insert(session, member);
             self.changes.push_back(Change::MembershipChanged { session, topic });
         } else if !self.sessions.contains_key(&session)
-            && !self.tombstones.contains_key(&session)
+            && !self.is_over(session)
             && self.early.iter().all(|&(early, _)| early != session)
         {
             self.early.push_back((session, first));
@@ -390,6 +429,12 @@ impl Replica {
                 self.early.pop_front();
             }
         }
+    }
+
+    /// Whether a session is over, whoever claims it.
+    fn is_over(&self, session: SessionId) -> bool {
+        let tombstone = self.tombstones.get(&session);
+        tombstone.is_some_and(|tombstone| tombstone.closed.claim.is_none())
     }
 
     fn check(&self) {

@@ -155,6 +155,26 @@ pub struct Closed {
     pub reason: CloseReason,
     /// The operation that closed it.
     pub by: MessageId,
+    /// The last claim that this ends. A later one, of a node that the client has been with all the
+    /// while, undoes it. `None` if nothing does.
+    pub claim: Option<Stamp>,
+}
+
+impl Closed {
+    /// Whether a session that was claimed so is over.
+    pub fn ends(&self, claim: Stamp) -> bool {
+        self.claim.is_none_or(|last| claim <= last)
+    }
+
+    /// Of two closes, the one that ends more.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        match (self.claim, other.claim) {
+            (Some(one), Some(another)) if another > one => other,
+            (Some(_), None) => other,
+            _ => self,
+        }
+    }
 }
 
 /// Why a session is over.

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Position, Replica,
+    Inbox, Position, Replica, SessionState,
     peer::Arriving,
     wire::{Encoded, SnapshotPart},
 };
@@ -23,17 +23,14 @@ pub(super) fn frames_of(replica: &Replica, number: u64, have: &Position) -> Vec<
         frames.push(Encoded::snapshot(number, index, &part));
     };
     for session in replica.sessions() {
-        push(SnapshotPart::Session(replica.state_of(session.id).expect("it was just listed")));
-        let inbox = replica.inbox(session.id).expect("it was just listed");
-        let (session, memory) = (session.id, inbox.memory());
-        if !memory.is_empty() {
-            push(SnapshotPart::Inbox { session, memory });
-        }
-        for open in inbox.open() {
-            push(SnapshotPart::Push { session, push: open.clone() });
-        }
+        let state = replica.state_of(session.id).expect("it was just listed");
+        push_session(state, replica.inbox(session.id).expect("it was just listed"), &mut push);
     }
     for (session, closed) in replica.closed_since(have) {
+        // Should a later claim undo the close, it is to be what it was.
+        if let Some((state, inbox)) = replica.kept(session) {
+            push_session(state.clone(), inbox, &mut push);
+        }
         push(SnapshotPart::Closed { session, closed });
     }
     for (_, topic) in replica.topics().iter() {
@@ -47,6 +44,17 @@ pub(super) fn frames_of(replica: &Replica, number: u64, have: &Position) -> Vec<
     }
     push(SnapshotPart::End { view: replica.known().clone() });
     frames
+}
+
+fn push_session(state: SessionState, inbox: &Inbox, mut push: impl FnMut(SnapshotPart)) {
+    let (session, memory) = (state.session.id, inbox.memory());
+    push(SnapshotPart::Session(state));
+    if !memory.is_empty() {
+        push(SnapshotPart::Inbox { session, memory });
+    }
+    for open in inbox.open() {
+        push(SnapshotPart::Push { session, push: open.clone() });
+    }
 }
 
 impl Arriving {

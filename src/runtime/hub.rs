@@ -198,11 +198,10 @@ impl Hub {
             return Poll::Ready(Turn::End(close.clone()));
         }
         core.read_into(key, budget, batch);
-        if !batch.more {
-            match &mut slot.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
+        // Also if there is more: it may wait for the socket, and be ended meanwhile.
+        match &mut slot.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
         }
         match batch.is_empty() {
             true => Poll::Pending,

@@ -78,6 +78,7 @@ impl Core {
         self.news = true;
         if self.live.remove(&node) || self.strangers.remove(&node).is_some() {
             self.dead.insert(node, now);
+            self.tell_for(node, now);
             self.adopt_orphans(now);
             self.pull_missing(now);
             self.look_at_nodes();

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Core, Lane};
+use super::{Core, Event, Lane};
 use crate::{
     id::{NodeId, SessionId},
     proto::{CloseReason, Op, Position, Presence, Session, TopicKey},
@@ -20,6 +20,10 @@ const REPEAT_EVERY: Duration = Duration::from_secs(1);
 /// How long a node may be heard of without membership saying that it lives. Then it is taken for
 /// dead: it died before this node was there to be told.
 const STRANGER_FOR: Duration = Duration::from_secs(5);
+
+/// How long before a node was known to be dead it may have failed to tell a handler that a session is
+/// over: longer than a death goes unnoticed.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
 
 impl Core {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
@@ -65,10 +69,6 @@ impl Core {
 
     /// Claims the sessions of nodes that are not alive, as far as they fall to this node.
     pub(super) fn adopt_orphans(&mut self, now: Instant) {
-        let falls_to_us = |session: SessionId| {
-            let others = self.live.iter().map(|&node| weight(session, node));
-            others.max().is_none_or(|most| weight(session, self.id) > most)
-        };
         let is_orphan = |session: &&Session| {
             let owner = session.claim.node;
             self.dead.contains_key(&owner) || self.replica.is_retired(owner)
@@ -76,7 +76,7 @@ impl Core {
         let orphans: Vec<_> = self
             .replica
             .sessions()
-            .filter(|session| is_orphan(session) && falls_to_us(session.id))
+            .filter(|session| is_orphan(session) && self.falls_to_us(session.id))
             .map(|session| session.id)
             .collect();
         for session in orphans {
@@ -87,6 +87,24 @@ impl Core {
                 self.take_over(session, last_owner, now);
             }
         }
+    }
+
+    /// Tells the handlers of sessions that were closed just before `node` died, which was to do it.
+    pub(super) fn tell_for(&mut self, node: NodeId, now: Instant) {
+        let closed = self.replica.closed_for(node, now.checked_sub(TELL_WITHIN));
+        let due = closed.filter(|(session, _)| self.falls_to_us(session.id));
+        let told = due.map(|(session, reason)| {
+            let session = session.clone();
+            Event::SessionEnded { session, reason }
+        });
+        let told: Vec<_> = told.collect();
+        self.events.extend(told);
+    }
+
+    /// Whether this node, of those that are live, is to look after a session of a dead one.
+    fn falls_to_us(&self, session: SessionId) -> bool {
+        let others = self.live.iter().map(|&node| weight(session, node));
+        others.max().is_none_or(|most| weight(session, self.id) > most)
     }
 
     fn close_abandoned(&mut self, session: SessionId, now: Instant) {

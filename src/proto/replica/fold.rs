@@ -2,24 +2,30 @@
 
 use std::time::Instant;
 
-use super::{Change, Known, Replica};
+use super::{Change, Known, MAX_EARLY, Replica, Tombstone};
 use crate::{
     id::{MessageId, NodeId, SessionId, TopicName},
     proto::{
-        CloseReason, Closed, Membership, Op, OpenPush, Position, Presence, SessionState, Stamp,
-        TopicKey,
+        CloseReason, Closed, Inbox, Membership, Op, OpenPush, Position, Presence, SessionState,
+        Stamp, TopicKey,
     },
 };
 
 impl Replica {
     pub(super) fn fold(&mut self, id: MessageId, op: Op, now: Instant) {
+        if let Some(session) = op.concerned()
+            && !self.sessions.contains_key(&session)
+        {
+            self.put_aside(session, id, op);
+            return;
+        }
         let stamp = |epoch| Stamp::new(epoch, id.origin, id.seq);
         match op {
             Op::SessionClaimed(mut state) => {
                 for (_, member) in &mut state.memberships {
                     member.carried = Some(state.session.claim);
                 }
-                self.fold_claim(state);
+                self.fold_claim(state, now);
             }
             Op::SessionReady { session } => {
                 if let Some(known) = self.sessions.get_mut(&session) {
@@ -33,8 +39,8 @@ impl Replica {
                     known.session.presence = Presence::Detached;
                 }
             }
-            Op::SessionClosed { session, owner, reason } => {
-                self.fold_close(session, Closed { owner, reason, by: id }, now);
+            Op::SessionClosed { session, owner, reason, claim } => {
+                self.fold_close(session, Closed { owner, reason, by: id, claim }, now);
             }
             Op::Departed { session, topic, left } => self.fold_departure(session, topic, left),
             Op::Joined { session, epoch, topic, from } => {
@@ -59,19 +65,56 @@ impl Replica {
         }
     }
 
-    pub(super) fn fold_claim(&mut self, state: SessionState) {
-        if !self.tombstones.contains_key(&state.session.id) {
-            self.upsert(state);
+    pub(super) fn fold_claim(&mut self, state: SessionState, now: Instant) {
+        let (id, claim) = (state.session.id, state.session.claim);
+        if self.tombstones.get(&id).is_some_and(|tombstone| tombstone.closed.ends(claim)) {
+            return;
+        }
+        let kept = self.tombstones.remove(&id).and_then(|tombstone| tombstone.kept);
+        if let Some((known, inbox)) = kept {
+            self.upsert(known);
+            if let Some(known) = self.sessions.get_mut(&id) {
+                known.inbox = inbox;
+            }
+        }
+        self.upsert(state);
+        self.fold_early(id, now);
+    }
+
+    /// A close ends every claim, earlier or later, or all up to one: the outcome is the same in
+    /// whatever order they are heard of.
+    pub(super) fn fold_close(&mut self, id: SessionId, closed: Closed, now: Instant) {
+        let session = self.sessions.get(&id).map(|known| known.session.clone());
+        let mut kept = None;
+        if let Some(session) = &session {
+            if !closed.ends(session.claim) {
+                return;
+            }
+            let state = closed.claim.and_then(|_| self.state_of(id));
+            let inbox = self.remove_session(id, Some(closed.owner), closed.reason);
+            kept = state.zip(inbox);
+        }
+        match self.tombstones.get_mut(&id) {
+            Some(tombstone) => tombstone.closed = tombstone.closed.max(closed),
+            None => {
+                self.tombstones.insert(id, Tombstone { closed, session, kept, since: now });
+                self.tombstone_order.push_back((now, id));
+            }
+        }
+        if self.is_over(id) {
+            self.early.retain(|&(early, _)| early != id);
+            self.early_ops.retain(|(early, ..)| *early != id);
         }
     }
 
-    /// A close ends every claim, earlier or later: the outcome is the same in whatever order they
-    /// are heard of.
-    pub(super) fn fold_close(&mut self, id: SessionId, closed: Closed, now: Instant) {
-        self.remove_session(id, Some(closed.owner), closed.reason);
-        self.early.retain(|&(early, _)| early != id);
-        if self.tombstones.insert(id, closed).is_none() {
-            self.tombstone_order.push_back((now, id));
+    /// Keeps what was heard of a session before the session was: a handler that ran on a node which
+    /// does not own it may have let it join a topic.
+    fn put_aside(&mut self, session: SessionId, id: MessageId, op: Op) {
+        if !self.is_over(session) {
+            self.early_ops.push_back((session, id, op));
+            if self.early_ops.len() > MAX_EARLY {
+                self.early_ops.pop_front();
+            }
         }
     }
 
@@ -141,6 +184,7 @@ impl Replica {
             let private = self.topics.open(&TopicName::private(id));
             self.join_private(id, private, first);
         }
+        if is_new {}
     }
 
     pub(super) fn find_member(&self, session: SessionId, topic: &TopicName) -> bool {
@@ -188,20 +232,31 @@ impl Replica {
         self.changes.push_back(Change::MembershipChanged { session, topic });
     }
 
-    /// Removes a session, whose handler `owner` is to tell: who owns it, if that was not said.
+    /// Folds what was heard of a session before the session was.
+    fn fold_early(&mut self, session: SessionId, now: Instant) {
+        let early = std::mem::take(&mut self.early_ops);
+        for (concerned, id, op) in early {
+            match concerned == session {
+                true => self.fold(id, op, now),
+                false => self.early_ops.push_back((concerned, id, op)),
+            }
+        }
+    }
+
+    /// Removes a session, whose handler `owner` is to tell: who owns it, if that was not said. Returns
+    /// what its client has pushed.
     pub(super) fn remove_session(
         &mut self,
         id: SessionId,
         owner: Option<NodeId>,
         reason: CloseReason,
-    ) {
-        let Some(Known { session, topics, .. }) = self.sessions.remove(&id) else {
-            return;
-        };
+    ) -> Option<Inbox> {
+        let Known { session, topics, inbox, .. } = self.sessions.remove(&id)?;
         for key in topics {
             self.topics.get_mut(key).members.remove(&id);
         }
         let owner = owner.unwrap_or(session.claim.node);
         self.changes.push_back(Change::Closed { session, owner, reason });
+        Some(inbox)
     }
 }

@@ -8,7 +8,10 @@ use std::{
 use super::{Change, Known, Replica};
 use crate::{
     id::{SessionId, TopicName},
-    proto::{CloseReason, InboxMemory, OpenPush, Position, SessionState, wire::SnapshotPart},
+    proto::{
+        CloseReason, InboxMemory, OpenPush, Position, Presence, Session, SessionState,
+        wire::SnapshotPart,
+    },
 };
 
 impl Replica {
@@ -29,7 +32,7 @@ impl Replica {
             match part {
                 SnapshotPart::Session(state) => {
                     named.insert(state.session.id);
-                    self.merge_session(state, view);
+                    self.merge_session(state, view, now);
                 }
                 SnapshotPart::Closed { session, closed } => self.fold_close(session, closed, now),
                 SnapshotPart::Lost { topic, before } => self.restore_lost(&topic, before, &had),
@@ -65,7 +68,7 @@ impl Replica {
     }
 
     /// Merges what a snapshot says of a session.
-    fn merge_session(&mut self, state: SessionState, view: &Position) {
+    fn merge_session(&mut self, state: SessionState, view: &Position, now: Instant) {
         let id = state.session.id;
         match self.state_of(id) {
             None if state.session.claim.is_known_at(&self.known) => return,
@@ -83,7 +86,7 @@ impl Replica {
                 }
             }
         }
-        self.fold_claim(state);
+        self.fold_claim(state, now);
     }
 
     /// Merges what a snapshot says of what clients have pushed. Of whom it says nothing, it knew
@@ -104,15 +107,20 @@ impl Replica {
         }
     }
 
-    /// Removes the sessions that a snapshot could have named and did not.
+    /// Removes the sessions that a snapshot could have named and did not, but for those whose client
+    /// is here.
     fn drop_absent(&mut self, named: &BTreeSet<SessionId>, view: &Position) {
         let absent = |known: &&Known| {
             !named.contains(&known.session.id) && known.session.claim.is_known_at(view)
         };
         let gone: Vec<_> =
-            self.sessions.values().filter(absent).map(|known| known.session.id).collect();
+            self.sessions.values().filter(absent).map(|known| known.session.clone()).collect();
         for session in gone {
-            self.remove_session(session, None, CloseReason::Other);
+            let Session { id, claim, presence, .. } = session;
+            match claim.node == self.own && presence == Presence::Attached {
+                true => self.changes.push_back(Change::GivenUp { session: id }),
+                false => drop(self.remove_session(id, None, CloseReason::Other)),
+            }
         }
     }
 }

@@ -421,7 +421,12 @@ impl World {
             let known = self.core(*other).replica().session(id);
             known.is_some_and(|known| !known.claim.is_known_at(self.core(node).replica().known()))
         };
-        let raced = self.alive().iter().any(is_later);
+        // Who gives a client up that is with a node it cannot hear of speaks too early.
+        let is_there = |other: &usize| self.core(*other).attachment_of(id).is_some();
+        let raced = self
+            .alive()
+            .iter()
+            .any(|other| is_later(other) || (reason == CloseReason::Abandoned && is_there(other)));
         if reason == CloseReason::Abandoned {
             self.ghost.closed.insert(id);
         } else if !self.ghost.closed.contains(&id) {

@@ -138,8 +138,8 @@ fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Res
         }
         kind::SESSION_CLAIMED => Op::SessionClaimed(header.read()?),
         kind::SESSION_CLOSED => {
-            let (session, owner, reason) = header.read()?;
-            Op::SessionClosed { session, owner, reason }
+            let (session, owner, reason, claim) = header.read()?;
+            Op::SessionClosed { session, owner, reason, claim }
         }
         kind::SESSION_DETACHED => {
             let (session, epoch) = header.read()?;
