@@ -333,6 +333,7 @@ impl Core {
             session: Session {
                 id: fresh,
                 claim: Stamp::new(Epoch::default(), self.id, Seq::FIRST),
+                came: Stamp::new(Epoch::default(), self.id, Seq::FIRST),
                 presence: Presence::Attached,
                 ready: false,
                 path: path.into(),
@@ -400,9 +401,8 @@ impl Core {
             // Just one node tells the handler, whoever else claims the session meanwhile.
             let owner = if self.live.contains(&owner) { owner } else { self.id };
             // Who gives a client up may not know that it is with another node.
-            let claim = known.claim;
-            let claim = (reason == CloseReason::Abandoned).then_some(claim);
-            self.commit(Op::SessionClosed { session, owner, reason, claim }, now);
+            let came = (reason == CloseReason::Abandoned).then_some(known.came);
+            self.commit(Op::SessionClosed { session, owner, reason, came }, now);
         }
     }
 
@@ -510,6 +510,9 @@ impl Core {
     fn claim(&mut self, mut state: SessionState, presence: Presence, now: Instant) {
         let seq = self.replica.applied().get(self.id);
         state.session.claim = Stamp::new(state.session.claim.epoch.next(), self.id, seq);
+        if presence == Presence::Attached {
+            state.session.came = state.session.claim;
+        }
         state.session.presence = presence;
         self.commit(Op::SessionClaimed(state), now);
     }

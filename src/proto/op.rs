@@ -86,8 +86,8 @@ pub enum Op {
         owner: NodeId,
         /// Why.
         reason: CloseReason,
-        /// The last claim that this ends: a later one undoes it. `None` if nothing does.
-        claim: Option<Stamp>,
+        /// The last coming of its client that this ends: a later one undoes it. `None` if nothing does.
+        came: Option<Stamp>,
     },
     /// A session's attachment is gone.
     SessionDetached {

@@ -129,6 +129,7 @@ mod tests {
         let session = |claim| Session {
             id: SessionId::from_bits(0),
             claim,
+            came: claim,
             presence: Presence::Attached,
             ready: true,
             path: "/a".into(),

@@ -335,12 +335,12 @@ impl Replica {
         &self,
         owner: NodeId,
         since: Option<Instant>,
-    ) -> impl Iterator<Item = (&Session, CloseReason)> {
+    ) -> impl Iterator<Item = (&Session, Closed)> {
         let is_due = move |it: &&Tombstone| {
             it.closed.owner == owner && since.is_none_or(|since| it.since > since)
         };
         let closed = self.tombstones.values().filter(is_due);
-        closed.filter_map(|it| Some((it.session.as_ref()?, it.closed.reason)))
+        closed.filter_map(|it| Some((it.session.as_ref()?, it.closed)))
     }
 
     /// What a session's client has pushed.
@@ -434,7 +434,7 @@ impl Replica {
     /// Whether a session is over, whoever claims it.
     fn is_over(&self, session: SessionId) -> bool {
         let tombstone = self.tombstones.get(&session);
-        tombstone.is_some_and(|tombstone| tombstone.closed.claim.is_none())
+        tombstone.is_some_and(|tombstone| tombstone.closed.came.is_none())
     }
 
     fn check(&self) {

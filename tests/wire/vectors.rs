@@ -147,8 +147,8 @@ fn op_values() -> Vec<(&'static str, u64, Op)> {
     let (epoch, topic) = (Epoch::FIRST, topic());
     let published = |to, message| Op::Published { topic: topic.clone(), to, message, cause: None };
     let closed = |reason| {
-        let claim = (reason == CloseReason::Abandoned).then(|| stamp(2));
-        Op::SessionClosed { session: session(1), owner: node(2), reason, claim }
+        let came = (reason == CloseReason::Abandoned).then(|| stamp(2));
+        Op::SessionClosed { session: session(1), owner: node(2), reason, came }
     };
     let private = Op::Published {
         topic: TopicName::private(session(1)),

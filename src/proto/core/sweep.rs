@@ -8,7 +8,7 @@ use std::{
 use super::{Core, Event, Lane};
 use crate::{
     id::{NodeId, SessionId},
-    proto::{CloseReason, Op, Position, Presence, Session, TopicKey},
+    proto::{CloseReason, Closed, Op, Position, Presence, Session, TopicKey},
 };
 
 /// How often what can be dropped is looked for.
@@ -89,11 +89,16 @@ impl Core {
         }
     }
 
-    /// Tells the handlers of sessions that were closed just before `node` died, which was to do it.
+    /// Tells the handlers of sessions that others closed just before `node` died, which was to do it
+    /// and did not hear of it.
     pub(super) fn tell_for(&mut self, node: NodeId, now: Instant) {
+        let Some(peer) = self.peers.get(&node) else { return };
         let closed = self.replica.closed_for(node, now.checked_sub(TELL_WITHIN));
-        let due = closed.filter(|(session, _)| self.falls_to_us(session.id));
-        let told = due.map(|(session, reason)| {
+        let due = closed.filter(|(session, closed)| {
+            let has_heard = closed.by.origin == node || peer.have.covers(closed.by);
+            !has_heard && self.falls_to_us(session.id)
+        });
+        let told = due.map(|(session, Closed { reason, .. })| {
             let session = session.clone();
             Event::SessionEnded { session, reason }
         });

@@ -164,7 +164,7 @@ fn a_close_that_overtakes_a_claim_is_not_undone_by_it() {
     nodes.attach(1);
     let state = nodes.get(1).replica().state_of(session()).unwrap();
     let (owner, reason) = (NodeId::from_bits(1), CloseReason::Client);
-    let close = Op::SessionClosed { session: session(), owner, reason, claim: None };
+    let close = Op::SessionClosed { session: session(), owner, reason, came: None };
     let mut replica = Replica::new(NodeId::from_bits(1), Limits::default().log);
     for (origin, op) in (1..).zip([close, Op::SessionClaimed(state)]) {
         replica.apply(MessageId::new(NodeId::from_bits(origin), Seq::FIRST), op, nodes.now);

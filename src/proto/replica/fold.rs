@@ -39,8 +39,8 @@ impl Replica {
                     known.session.presence = Presence::Detached;
                 }
             }
-            Op::SessionClosed { session, owner, reason, claim } => {
-                self.fold_close(session, Closed { owner, reason, by: id, claim }, now);
+            Op::SessionClosed { session, owner, reason, came } => {
+                self.fold_close(session, Closed { owner, reason, by: id, came }, now);
             }
             Op::Departed { session, topic, left } => self.fold_departure(session, topic, left),
             Op::Joined { session, epoch, topic, from } => {
@@ -66,8 +66,8 @@ impl Replica {
     }
 
     pub(super) fn fold_claim(&mut self, state: SessionState, now: Instant) {
-        let (id, claim) = (state.session.id, state.session.claim);
-        if self.tombstones.get(&id).is_some_and(|tombstone| tombstone.closed.ends(claim)) {
+        let (id, came) = (state.session.id, state.session.came);
+        if self.tombstones.get(&id).is_some_and(|tombstone| tombstone.closed.ends(came)) {
             return;
         }
         let kept = self.tombstones.remove(&id).and_then(|tombstone| tombstone.kept);
@@ -87,10 +87,10 @@ impl Replica {
         let session = self.sessions.get(&id).map(|known| known.session.clone());
         let mut kept = None;
         if let Some(session) = &session {
-            if !closed.ends(session.claim) {
+            if !closed.ends(session.came) {
                 return;
             }
-            let state = closed.claim.and_then(|_| self.state_of(id));
+            let state = closed.came.and_then(|_| self.state_of(id));
             let inbox = self.remove_session(id, Some(closed.owner), closed.reason);
             kept = state.zip(inbox);
         }
@@ -156,13 +156,14 @@ impl Replica {
         let is_new = !self.sessions.contains_key(&id);
         let known = self.sessions.entry(id).or_insert_with(|| Known::new(session.clone()));
         let (ready, before) = (known.session.ready || session.ready, known.session.claim);
+        let came = known.session.came.max(session.came);
         if session.claim == before && session.presence == Presence::Detached {
             known.session.presence = Presence::Detached;
         }
         if session.claim > before {
             known.session = session;
         }
-        known.session.ready = ready;
+        (known.session.ready, known.session.came) = (ready, came);
         if is_new || known.session.claim > before {
             let lost = (!is_new).then_some(before.node);
             self.changes.push_back(Change::Claimed { session: id, lost });
