@@ -507,16 +507,6 @@ impl Core {
         id
     }
 
-    fn claim(&mut self, mut state: SessionState, presence: Presence, now: Instant) {
-        let seq = self.replica.applied().get(self.id);
-        state.session.claim = Stamp::new(state.session.claim.epoch.next(), self.id, seq);
-        if presence == Presence::Attached {
-            state.session.came = state.session.claim;
-        }
-        state.session.presence = presence;
-        self.commit(Op::SessionClaimed(state), now);
-    }
-
     fn handle_changes(&mut self, now: Instant) {
         while let Some(change) = self.replica.poll_change() {
             match change {
@@ -554,34 +544,6 @@ impl Core {
         }
         self.look_at_ended();
         self.schedule_sweep(now);
-    }
-
-    /// A session that was this node's was claimed, by another node or by this one again.
-    fn handle_lost_claim(&mut self, session: SessionId, now: Instant) {
-        self.clear_deadline(session);
-        let Some(state) = self.replica.state_of(session) else {
-            return;
-        };
-        if state.session.claim.node == self.id {
-            return;
-        }
-        // Who took this node for dead adopted the session, but its client has been here all along.
-        if state.session.presence == Presence::Detached && self.attached.contains_key(&session) {
-            let last_owner = state.session.claim.node;
-            self.claim(state, Presence::Attached, now);
-            self.take_over(session, last_owner, now);
-        } else {
-            self.end_attachment(session, Ended::Superseded);
-            self.release(&state, now);
-        }
-    }
-
-    /// Claims a session again that another node gave up, though its client is here.
-    fn keep(&mut self, session: SessionId, now: Instant) {
-        let kept = || self.replica.kept(session).map(|(state, _)| state.clone());
-        if let Some(state) = self.replica.state_of(session).or_else(kept) {
-            self.claim(state, Presence::Attached, now);
-        }
     }
 
     fn epoch_of(&self, session: SessionId) -> Result<Epoch, Refused> {

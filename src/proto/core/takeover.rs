@@ -17,10 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Core;
+use super::{Core, Ended};
 use crate::{
     id::{MessageId, NodeId, Seq, SessionId},
-    proto::{Op, Released, SessionState, wire::Encoded},
+    proto::{Op, Presence, Released, SessionState, Stamp, wire::Encoded},
 };
 
 /// How long the last owner of a session is waited for to say how far its client has read.
@@ -123,6 +123,44 @@ impl Core {
     /// way. [`poll_wakes`](Self::poll_wakes) names its attachment once it may be.
     pub fn is_taking_over(&self, session: SessionId) -> bool {
         self.takeovers.holds(session)
+    }
+
+    /// A session that was this node's was claimed, by another node or by this one again.
+    pub(super) fn handle_lost_claim(&mut self, session: SessionId, now: Instant) {
+        self.clear_deadline(session);
+        let Some(state) = self.replica.state_of(session) else {
+            return;
+        };
+        if state.session.claim.node == self.id {
+            return;
+        }
+        // Who took this node for dead adopted the session, but its client has been here all along.
+        if state.session.presence == Presence::Detached && self.attached.contains_key(&session) {
+            let last_owner = state.session.claim.node;
+            self.claim(state, Presence::Attached, now);
+            self.take_over(session, last_owner, now);
+        } else {
+            self.end_attachment(session, Ended::Superseded);
+            self.release(&state, now);
+        }
+    }
+
+    /// Claims a session again that another node gave up, though its client is here.
+    pub(super) fn keep(&mut self, session: SessionId, now: Instant) {
+        let kept = || self.replica.kept(session).map(|(state, _)| state.clone());
+        if let Some(state) = self.replica.state_of(session).or_else(kept) {
+            self.claim(state, Presence::Attached, now);
+        }
+    }
+
+    pub(super) fn claim(&mut self, mut state: SessionState, presence: Presence, now: Instant) {
+        let seq = self.replica.applied().get(self.id);
+        state.session.claim = Stamp::new(state.session.claim.epoch.next(), self.id, seq);
+        if presence == Presence::Attached {
+            state.session.came = state.session.claim;
+        }
+        state.session.presence = presence;
+        self.commit(Op::SessionClaimed(state), now);
     }
 
     /// This node has claimed a session that `from` owned.

@@ -473,6 +473,7 @@ fn who_is_about_to_leave_accepts_nothing_more() {
     assert_eq!(core.send(session(), Message::from("m"), None, now), Err(Refused::Leaving));
     assert_eq!(core.join(session(), &topic(), now), Err(Refused::Leaving));
     assert!(core.is_handed_over() && *core.replica().applied() == end);
+}
 
 impl Nodes {
     fn part(&mut self) {
