@@ -333,7 +333,6 @@ impl Core {
             session: Session {
                 id: fresh,
                 claim: Stamp::new(Epoch::default(), self.id, Seq::FIRST),
-                came: Stamp::new(Epoch::default(), self.id, Seq::FIRST),
                 presence: Presence::Attached,
                 ready: false,
                 path: path.into(),
@@ -400,9 +399,7 @@ impl Core {
             let owner = known.claim.node;
             // Just one node tells the handler, whoever else claims the session meanwhile.
             let owner = if self.live.contains(&owner) { owner } else { self.id };
-            // Who gives a client up may not know that it is with another node.
-            let came = (reason == CloseReason::Abandoned).then_some(known.came);
-            self.commit(Op::SessionClosed { session, owner, reason, came }, now);
+            self.commit(Op::SessionClosed { session, owner, reason }, now);
         }
     }
 
@@ -515,13 +512,6 @@ impl Core {
                         self.handle_lost_claim(session, now);
                     }
                 }
-                Change::Closed { session, reason: CloseReason::Abandoned, .. }
-                    if self.attached.contains_key(&session.id)
-                        && self.replica.kept(session.id).is_some() =>
-                {
-                    // Who gave it up did not know that its client is here.
-                    self.keep(session.id, now);
-                }
                 Change::Closed { session, owner, reason } => {
                     self.end_attachment(session.id, Ended::Closed(reason));
                     self.clear_deadline(session.id);
@@ -530,7 +520,6 @@ impl Core {
                         self.events.push_back(Event::SessionEnded { session, reason });
                     }
                 }
-                Change::GivenUp { session } => self.keep(session, now),
                 Change::Grew(topic) => self.wake_readers(topic),
                 Change::Pushed { session, key } => self.tell_of_push(session, key),
                 Change::MembershipChanged { session, topic } => {

@@ -78,7 +78,7 @@ pub enum Op {
     },
     /// The node that writes this owns a session from now on, unless a later claim exists.
     SessionClaimed(SessionState),
-    /// A session is over: its name is never used again.
+    /// A session is over for good, whoever claims it: its name is never used again.
     SessionClosed {
         /// Which.
         session: SessionId,
@@ -86,8 +86,6 @@ pub enum Op {
         owner: NodeId,
         /// Why.
         reason: CloseReason,
-        /// The last coming of its client that this ends: a later one undoes it. `None` if nothing does.
-        came: Option<Stamp>,
     },
     /// A session's attachment is gone.
     SessionDetached {

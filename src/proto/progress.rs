@@ -129,7 +129,6 @@ mod tests {
         let session = |claim| Session {
             id: SessionId::from_bits(0),
             claim,
-            came: claim,
             presence: Presence::Attached,
             ready: true,
             path: "/a".into(),

@@ -49,8 +49,6 @@ struct Tombstone {
     closed: Closed,
     /// What it was, if it was heard of before it was closed.
     session: Option<Session>,
-    /// What else was known of it, if a later claim may undo the close.
-    kept: Option<(SessionState, Inbox)>,
     since: Instant,
 }
 
@@ -80,11 +78,6 @@ pub enum Change {
         owner: NodeId,
         /// Why.
         reason: CloseReason,
-    },
-    /// A session is not known any more to who knew it, and its client is here.
-    GivenUp {
-        /// Which.
-        session: SessionId,
     },
     /// There is a message to read.
     Grew(TopicKey),
@@ -143,7 +136,6 @@ impl Known {
 /// The fold of all journals.
 #[derive(Debug)]
 pub struct Replica {
-    own: NodeId,
     applied: Position,
     known: Position,
     sessions: BTreeMap<SessionId, Known>,
@@ -164,7 +156,6 @@ impl Replica {
     /// What node `own` knows: nothing yet. Topics keep to `limits`.
     pub fn new(own: NodeId, limits: LogLimits) -> Self {
         Self {
-            own,
             applied: Position::new(),
             known: Position::new(),
             sessions: BTreeMap::new(),
@@ -325,11 +316,6 @@ impl Replica {
         closed.filter(move |(_, closed)| is_news(closed))
     }
 
-    /// What was known of a session when it was closed, if a later claim may undo that.
-    pub fn kept(&self, session: SessionId) -> Option<&(SessionState, Inbox)> {
-        self.tombstones.get(&session)?.kept.as_ref()
-    }
-
     /// The sessions that were closed after `since`, and whose handler `owner` was to tell.
     pub fn closed_for(
         &self,
@@ -421,7 +407,7 @@ impl Replica {
             self.topics.get_mut(topic).members.insert(session, member);
             self.changes.push_back(Change::MembershipChanged { session, topic });
         } else if !self.sessions.contains_key(&session)
-            && !self.is_over(session)
+            && !self.tombstones.contains_key(&session)
             && self.early.iter().all(|&(early, _)| early != session)
         {
             self.early.push_back((session, first));
@@ -429,12 +415,6 @@ impl Replica {
                 self.early.pop_front();
             }
         }
-    }
-
-    /// Whether a session is over, whoever claims it.
-    fn is_over(&self, session: SessionId) -> bool {
-        let tombstone = self.tombstones.get(&session);
-        tombstone.is_some_and(|tombstone| tombstone.closed.came.is_none())
     }
 
     fn check(&self) {

@@ -82,8 +82,6 @@ pub struct Session {
     pub id: SessionId,
     /// Who owns it, and since when.
     pub claim: Stamp,
-    /// The last claim that was made because its client came, and not because an owner died.
-    pub came: Stamp,
     /// Whether its client is there.
     pub presence: Presence,
     /// Whether the handler has had its first word.
@@ -157,26 +155,6 @@ pub struct Closed {
     pub reason: CloseReason,
     /// The operation that closed it.
     pub by: MessageId,
-    /// The last [coming](Session::came) of its client that this ends. A later one, to a node that
-    /// who closed it had not heard of, undoes it. `None` if nothing does.
-    pub came: Option<Stamp>,
-}
-
-impl Closed {
-    /// Whether a session is over whose client came last with this claim.
-    pub fn ends(&self, came: Stamp) -> bool {
-        self.came.is_none_or(|last| came <= last)
-    }
-
-    /// Of two closes, the one that ends more.
-    #[must_use]
-    pub fn max(self, other: Self) -> Self {
-        match (self.came, other.came) {
-            (Some(one), Some(another)) if another > one => other,
-            (Some(_), None) => other,
-            _ => self,
-        }
-    }
 }
 
 /// Why a session is over.

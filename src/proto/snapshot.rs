@@ -27,10 +27,6 @@ pub(super) fn frames_of(replica: &Replica, number: u64, have: &Position) -> Vec<
         push_session(state, replica.inbox(session.id).expect("it was just listed"), &mut push);
     }
     for (session, closed) in replica.closed_since(have) {
-        // Should a later claim undo the close, it is to be what it was.
-        if let Some((state, inbox)) = replica.kept(session) {
-            push_session(state.clone(), inbox, &mut push);
-        }
         push(SnapshotPart::Closed { session, closed });
     }
     for (_, topic) in replica.topics().iter() {

@@ -146,10 +146,7 @@ fn snapshot_values() -> Vec<(&'static str, Frame)> {
 fn op_values() -> Vec<(&'static str, u64, Op)> {
     let (epoch, topic) = (Epoch::FIRST, topic());
     let published = |to, message| Op::Published { topic: topic.clone(), to, message, cause: None };
-    let closed = |reason| {
-        let came = (reason == CloseReason::Abandoned).then(|| stamp(2));
-        Op::SessionClosed { session: session(1), owner: node(2), reason, came }
-    };
+    let closed = |reason| Op::SessionClosed { session: session(1), owner: node(2), reason };
     let private = Op::Published {
         topic: TopicName::private(session(1)),
         to: Recipients::Everyone,

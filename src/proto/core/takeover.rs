@@ -145,20 +145,9 @@ impl Core {
         }
     }
 
-    /// Claims a session again that another node gave up, though its client is here.
-    pub(super) fn keep(&mut self, session: SessionId, now: Instant) {
-        let kept = || self.replica.kept(session).map(|(state, _)| state.clone());
-        if let Some(state) = self.replica.state_of(session).or_else(kept) {
-            self.claim(state, Presence::Attached, now);
-        }
-    }
-
     pub(super) fn claim(&mut self, mut state: SessionState, presence: Presence, now: Instant) {
         let seq = self.replica.applied().get(self.id);
         state.session.claim = Stamp::new(state.session.claim.epoch.next(), self.id, seq);
-        if presence == Presence::Attached {
-            state.session.came = state.session.claim;
-        }
         state.session.presence = presence;
         self.commit(Op::SessionClaimed(state), now);
     }

@@ -164,7 +164,7 @@ fn a_close_that_overtakes_a_claim_is_not_undone_by_it() {
     nodes.attach(1);
     let state = nodes.get(1).replica().state_of(session()).unwrap();
     let (owner, reason) = (NodeId::from_bits(1), CloseReason::Client);
-    let close = Op::SessionClosed { session: session(), owner, reason, came: None };
+    let close = Op::SessionClosed { session: session(), owner, reason };
     let mut replica = Replica::new(NodeId::from_bits(1), Limits::default().log);
     for (origin, op) in (1..).zip([close, Op::SessionClaimed(state)]) {
         replica.apply(MessageId::new(NodeId::from_bits(origin), Seq::FIRST), op, nodes.now);
@@ -473,58 +473,6 @@ fn who_is_about_to_leave_accepts_nothing_more() {
     assert_eq!(core.send(session(), Message::from("m"), None, now), Err(Refused::Leaving));
     assert_eq!(core.join(session(), &topic(), now), Err(Refused::Leaving));
     assert!(core.is_handed_over() && *core.replica().applied() == end);
-}
-
-impl Nodes {
-    fn part(&mut self) {
-        let (ids, now): (Vec<_>, _) = (self.cores.keys().copied().collect(), self.now);
-        for (&id, core) in &mut self.cores {
-            for &other in ids.iter().filter(|&&other| other != id) {
-                core.handle_link_down(other);
-                core.handle_dead(other, now);
-            }
-        }
-    }
-
-    fn heal(&mut self) {
-        let have: Vec<_> =
-            self.cores.values().map(|it| (it.id(), it.replica().applied().clone())).collect();
-        for (&id, core) in &mut self.cores {
-            for (other, have) in have.iter().filter(|(other, _)| *other != id) {
-                core.handle_link_up(*other, have.clone(), self.now);
-            }
-        }
-        self.settle();
-    }
-}
-
-/// Goal: a client whose node was cut off for longer than sessions are kept is still that client.
-///
-/// Method: the other node adopts and gives up its session meanwhile, and has little or much to tell.
-#[test]
-fn a_client_outlives_a_long_partition() {
-    for published in [1, 5_000] {
-        let mut nodes = Nodes::new([1, 2]);
-        let key = nodes.attach(1);
-        let now = nodes.now;
-        nodes.get(1).join(session(), &topic(), now).unwrap();
-        nodes.settle();
-        nodes.part();
-        nodes.pass(Limits::default().session_kept * 2, Duration::from_secs(1));
-        assert!(nodes.get(2).replica().session(session()).is_none(), "it was given up");
-        for _ in 0..published {
-            nodes.publish(2);
-        }
-        nodes.heal();
-        nodes.pass(Duration::from_secs(2), Duration::from_millis(100));
-        for core in nodes.cores.values_mut() {
-            let owner = core.replica().session(session()).map(|session| session.claim.node);
-            assert_eq!(owner, Some(NodeId::from_bits(1)), "{published} on {}", core.id());
-        }
-        let mut ended = std::iter::from_fn(|| nodes.get(1).poll_event());
-        assert!(ended.all(|event| !matches!(event, Event::AttachmentEnded { .. })));
-        assert_eq!(nodes.receive(1, key), published);
-    }
 }
 
 /// Goal: somebody tells the handler of a session that is closed when its owner has just died.

@@ -6,8 +6,8 @@ use super::{Change, Known, MAX_EARLY, Replica, Tombstone};
 use crate::{
     id::{MessageId, NodeId, SessionId, TopicName},
     proto::{
-        CloseReason, Closed, Inbox, Membership, Op, OpenPush, Position, Presence, SessionState,
-        Stamp, TopicKey,
+        CloseReason, Closed, Membership, Op, OpenPush, Position, Presence, SessionState, Stamp,
+        TopicKey,
     },
 };
 
@@ -39,8 +39,8 @@ impl Replica {
                     known.session.presence = Presence::Detached;
                 }
             }
-            Op::SessionClosed { session, owner, reason, came } => {
-                self.fold_close(session, Closed { owner, reason, by: id, came }, now);
+            Op::SessionClosed { session, owner, reason } => {
+                self.fold_close(session, Closed { owner, reason, by: id }, now);
             }
             Op::Departed { session, topic, left } => self.fold_departure(session, topic, left),
             Op::Joined { session, epoch, topic, from } => {
@@ -66,51 +66,30 @@ impl Replica {
     }
 
     pub(super) fn fold_claim(&mut self, state: SessionState, now: Instant) {
-        let (id, came) = (state.session.id, state.session.came);
-        if self.tombstones.get(&id).is_some_and(|tombstone| tombstone.closed.ends(came)) {
-            return;
+        let id = state.session.id;
+        if !self.tombstones.contains_key(&id) {
+            self.upsert(state);
+            self.fold_early(id, now);
         }
-        let kept = self.tombstones.remove(&id).and_then(|tombstone| tombstone.kept);
-        if let Some((known, inbox)) = kept {
-            self.upsert(known);
-            if let Some(known) = self.sessions.get_mut(&id) {
-                known.inbox = inbox;
-            }
-        }
-        self.upsert(state);
-        self.fold_early(id, now);
     }
 
-    /// A close ends every claim, earlier or later, or all up to one: the outcome is the same in
-    /// whatever order they are heard of.
+    /// A close ends every claim, earlier or later: the outcome is the same in whatever order they
+    /// are heard of.
     pub(super) fn fold_close(&mut self, id: SessionId, closed: Closed, now: Instant) {
         let session = self.sessions.get(&id).map(|known| known.session.clone());
-        let mut kept = None;
-        if let Some(session) = &session {
-            if !closed.ends(session.came) {
-                return;
-            }
-            let state = closed.came.and_then(|_| self.state_of(id));
-            let inbox = self.remove_session(id, Some(closed.owner), closed.reason);
-            kept = state.zip(inbox);
-        }
-        match self.tombstones.get_mut(&id) {
-            Some(tombstone) => tombstone.closed = tombstone.closed.max(closed),
-            None => {
-                self.tombstones.insert(id, Tombstone { closed, session, kept, since: now });
-                self.tombstone_order.push_back((now, id));
-            }
-        }
-        if self.is_over(id) {
-            self.early.retain(|&(early, _)| early != id);
-            self.early_ops.retain(|(early, ..)| *early != id);
+        self.remove_session(id, Some(closed.owner), closed.reason);
+        self.early.retain(|&(early, _)| early != id);
+        self.early_ops.retain(|(early, ..)| *early != id);
+        if !self.tombstones.contains_key(&id) {
+            self.tombstones.insert(id, Tombstone { closed, session, since: now });
+            self.tombstone_order.push_back((now, id));
         }
     }
 
     /// Keeps what was heard of a session before the session was: a handler that ran on a node which
     /// does not own it may have let it join a topic.
     fn put_aside(&mut self, session: SessionId, id: MessageId, op: Op) {
-        if !self.is_over(session) {
+        if !self.tombstones.contains_key(&session) {
             self.early_ops.push_back((session, id, op));
             if self.early_ops.len() > MAX_EARLY {
                 self.early_ops.pop_front();
@@ -156,14 +135,13 @@ impl Replica {
         let is_new = !self.sessions.contains_key(&id);
         let known = self.sessions.entry(id).or_insert_with(|| Known::new(session.clone()));
         let (ready, before) = (known.session.ready || session.ready, known.session.claim);
-        let came = known.session.came.max(session.came);
         if session.claim == before && session.presence == Presence::Detached {
             known.session.presence = Presence::Detached;
         }
         if session.claim > before {
             known.session = session;
         }
-        (known.session.ready, known.session.came) = (ready, came);
+        known.session.ready = ready;
         if is_new || known.session.claim > before {
             let lost = (!is_new).then_some(before.node);
             self.changes.push_back(Change::Claimed { session: id, lost });
@@ -244,20 +222,20 @@ impl Replica {
         }
     }
 
-    /// Removes a session, whose handler `owner` is to tell: who owns it, if that was not said. Returns
-    /// what its client has pushed.
+    /// Removes a session, whose handler `owner` is to tell: who owns it, if that was not said.
     pub(super) fn remove_session(
         &mut self,
         id: SessionId,
         owner: Option<NodeId>,
         reason: CloseReason,
-    ) -> Option<Inbox> {
-        let Known { session, topics, inbox, .. } = self.sessions.remove(&id)?;
+    ) {
+        let Some(Known { session, topics, .. }) = self.sessions.remove(&id) else {
+            return;
+        };
         for key in topics {
             self.topics.get_mut(key).members.remove(&id);
         }
         let owner = owner.unwrap_or(session.claim.node);
         self.changes.push_back(Change::Closed { session, owner, reason });
-        Some(inbox)
     }
 }

@@ -8,10 +8,7 @@ use std::{
 use super::{Change, Known, Replica};
 use crate::{
     id::{SessionId, TopicName},
-    proto::{
-        CloseReason, InboxMemory, OpenPush, Position, Presence, Session, SessionState,
-        wire::SnapshotPart,
-    },
+    proto::{CloseReason, InboxMemory, OpenPush, Position, SessionState, wire::SnapshotPart},
 };
 
 impl Replica {
@@ -107,20 +104,15 @@ impl Replica {
         }
     }
 
-    /// Removes the sessions that a snapshot could have named and did not, but for those whose client
-    /// is here.
+    /// Removes the sessions that a snapshot could have named and did not.
     fn drop_absent(&mut self, named: &BTreeSet<SessionId>, view: &Position) {
         let absent = |known: &&Known| {
             !named.contains(&known.session.id) && known.session.claim.is_known_at(view)
         };
         let gone: Vec<_> =
-            self.sessions.values().filter(absent).map(|known| known.session.clone()).collect();
+            self.sessions.values().filter(absent).map(|known| known.session.id).collect();
         for session in gone {
-            let Session { id, claim, presence, .. } = session;
-            match claim.node == self.own && presence == Presence::Attached {
-                true => self.changes.push_back(Change::GivenUp { session: id }),
-                false => drop(self.remove_session(id, None, CloseReason::Other)),
-            }
+            self.remove_session(session, None, CloseReason::Other);
         }
     }
 }

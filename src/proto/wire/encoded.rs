@@ -74,8 +74,8 @@ impl Encoded {
                 Self::letter(kind::PUBLISHED, flag::OPERATION, &header, message)
             }
             Op::SessionClaimed(state) => Self::operation(kind::SESSION_CLAIMED, place, state),
-            Op::SessionClosed { session, owner, reason, came } => {
-                Self::operation(kind::SESSION_CLOSED, place, &(session, owner, reason, came))
+            Op::SessionClosed { session, owner, reason } => {
+                Self::operation(kind::SESSION_CLOSED, place, &(session, owner, reason))
             }
             Op::SessionDetached { session, epoch } => {
                 Self::operation(kind::SESSION_DETACHED, place, &(session, epoch))

@@ -138,8 +138,8 @@ fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Res
         }
         kind::SESSION_CLAIMED => Op::SessionClaimed(header.read()?),
         kind::SESSION_CLOSED => {
-            let (session, owner, reason, came) = header.read()?;
-            Op::SessionClosed { session, owner, reason, came }
+            let (session, owner, reason) = header.read()?;
+            Op::SessionClosed { session, owner, reason }
         }
         kind::SESSION_DETACHED => {
             let (session, epoch) = header.read()?;
