@@ -278,6 +278,7 @@ impl World {
             self.abandon(old);
         }
         let (asked, now) = (self.clients[client].session, self.instant());
+        asked.into_iter().for_each(|session| self.note_hurried(node, session));
         let fresh =
             SessionId::from_bits(u128::from(self.dice.roll()) << 64 | u128::from(self.dice.roll()));
         let attached = self.core_mut(node).attach(asked, fresh, "/path", now);
@@ -325,6 +326,17 @@ impl World {
             }
         }
         self.after(node)
+    }
+
+    /// Notes that a node which is to claim a session has not heard of the last claim, but another
+    /// has: it asks the wrong node what the client did, or nobody, and both may go on.
+    fn note_hurried(&mut self, node: usize, session: SessionId) {
+        let claim =
+            |node: usize| self.core(node).replica().session(session).map(|known| known.claim);
+        let last = self.alive().into_iter().filter_map(claim).max();
+        if claim(node) < last {
+            self.ghost.hurried.insert(session);
+        }
     }
 
     fn disconnect(&mut self, connection: usize) {

@@ -77,7 +77,8 @@ pub(super) struct Ghost {
     pub(super) read: BTreeMap<SessionId, Read>,
     /// Nodes that died so long ago that nobody waits for what they did any more.
     pub(super) given_up: BTreeSet<NodeId>,
-    /// Sessions that pushed on a node which had not heard of all that they had pushed before.
+    /// Sessions that pushed on a node which had not heard of all that they had pushed before, or
+    /// that moved to one which had not heard where they had been.
     pub(super) hurried: BTreeSet<SessionId>,
     /// Sessions that the application closed, whatever they had pushed.
     pub(super) cut_off: BTreeSet<SessionId>,
@@ -91,6 +92,9 @@ pub(super) struct Ghost {
     pub(super) stranded: BTreeSet<(MessageId, SessionId)>,
     /// Operations that died with the last node that had them: of each origin, from and to.
     perished: Vec<(NodeId, Seq, Seq)>,
+    /// Nodes that were ever believed to be dead and were not: who believed that took their sessions
+    /// over, and had pushes handled while they did, too.
+    pub(super) suspected: BTreeSet<NodeId>,
     /// Whether a node was ever believed to be dead that was not.
     pub(super) split: bool,
     /// Whether a node ever crashed or left.

@@ -89,6 +89,7 @@ impl World {
         });
         if !live && self.is_alive(other) {
             self.ghost.split = true;
+            self.ghost.suspected.insert(id);
             self.seen.suspected += 1;
         }
         match live {

@@ -83,7 +83,9 @@ impl Pushes {
 }
 
 impl Ghost {
-    /// S3: what a client pushed first, and who published the later knew of, is read first.
+    /// S3: what a client pushed first, and who published the later knew of, is read first, unless
+    /// another node published the first that was believed to be dead: it went on while who had taken
+    /// its session over did, too, and had said by then what it follows.
     pub(super) fn check_causes(&mut self, session: SessionId, entry: &Entry) -> Checked {
         let Some(cause) = entry.cause() else {
             return Ok(());
@@ -102,6 +104,8 @@ impl Ghost {
             });
             if let Some((_, _, later)) = later
                 && !self.given_up.contains(&entry.id().origin)
+                && (later.origin == entry.id().origin
+                    || !self.suspected.contains(&entry.id().origin))
                 && !was_told
             {
                 let text = format!(

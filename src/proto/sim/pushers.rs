@@ -184,7 +184,8 @@ impl World {
     }
 
     /// S3: a node that takes a session over has what its client pushed before, unless it has waited
-    /// for that for so long that it waits no longer.
+    /// for that for so long that it waits no longer, or one before it has, or one that claimed the
+    /// session had not heard who owned it last: it could not ask that one.
     fn check_accepted_in_order(&mut self, connection: usize, key: &PushKey) -> Checked {
         let now = self.instant();
         let Connection { session, node, .. } = self.connections[connection];
@@ -200,7 +201,8 @@ impl World {
         };
         let its = self.connections.iter().rev().filter(|other| other.session == session);
         let since = its.take_while(|other| other.node == node).last().map_or(0, |it| it.since);
-        if self.ghost.split || self.ghost.bereft || since + WAITS_FOR <= self.now {
+        let is_hurried = since + WAITS_FOR <= self.now || self.ghost.hurried.contains(&session);
+        if self.ghost.split || self.ghost.bereft || is_hurried {
             self.ghost.hurried.insert(session);
             return Ok(());
         }
