@@ -1,6 +1,6 @@
 //! What each operation changes.
 
-use std::time::Instant;
+use std::{collections::btree_map::Entry, time::Instant};
 
 use super::{Change, Known, MAX_EARLY, Replica, Tombstone};
 use crate::{
@@ -80,8 +80,8 @@ impl Replica {
         self.remove_session(id, Some(closed.owner), closed.reason);
         self.early.retain(|&(early, _)| early != id);
         self.early_ops.retain(|(early, ..)| *early != id);
-        if !self.tombstones.contains_key(&id) {
-            self.tombstones.insert(id, Tombstone { closed, session, since: now });
+        if let Entry::Vacant(none) = self.tombstones.entry(id) {
+            none.insert(Tombstone { closed, session, since: now });
             self.tombstone_order.push_back((now, id));
         }
     }

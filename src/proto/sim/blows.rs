@@ -7,7 +7,7 @@ use super::{
 
 /// Something that befalls the cluster.
 #[derive(Clone, Copy, Debug)]
-enum Blow {
+pub(super) enum Blow {
     Crash,
     Cut,
     CutOneWay,
@@ -20,7 +20,7 @@ enum Blow {
 }
 
 impl Blow {
-    const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Crash,
         Self::Cut,
         Self::CutOneWay,

@@ -450,7 +450,8 @@ impl World {
             return self.after(node);
         }
         let mut awake = self.alive();
-        awake.retain(|&node| self.is_awake(node));
+        let knows = |node: usize| self.core(node).replica().session(session).is_some();
+        awake.retain(|&node| self.is_awake(node) && knows(node));
         let node = self.dice.pick(&awake).unwrap_or(node);
         self.say(|| format!("n{node} closes session {}", short(session)));
         self.ghost.cut_off.insert(session);
