@@ -515,6 +515,7 @@ impl Core {
                 Change::Closed { session, owner, reason } => {
                     self.end_attachment(session.id, Ended::Closed(reason));
                     self.clear_deadline(session.id);
+                    self.forget_giving_up(session.id);
                     self.look_at_session(session.id);
                     if owner == self.id {
                         self.events.push_back(Event::SessionEnded { session, reason });

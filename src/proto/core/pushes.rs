@@ -185,6 +185,14 @@ impl Core {
         }
     }
 
+    /// A client that this node waited for is another's to wait for: what this node was about to give
+    /// up once its handler returns, it gives up no longer. A client that is done stays so.
+    pub(super) fn forget_giving_up(&mut self, session: SessionId) {
+        if self.pushes.closing.get(&session) == Some(&CloseReason::Abandoned) {
+            self.pushes.closing.remove(&session);
+        }
+    }
+
     /// Has the handler told of a push, if this node is the one to do it.
     pub(super) fn tell_of_push(&mut self, session: SessionId, key: PushKey) {
         if let Some(known) = self.replica.session(session)

@@ -134,6 +134,7 @@ impl Core {
         if state.session.claim.node == self.id {
             return;
         }
+        self.forget_giving_up(session);
         // Who took this node for dead adopted the session, but its client has been here all along.
         if state.session.presence == Presence::Detached && self.attached.contains_key(&session) {
             let last_owner = state.session.claim.node;

@@ -208,6 +208,29 @@ fn a_session_ends_once_all_its_pushes_are_handled() {
     }
 }
 
+/// Goal: who waited for a client in vain, and then for a handler, does not end the session that has
+/// gone to another node meanwhile.
+#[test]
+fn who_was_about_to_give_up_a_client_does_not_once_it_is_elsewhere() {
+    let (second, step) = (Duration::from_secs(1), Duration::from_millis(100));
+    let mut nodes = Nodes::new([1, 2]);
+    let attachment = nodes.attach(1);
+    nodes.push(1, attachment, 1);
+    assert_eq!(nodes.begun(1), [key(1)]);
+    let now = nodes.now;
+    nodes.get(1).detach(attachment, second, now);
+    nodes.pass(2 * second, step);
+    let there = nodes.attach(2);
+    let now = nodes.now;
+    nodes.get(2).detach(there, 60 * second, now);
+    nodes.settle();
+    nodes.finish(1, 1);
+    for core in nodes.cores.values() {
+        let owner = core.replica().session(session()).map(|known| known.claim.node);
+        assert_eq!(owner, Some(NodeId::from_bits(2)), "on {}", core.id());
+    }
+}
+
 #[test]
 fn at_the_limit_a_push_waits_until_another_is_handled() {
     let mut nodes = Nodes::new([1]);
