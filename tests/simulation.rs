@@ -11,7 +11,7 @@
 //! | `FIRST=n` | begins with this seed; 0 if it is not set |
 //! | `ALL=1` | goes on after a failure, and lists all |
 //! | `FAULTS=all` | lets clients push and share sessions, nodes pause, and cuts last for longer than
-//! sessions are kept: about one seed in fifty still finds something |
+//! sessions are kept: about one seed in two hundred still finds something |
 //! | `LINES=n` | shows so many steps of a failed run; 40 if it is not set |
 
 use std::{

@@ -186,7 +186,7 @@ pub enum Extent {
     /// What holds for every seed that was ever tried.
     Proven,
     /// Also clients that push or share a session, nodes that pause, and cuts that last for longer than
-    /// sessions are kept. About one seed in fifty finds something that is not understood yet.
+    /// sessions are kept. About one seed in two hundred finds something that is not understood yet.
     All,
 }
 
