@@ -86,7 +86,7 @@ impl World {
                 core.publish(&topic, to, Message::from("m"), now).expect("it is small");
             }
             3 => {
-                let _ = core.send(session, Message::from("m"), now);
+                let _ = core.send(session, Message::from("m"), None, now);
             }
             4 => {
                 self.next_session += 1; // A name is never used again.
