@@ -68,6 +68,9 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// The client will not get some messages, because a topic's limit was reached.
+    ///
+    /// Gaps of a topic that come before a call returns are told as one, which may span messages that
+    /// the client did get.
     fn gap(&self, session: &Session, gap: &Gap) -> impl Future<Output = ()> + Send {
         let _ = (session, gap);
         async {}

@@ -136,6 +136,11 @@ impl Mailbox {
 
     fn put(self: &Arc<Self>, letter: Letter) {
         let mut queue = self.queue.lock();
+        if let Call::Gap(gap) = &letter.call
+            && queue.widen(gap)
+        {
+            return;
+        }
         queue.bytes += letter.call.bytes();
         queue.letters.push_back(letter);
         if !std::mem::replace(&mut queue.running, true) {
@@ -196,6 +201,19 @@ impl Mailbox {
 }
 
 impl Queue {
+    /// Makes one of two gaps in a row of the same topic, if one is waiting already. So there are at
+    /// most as many as a session has topics, whatever the handler does.
+    fn widen(&mut self, gap: &Gap) -> bool {
+        let waiting = self.letters.iter_mut().rev().find_map(|letter| match &mut letter.call {
+            Call::Gap(waiting) if waiting.topic == gap.topic => Some(waiting),
+            _ => None,
+        });
+        waiting.is_some_and(|waiting| {
+            waiting.to.merge(&gap.to);
+            true
+        })
+    }
+
     fn has_room(&self) -> bool {
         self.letters.len() < MAX_WAITING && self.bytes < MAX_WAITING_BYTES
     }
@@ -215,6 +233,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::id::{NodeId, Seq, TopicName};
 
     /// Refuses the first message once it may, and writes down what it is told.
     #[derive(Clone, Default)]
@@ -264,6 +283,23 @@ mod tests {
         assert!(mailbox.ask(message()).await.is_err());
         assert_eq!(*strict.told.lock(), ["message", "disconnect"]);
         assert_eq!(strict.ended.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn gaps_that_wait_are_one_for_each_topic() {
+        let strict = Strict::default();
+        let mailbox = Arc::new(Mailbox::new(strict.clone(), Tasks::default()));
+        mailbox.post(message());
+        let upto = |seq| [(NodeId::from_bits(1), Seq::new(seq))].into_iter().collect();
+        for seq in 1..1_000 {
+            let topic = TopicName::parse(["/a", "/b"][seq as usize % 2]).unwrap();
+            mailbox.post(Call::Gap(Gap { topic, from: upto(seq), to: upto(seq + 1) }));
+        }
+        let waiting = mailbox.queue.lock().letters.len();
+        assert!(waiting <= 3, "{waiting}");
+        let queue = mailbox.queue.lock();
+        let Some(Letter { call: Call::Gap(last), .. }) = queue.letters.back() else { panic!() };
+        assert!(last.to == upto(999) || last.to == upto(1_000), "{last:?}");
     }
 
     #[tokio::test]
