@@ -272,3 +272,98 @@ async fn issue_658_equal_messages_are_not_the_same_one() {
     }
     assert_eq!(ids.len(), 13);
 }
+
+/// Between two polls a client is there still: its topic names it, also on the node that it never was
+/// on, and a burst that is published to it alone meanwhile is its own to the last message.
+///
+/// There, a topic whose only client was between two polls was empty, and so destroyed with what it
+/// had kept: who looked it up found nobody to publish to.
+///
+/// <https://github.com/Atmosphere/atmosphere/issues/2063>
+#[tokio::test]
+async fn issue_2063_who_is_between_two_polls_is_there() {
+    const BURST: u64 = 5;
+    let place = Place::new("lesson-2063");
+    let (node, other) = (chat(&place).await, chat(&place).await);
+    sees(&node, 2).await;
+    let (http, topic) = (serve(&node), other.topic(ROOM).unwrap());
+    let mut client = Client::new(http, ROOM).await;
+    joined(&other, 1).await;
+    let id = client.id.clone();
+    let (mut sequence, mut published) = (Sequence::default(), 0_u64);
+    for poll in 0..20 {
+        topic.publish(published.to_string()).await.unwrap();
+        published += 1;
+        // One message for each connection, as a poll gets it: what it had not acknowledged may come
+        // again before that.
+        while sequence.len() <= poll {
+            sequence.take(client.text().await.parse().unwrap());
+        }
+        client.cut();
+        for _ in 0..BURST {
+            let found: Vec<_> = topic.members().iter().map(ToString::to_string).collect();
+            assert_eq!(found, [id.as_str()]);
+            topic.publish_to(topic.members(), published.to_string()).await.unwrap();
+            published += 1;
+            tokio::task::yield_now().await;
+        }
+        client = Client::resume(http, ROOM, &id).await;
+    }
+    while sequence.len() < published {
+        sequence.take(client.text().await.parse().unwrap());
+    }
+}
+
+/// Many threads publish to one topic at once while its clients come and go, and nothing is mislaid
+/// or changes its order.
+///
+/// There, what one thread added for a client was lost when another fetched or cleared what was kept
+/// for it, or added the first message, at that moment.
+///
+/// <https://github.com/Atmosphere/atmosphere/issues/2262>
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn issue_2262_publishing_at_once_mislays_nothing() {
+    const PUBLISHERS: usize = 8;
+    const CLIENTS: usize = 6;
+    const EACH: u64 = 500;
+    let node = chat(&Place::new("lesson-2262")).await;
+    let http = serve(&node);
+    let listening = (0..CLIENTS).map(|_| spawn(come_and_go(http, PUBLISHERS, EACH)));
+    let listening: Vec<_> = listening.collect();
+    joined(&node, CLIENTS).await;
+    let publishing = (0..PUBLISHERS).map(|publisher| {
+        let topic = node.topic(ROOM).unwrap();
+        spawn(async move {
+            for number in 0..EACH {
+                topic.publish(format!("{publisher} {number}")).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    for publishing in publishing.collect::<Vec<_>>() {
+        publishing.await.unwrap();
+    }
+    for listening in listening {
+        within(4 * PATIENCE, "a client has everything", listening).await.unwrap();
+    }
+}
+
+/// Reads until everything of every publisher came, each in order, over many connections.
+async fn come_and_go(http: SocketAddr, publishers: usize, each: u64) {
+    const STAYS_FOR: u64 = 150;
+    let mut client = Client::new(http, ROOM).await;
+    let id = client.id.clone();
+    let mut sequences: Vec<_> = (0..publishers).map(|_| Sequence::default()).collect();
+    let mut has = 0;
+    while has < publishers as u64 * each {
+        let leaves_at = has + STAYS_FOR;
+        while has < leaves_at.min(publishers as u64 * each) {
+            let text = client.text().await;
+            let (publisher, number) = text.split_once(' ').unwrap();
+            sequences[publisher.parse::<usize>().unwrap()].take(number.parse().unwrap());
+            has = sequences.iter().map(Sequence::len).sum();
+        }
+        client.cut();
+        client = Client::resume(http, ROOM, &id).await;
+    }
+}
