@@ -19,6 +19,7 @@ mod greeting;
 mod host;
 pub(crate) mod http;
 mod negotiation;
+mod opening;
 mod origin;
 mod parameters;
 mod received;

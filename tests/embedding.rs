@@ -490,6 +490,37 @@ async fn a_session_begins_once_and_ends_once_though_its_client_moves() {
     assert_eq!(ready(&mut tells).await.id().to_string(), back.id);
 }
 
+/// Joins its topic late.
+struct Slow;
+
+impl Handler for Slow {
+    async fn ready(&self, session: &Session) -> Result<(), Close> {
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        Ok(session.join(session.path().as_str()).await?)
+    }
+
+    async fn message(&self, session: &Session, message: Message) -> Result<(), Close> {
+        publish(session.clone(), message).await
+    }
+}
+
+/// Goal: who is connected has joined, however long that takes the handler. A test of the stock
+/// clients failed once in a while for want of it.
+#[tokio::test]
+async fn who_is_connected_misses_nothing_from_then_on() {
+    let place = Place::new("connected");
+    let node = place.node().route("/chat/{room}", Slow).start().await.unwrap();
+    let http = serve(&node);
+    for n in 0..20 {
+        let mut client = Client::bare(http, "/chat/lobby").await;
+        let text = n.to_string();
+        node.topic("/chat/lobby").unwrap().publish(text.as_str()).await.unwrap();
+        assert_eq!(client.text().await, text);
+    }
+}
+
 #[tokio::test]
 async fn texts_and_bytes_arrive_as_what_they_are() {
     let place = Place::new("bytes");

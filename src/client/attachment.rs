@@ -30,13 +30,14 @@ use super::{
     dialect::{Dialect, Pace, Said},
     frame,
     negotiation::AskedHeartbeat,
+    opening::{Opened, SESSION_KEPT},
     server::CLIENT_HEARTBEAT,
     signals::Signals,
 };
 use crate::{
     id::{PushKey, SessionId, TopicName},
     message::Message,
-    proto::{Attached, AttachmentKey, Batch, Budget, Close, CloseCode, Core, Mark, Push},
+    proto::{AttachmentKey, Batch, Budget, Close, CloseCode, Core, Mark, Push},
     runtime::{Call, Full, Hub, Mailbox, Turn, clock},
 };
 
@@ -48,9 +49,6 @@ const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// After how many heartbeats without an answer a client is taken to be gone.
 const MAX_MISSED: u32 = 2;
-
-/// How long a session is kept for a client that comes back.
-const SESSION_KEPT: Duration = Duration::from_secs(120);
 
 /// How long a client may take to confirm that the connection is closed.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
@@ -125,14 +123,13 @@ struct Heartbeat {
 impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
     pub(super) fn new(
         mut socket: Socket<IO>,
-        hub: Arc<Hub>,
-        mailbox: Arc<Mailbox>,
-        attached: Attached,
+        opened: Opened,
         negotiation: &Negotiation,
         path: &TopicName,
     ) -> Self {
         let now = clock::now();
-        let (session, framing) = (attached.session, negotiation.framing);
+        let (hub, mailbox, attached) = opened.release();
+        let (key, session, framing) = (attached.key, attached.session, negotiation.framing);
         let greeting = Greeting::of(negotiation).frame(session, CLIENT_HEARTBEAT, framing);
         let dialect = Dialect::new(negotiation, path);
         let hello = dialect.hello(&attached, hub.id());
@@ -150,7 +147,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             socket,
             hub,
             mailbox,
-            key: attached.key,
+            key,
             session,
             pace: dialect.pace(),
             dialect,
@@ -513,7 +510,8 @@ mod tests {
             let path = TopicName::parse("/chat").unwrap();
             let attached = hub.attach(None, SessionId::from_bits(7), path.as_str());
             let socket = Socket::new(server, Bytes::new(), 1024);
-            let attachment = Attachment::new(socket, hub, mailbox, attached, &negotiation, &path);
+            let opened = Opened::new(hub, mailbox, attached);
+            let attachment = Attachment::new(socket, opened, &negotiation, &path);
             let begin = clock::now();
             attachment.run().await;
             let lived = clock::now() - begin;

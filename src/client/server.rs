@@ -13,25 +13,23 @@ use tokio::{
     net::TcpStream,
 };
 use tracing::{Span, debug, debug_span};
-use uuid::Uuid;
 
 use super::{
-    Asked, Body, Hosts, Negotiation, Origin, Slot, Socket, Transport, attachment::Attachment,
-    framing::Framing, receive, responses, script, websocket,
+    Asked, Body, Hosts, Negotiation, Origin, Slot, Socket, Transport,
+    attachment::Attachment,
+    framing::Framing,
+    opening::{self, Opened},
+    receive, responses, script, websocket,
 };
 use crate::{
-    id::{SessionId, TopicName},
+    id::TopicName,
     message::Message,
-    proto::{Close, CloseCode, CloseReason, Core, wire::MAX_MESSAGE_BYTES},
+    proto::{Close, CloseCode, CloseReason, wire::MAX_MESSAGE_BYTES},
     runtime::{Call, Front, Hub, Tasks},
 };
 
 /// How long a client may take for the body of a request.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long a client that is back may have to wait for its session: longer than a death of a node
-/// goes unnoticed, after which the others tell what they know of it.
-const CATCH_UP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often clients that understand it are asked to show that they are there.
 pub(super) const CLIENT_HEARTBEAT: Duration = Duration::from_secs(60);
@@ -121,7 +119,7 @@ impl Server {
                 {
                     return Err(responses::no_room());
                 }
-                self.upgrade(upgrade, negotiation, path, slot.cloned());
+                self.upgrade(upgrade, negotiation, path, slot.cloned()).await;
                 Ok(response)
             }
             Method::GET if negotiation.transport == Transport::Undefined => Ok(responses::done()),
@@ -160,7 +158,7 @@ impl Server {
         });
         let mailbox = match session {
             Some(session) => self.front.mailbox(session, path.as_str()),
-            None => self.front.visitor(fresh_id(), path.as_str()),
+            None => self.front.visitor(opening::fresh_id(), path.as_str()),
         };
         let mailbox = mailbox.ok_or_else(responses::not_found)?;
         let message = read_message(parts, body);
@@ -182,45 +180,33 @@ impl Server {
     }
 
     /// Serves the WebSocket, once the server that holds the connection lets go of it.
-    fn upgrade(
+    ///
+    /// Returns when the session is open, so that who is answered then misses nothing that is
+    /// published after the answer.
+    async fn upgrade(
         self: &Arc<Self>,
         upgrade: OnUpgrade,
         negotiation: Negotiation,
         path: TopicName,
         slot: Option<Slot>,
     ) {
+        let opened = Opened::open(&self.hub, &*self.front, &self.tasks, &negotiation, &path).await;
         let server = Arc::clone(self);
         self.tasks.spawn(self.span.clone(), async move {
-            match upgrade.await {
-                Ok(upgraded) => {
-                    server.catch_up(&negotiation).await;
-                    match take_stream(upgraded) {
-                        Ok((stream, unread)) => {
-                            server.attach(stream, unread, &negotiation, &path, slot);
-                        }
-                        Err(upgraded) => {
-                            let io = TokioIo::new(upgraded);
-                            server.attach(io, Bytes::new(), &negotiation, &path, slot);
-                        }
-                    }
+            let upgraded = match upgrade.await {
+                Ok(upgraded) => upgraded,
+                Err(error) => return debug!(%error, "a client left before the upgrade"),
+            };
+            match take_stream(upgraded) {
+                Ok((stream, unread)) => {
+                    server.attach(stream, unread, opened, &negotiation, &path, slot);
                 }
-                Err(error) => debug!(%error, "a client left before the upgrade"),
+                Err(upgraded) => {
+                    let io = TokioIo::new(upgraded);
+                    server.attach(io, Bytes::new(), opened, &negotiation, &path, slot);
+                }
             }
         });
-    }
-
-    /// Waits for news of a session that is unknown here: a node that has just started, or whose
-    /// peer has just died, may still have to hear of it.
-    async fn catch_up(&self, negotiation: &Negotiation) {
-        if let Some(asked) = negotiation.asked.session() {
-            let is_known = |core: &Core| core.replica().session(asked).is_some();
-            let news = self.hub.until(|core| is_known(core) || core.is_caught_up());
-            tokio::select! {
-                biased;
-                () = self.tasks.cancelled() => {}
-                _ = tokio::time::timeout(CATCH_UP_PATIENCE, news) => {}
-            }
-        }
     }
 
     /// Attaches a connection to its session, in a task of its own: what the handshake needed is
@@ -229,24 +215,14 @@ impl Server {
         &self,
         io: IO,
         unread: Bytes,
+        opened: Opened,
         negotiation: &Negotiation,
         path: &TopicName,
         slot: Option<Slot>,
     ) {
-        let asked = negotiation.asked.session();
-        let attached = self.hub.attach(asked, fresh_id(), path.as_str());
-        if let Some(position) = &negotiation.position {
-            self.hub.with(|core, _| core.resume_at(attached.session, path, position));
-        }
-        let mailbox = self.front.mailbox(attached.session, path.as_str());
-        let mailbox = mailbox.expect("the path was checked before the upgrade");
-        if attached.ready_due {
-            mailbox.post(Call::Ready);
-        }
+        let session = opened.attached().session.to_string();
         let socket = Socket::new(io, unread, MAX_MESSAGE_BYTES);
-        let hub = Arc::clone(&self.hub);
-        let attachment = Attachment::new(socket, hub, mailbox, attached, negotiation, path);
-        let session = attached.session.to_string();
+        let attachment = Attachment::new(socket, opened, negotiation, path);
         let span = debug_span!(parent: &self.span, "session", id = &session[..8]);
         self.tasks.spawn(span, async move {
             attachment.run().await;
@@ -271,11 +247,6 @@ fn take_stream(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
             Ok((parts.io.into_inner(), parts.read_buf))
         }
     }
-}
-
-/// A session id that nobody can guess.
-fn fresh_id() -> SessionId {
-    SessionId::from_bits(Uuid::new_v4().as_u128())
 }
 
 /// The path that was asked for, decoded, which is the name of a topic too.

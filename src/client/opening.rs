@@ -1,0 +1,115 @@
+//! A session that is attached before its client has an answer.
+//!
+//! Who has an answer takes itself to be connected, and may rely on that: what others publish from
+//! then on it has to get. So the session is claimed, and its handler has had its first word, which
+//! mostly joins a topic, before the response begins.
+
+use std::{sync::Arc, time::Duration};
+
+use tracing::debug;
+use uuid::Uuid;
+
+use super::Negotiation;
+use crate::{
+    id::{SessionId, TopicName},
+    proto::{Attached, Core},
+    runtime::{Call, Front, Hub, Mailbox, Tasks},
+};
+
+/// How long a session is kept for a client that comes back.
+pub(super) const SESSION_KEPT: Duration = Duration::from_secs(120);
+
+/// How long a client that is back may have to wait for its session: longer than a death of a node
+/// goes unnoticed, after which the others tell what they know of it.
+const CATCH_UP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long an answer waits for the handler's first word. After that the client is answered all the
+/// same, and what it sends waits for the handler.
+const READY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A session's attachment, which is detached when this is dropped.
+#[derive(Debug)]
+pub(super) struct Opened {
+    hub: Arc<Hub>,
+    mailbox: Arc<Mailbox>,
+    attached: Attached,
+    /// Whether somebody else sees to it that the attachment is detached.
+    is_released: bool,
+}
+
+impl Opened {
+    /// Attaches the session that a client asks for, or a new one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future detaches the session, if it was attached by then.
+    ///
+    /// # Panics
+    ///
+    /// If nobody answers for `path`.
+    pub(super) async fn open(
+        hub: &Arc<Hub>,
+        front: &dyn Front,
+        tasks: &Tasks,
+        negotiation: &Negotiation,
+        path: &TopicName,
+    ) -> Self {
+        let asked = negotiation.asked.session();
+        if let Some(asked) = asked {
+            catch_up(hub, tasks, asked).await;
+        }
+        let attached = hub.attach(asked, fresh_id(), path.as_str());
+        if let Some(position) = &negotiation.position {
+            hub.with(|core, _| core.resume_at(attached.session, path, position));
+        }
+        let mailbox = front.mailbox(attached.session, path.as_str());
+        let mailbox = mailbox.expect("somebody answers for the path");
+        let opened = Self::new(Arc::clone(hub), mailbox, attached);
+        if opened.attached.ready_due {
+            let ready = opened.mailbox.ask(Call::Ready);
+            if tokio::time::timeout(READY_PATIENCE, ready).await.is_err() {
+                debug!("answered, though the handler is not ready");
+            }
+        }
+        opened
+    }
+
+    pub(super) fn new(hub: Arc<Hub>, mailbox: Arc<Mailbox>, attached: Attached) -> Self {
+        Self { hub, mailbox, attached, is_released: false }
+    }
+
+    pub(super) fn attached(&self) -> &Attached {
+        &self.attached
+    }
+
+    /// Leaves it to the caller to detach the attachment.
+    pub(super) fn release(mut self) -> (Arc<Hub>, Arc<Mailbox>, Attached) {
+        self.is_released = true;
+        (Arc::clone(&self.hub), Arc::clone(&self.mailbox), self.attached)
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if !self.is_released {
+            self.hub.detach(self.attached.key, SESSION_KEPT);
+        }
+    }
+}
+
+/// Waits for news of a session that is unknown here: a node that has just started, or whose peer has
+/// just died, may still have to hear of it.
+async fn catch_up(hub: &Hub, tasks: &Tasks, asked: SessionId) {
+    let is_known = |core: &Core| core.replica().session(asked).is_some();
+    let news = hub.until(|core| is_known(core) || core.is_caught_up());
+    tokio::select! {
+        biased;
+        () = tasks.cancelled() => {}
+        _ = tokio::time::timeout(CATCH_UP_PATIENCE, news) => {}
+    }
+}
+
+/// A session id that nobody can guess.
+pub(super) fn fresh_id() -> SessionId {
+    SessionId::from_bits(Uuid::new_v4().as_u128())
+}
