@@ -154,7 +154,22 @@ fn describe(node: &Node) -> serde_json::Value {
         json!({ "id": id, "addr": addr, "http": null, "this": member.this })
     };
     let members: Vec<_> = roster.members().iter().map(member).collect();
-    json!({ "id": node.id().to_string(), "members": members })
+    let accounting = node.accounting();
+    let exosphere::Tally { accepted, acknowledged, pending, expired, dropped, .. } =
+        accounting.stored;
+    let stored = json!({
+        "accepted": accepted,
+        "acknowledged": acknowledged,
+        "pending": pending,
+        "expired": expired,
+        "dropped": dropped.total(),
+    });
+    json!({
+        "id": node.id().to_string(),
+        "members": members,
+        "stored": stored,
+        "unaccounted": accounting.unaccounted(),
+    })
 }
 
 /// The address that was asked for, or else the first port that is free.

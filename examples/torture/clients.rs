@@ -110,7 +110,8 @@ impl Subscriber {
             while let Some(event) = client.next().await {
                 match event {
                     Event::Message(received) => {
-                        notes.received(name, received.message.as_text().unwrap_or_default());
+                        let text = received.message.as_text().unwrap_or_default();
+                        notes.received(name, text, Some(received.id.origin));
                     }
                     Event::Interrupted { .. } => notes.note(name, What::Interrupted),
                     Event::Resumed { node } | Event::Moved { node } => {
@@ -169,7 +170,7 @@ async fn listen(url: &str, name: Name, notes: &Notes) {
     notes.note(name, What::Connected);
     while let Ok(Some(Ok(message))) = tokio::time::timeout(SILENT, socket.next()).await {
         match message {
-            Message::Text(text) => notes.received(name, &text),
+            Message::Text(text) => notes.received(name, &text, None),
             Message::Ping(_) if socket.flush().await.is_err() => break,
             _ => {}
         }

@@ -21,6 +21,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::network::{Cut, Network};
+
 /// Which topic all is about.
 const PATH: &str = "/chat/torture";
 
@@ -41,6 +43,8 @@ pub(crate) struct Cluster {
     dir: TempDir,
     name: String,
     store: bool,
+    /// The network of its own that it is in; without, the nodes share the loopback interface.
+    network: Option<Network>,
     nodes: Vec<Node>,
 }
 
@@ -54,15 +58,19 @@ struct Node {
 }
 
 impl Cluster {
-    pub(crate) async fn start(nodes: usize, store: bool) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn start(
+        nodes: usize,
+        store: bool,
+        network: Option<Network>,
+    ) -> Result<Self, Box<dyn Error>> {
         let name = format!("torture-{}", std::process::id());
-        let mut cluster = Self { dir: tempfile::tempdir()?, name, store, nodes: Vec::new() };
-        // All are held at once, so that no two are the same.
-        let held = (0..nodes).map(|_| TcpListener::bind("127.0.0.1:0"));
-        let held = held.collect::<Result<Vec<_>, _>>()?;
-        let ports = held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-        drop(held);
-        for (at, http) in ports.into_iter().enumerate() {
+        let dir = tempfile::tempdir()?;
+        let mut cluster = Self { dir, name, store, network, nodes: Vec::new() };
+        let addrs = match cluster.network {
+            Some(_) => (0..nodes).map(Network::http).collect(),
+            None => free_addrs(nodes)?,
+        };
+        for (at, http) in addrs.into_iter().enumerate() {
             let node = cluster.spawn(at, http).await?;
             cluster.nodes.push(node);
         }
@@ -113,6 +121,25 @@ impl Cluster {
         Ok(())
     }
 
+    /// Cuts the network for a while. Only where the cluster has one of its own.
+    pub(crate) async fn cut(&self, cut: Cut, duration: Duration) -> Result<(), Box<dyn Error>> {
+        let network = self.network.as_ref().ok_or("the cluster has no network of its own")?;
+        network.cut(cut).await?;
+        sleep(duration).await;
+        network.mend(cut).await
+    }
+
+    /// How many messages are not accounted for, on all nodes together.
+    pub(crate) async fn unaccounted(&self) -> Result<u64, Box<dyn Error>> {
+        let mut sum = 0;
+        for node in &self.nodes {
+            let description = describe(node.http).await?;
+            let unaccounted = description["unaccounted"].as_u64();
+            sum += unaccounted.ok_or("a node does not account for its messages")?;
+        }
+        Ok(sum)
+    }
+
     /// Waits until every node knows all nodes, and no other.
     pub(crate) async fn whole(&self) -> Result<(), Box<dyn Error>> {
         let known = async {
@@ -144,7 +171,16 @@ impl Cluster {
     }
 
     async fn spawn(&self, at: usize, http: SocketAddr) -> Result<Node, Box<dyn Error>> {
-        let mut command = Command::new(executable()?);
+        let mut command = match &self.network {
+            Some(network) => network.command(at, executable()?),
+            None => Command::new(executable()?),
+        };
+        if let Some(network) = &self.network {
+            command.arg("--node").arg(Network::addr(at).to_string());
+            for other in (0..network.len()).filter(|&other| other != at) {
+                command.arg("--seed").arg(Network::addr(other).to_string());
+            }
+        }
         command.args(["--http", &http.to_string(), "--cluster", &self.name, "--secret"]);
         command.arg(self.dir.path().join("secret"));
         if self.store {
@@ -166,6 +202,14 @@ impl Cluster {
         let id = description["id"].as_str().ok_or("a node has no id")?.to_owned();
         Ok(Node { http, process, pid: pid.ok_or("a process has no id")?, id, log })
     }
+}
+
+/// Addresses of the loopback interface that are free.
+fn free_addrs(count: usize) -> io::Result<Vec<SocketAddr>> {
+    // All are held at once, so that no two are the same.
+    let held = (0..count).map(|_| TcpListener::bind("127.0.0.1:0"));
+    let held = held.collect::<Result<Vec<_>, _>>()?;
+    held.iter().map(TcpListener::local_addr).collect()
 }
 
 /// Keeps the last lines of a log.

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use exosphere::NodeId;
+
 use crate::{
     clients::Subscriber,
     notes::{Name, Note, What},
@@ -20,6 +22,7 @@ const TOLD: usize = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     notes: Vec<Note>,
+    is_apart: bool,
     sent: usize,
     acknowledged: usize,
     failed: usize,
@@ -27,12 +30,20 @@ pub(crate) struct Verdict {
     nodes: BTreeMap<usize, usize>,
     received: usize,
     received_bare: usize,
+    repeated_bare: usize,
     lost: usize,
     duplicates: usize,
     disorder: usize,
+    /// What one publisher sent, out of order because two nodes that were apart published it: one
+    /// that the publisher was with, and one that took that for dead. That is not promised.
+    interleaved: usize,
     holes: usize,
     gaps: usize,
     expired: usize,
+    /// How many messages nodes did not account for.
+    pub(crate) unaccounted: u64,
+    /// From the end of a fault until everybody had all that was acknowledged by then.
+    pub(crate) recoveries: Vec<Duration>,
     /// From the fault to the first message on another connection.
     interruptions: Vec<Duration>,
     /// From the push to the acknowledgement.
@@ -40,9 +51,9 @@ pub(crate) struct Verdict {
     told: Vec<String>,
 }
 
-/// Judges what happened.
-pub(crate) fn judge(notes: &[Note], subscribers: &[Subscriber]) -> Verdict {
-    let mut verdict = Verdict { notes: notes.to_vec(), ..Verdict::default() };
+/// Judges what happened; `is_apart` if nodes were alive and did not reach each other.
+pub(crate) fn judge(notes: &[Note], subscribers: &[Subscriber], is_apart: bool) -> Verdict {
+    let mut verdict = Verdict { notes: notes.to_vec(), is_apart, ..Verdict::default() };
     let acknowledged = verdict.judge_publishers(notes);
     let mut clients = BTreeMap::<Name, Vec<&Note>>::new();
     for note in notes {
@@ -67,7 +78,7 @@ impl Verdict {
     /// Whether every promise was kept.
     pub(crate) const fn is_clean(&self) -> bool {
         let wrong = self.lost + self.duplicates + self.disorder + self.holes + self.failed;
-        wrong == 0 && self.acknowledged == self.sent
+        wrong == 0 && self.unaccounted == 0 && self.acknowledged == self.sent
     }
 
     /// Writes what was noted, one line each.
@@ -114,24 +125,19 @@ impl Verdict {
         notes: &[&Note],
         acknowledged: &BTreeMap<usize, BTreeSet<u64>>,
     ) {
-        let mut has = BTreeMap::<usize, BTreeSet<u64>>::new();
+        let mut has = BTreeMap::<usize, Has>::new();
         let (mut gaps, mut hit, mut is_elsewhere) = (0, None, false);
         for note in notes {
             match note.what {
-                What::Received(publisher, number) => {
+                What::Received(publisher, number, from) => {
                     self.received += 1;
                     if let Some(since) = hit.take_if(|_| is_elsewhere) {
                         self.interruptions.push(note.at.saturating_sub(since));
                     }
-                    let has = has.entry(publisher).or_default();
-                    let is_behind = has.last().is_some_and(|&last| number < last);
-                    if !has.insert(number) {
-                        self.duplicates += 1;
-                        self.tell(|| format!("{:?} {name:?}: {publisher} {number} twice", note.at));
-                    } else if is_behind {
-                        self.disorder += 1;
-                        self.tell(|| format!("{:?} {name:?}: {publisher} {number} late", note.at));
-                    }
+                    let place = has.entry(publisher).or_default().take(number, from);
+                    self.judge_place(place, || {
+                        format!("{:?} {name:?}: {publisher} {number} {place:?}", note.at)
+                    });
                 }
                 What::Hit => (hit, is_elsewhere) = (Some(note.at), false),
                 What::Connected => is_elsewhere = true,
@@ -143,7 +149,8 @@ impl Verdict {
         self.gaps += gaps;
         let empty = BTreeSet::new();
         for (publisher, numbers) in acknowledged {
-            let lost: Vec<_> = numbers.difference(has.get(publisher).unwrap_or(&empty)).collect();
+            let has = has.get(publisher).map_or(&empty, |has| &has.numbers);
+            let lost: Vec<_> = numbers.difference(has).collect();
             // What lies in a gap was told of: but then there must be a gap.
             if gaps == 0 && !lost.is_empty() {
                 self.lost += lost.len();
@@ -153,21 +160,39 @@ impl Verdict {
         }
     }
 
-    /// Who has a new session for each connection gets everything on each, from some place on.
+    fn judge_place(&mut self, place: Place, told: impl FnOnce() -> String) {
+        match place {
+            Place::Next => return,
+            Place::Again => self.duplicates += 1,
+            Place::LateElsewhere if self.is_apart => return self.interleaved += 1,
+            Place::Late | Place::LateElsewhere => self.disorder += 1,
+        }
+        self.tell(told);
+    }
+
+    /// Who has a new session for each connection gets everything on each, from some place on. It may
+    /// get again what was handled twice, because a node was taken for dead: it does not look for that.
     fn judge_bare(&mut self, name: Name, notes: &[&Note]) {
-        let mut next = HashMap::new();
+        let mut has = BTreeMap::<usize, Has>::new();
         for note in notes {
             match note.what {
-                What::Connected => next.clear(),
-                What::Received(publisher, number) => {
+                What::Connected => has.clear(),
+                What::Received(publisher, number, _) => {
                     self.received_bare += 1;
-                    let expected = next.insert(publisher, number + 1).unwrap_or(number);
-                    if expected == number {
-                        continue;
-                    }
-                    match number > expected {
-                        true => self.holes += 1,
-                        false => self.disorder += 1,
+                    let has = has.entry(publisher).or_default();
+                    let expected = has.numbers.last().map_or(number, |last| last + 1);
+                    match has.take(number, None) {
+                        Place::Next if number == expected || self.is_apart => continue,
+                        Place::Next => self.holes += 1,
+                        Place::Again => {
+                            self.repeated_bare += 1;
+                            continue;
+                        }
+                        _ if self.is_apart => {
+                            self.interleaved += 1;
+                            continue;
+                        }
+                        _ => self.disorder += 1,
                     }
                     self.tell(|| {
                         let at = note.at;
@@ -175,6 +200,23 @@ impl Verdict {
                     });
                 }
                 _ => {}
+            }
+        }
+        if self.is_apart {
+            self.judge_whole(name, &has);
+        }
+    }
+
+    /// Where what comes later may be older, what came on the last connection tells only at the end
+    /// whether it has holes.
+    fn judge_whole(&mut self, name: Name, has: &BTreeMap<usize, Has>) {
+        for (publisher, Has { numbers, .. }) in has {
+            let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else { continue };
+            let missing: Vec<_> = (*first..*last).filter(|it| !numbers.contains(it)).collect();
+            self.holes += missing.len();
+            if let Some(first) = missing.first() {
+                let count = missing.len();
+                self.tell(|| format!("{name:?}: {count} of {publisher} missing from {first} on"));
             }
         }
     }
@@ -186,17 +228,59 @@ impl Verdict {
     }
 }
 
+/// What a client has of one publisher.
+#[derive(Debug, Default)]
+struct Has {
+    numbers: BTreeSet<u64>,
+    /// The highest number that came from each node.
+    from: BTreeMap<NodeId, u64>,
+}
+
+/// How what comes follows on what came before, of the same publisher.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Next,
+    Again,
+    /// The node that published it had published a later one before.
+    Late,
+    /// A later one has come, from another node.
+    LateElsewhere,
+}
+
+impl Has {
+    fn take(&mut self, number: u64, from: Option<NodeId>) -> Place {
+        let is_behind = self.numbers.last().is_some_and(|&last| number < last);
+        let last_from = from.and_then(|from| self.from.insert(from, number));
+        if !self.numbers.insert(number) {
+            return Place::Again;
+        }
+        match is_behind {
+            false => Place::Next,
+            true if last_from.is_some_and(|last| number < last) => Place::Late,
+            true => Place::LateElsewhere,
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, acknowledged, failed, received, received_bare, .. } = self;
+        let Self { sent, acknowledged, failed, received, received_bare, repeated_bare, .. } = self;
         writeln!(f, "sent {sent}, acknowledged {acknowledged}, failed {failed}")?;
         writeln!(f, "acknowledged by how many nodes: {:?}", self.nodes)?;
-        writeln!(f, "received {received}, by bare WebSockets {received_bare}")?;
+        writeln!(
+            f,
+            "received {received}, by bare WebSockets {received_bare}, of them again {repeated_bare}"
+        )?;
         writeln!(f, "lost {} (S1), duplicates {} (S2)", self.lost, self.duplicates)?;
         writeln!(f, "out of order {} (S3), silent holes {} (S9)", self.disorder, self.holes)?;
+        if self.is_apart {
+            writeln!(f, "out of order, of nodes that were apart {}", self.interleaved)?;
+        }
         writeln!(f, "gaps told {}, of them sessions that expired {}", self.gaps, self.expired)?;
+        writeln!(f, "unaccounted {}", self.unaccounted)?;
         writeln!(f, "push to acknowledgement: {}", Quantiles(&self.latencies))?;
-        write!(f, "fault to first message elsewhere: {}", Quantiles(&self.interruptions))?;
+        writeln!(f, "fault to first message elsewhere: {}", Quantiles(&self.interruptions))?;
+        write!(f, "end of a fault to nothing missing: {}", Quantiles(&self.recoveries))?;
         self.told.iter().try_for_each(|told| write!(f, "\n{told}"))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo build --release --examples --features client
-//! target/release/examples/torture [--rounds N] [--messages N] [--nodes N] [--fault kill|stop|all]
+//! target/release/examples/torture [--rounds N] [--messages N] [--nodes N] [--fault kill|stop|all|partition]
 //!                                 [--store] [--rate N] [--seed N] [--log FILE]
 //! ```
 //!
@@ -16,20 +16,25 @@
 //! - S3: what one publisher sent came in the order in which it was sent;
 //! - S9: what came on one connection has no hole that was not told of.
 //!
+//! Beside that, every node must account for every message.
+//!
 //! Its exit status says whether all of them held. Only processes that it started are touched, and
-//! nothing leaves the loopback interface.
+//! nothing leaves the loopback interface: for `partition`, the nodes are in network namespaces that
+//! it makes, and that end with it. Where it may not make them it says so, with the status 77.
 
 mod clients;
 mod cluster;
 mod judge;
+mod network;
 mod notes;
 
-use std::{error::Error, path::PathBuf, process::ExitCode, time::Duration};
+use std::{collections::HashMap, error::Error, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use clients::{Bare, Publisher, Subscriber};
 use cluster::Cluster;
 use judge::Verdict;
+use network::{Cut, Network};
 use notes::Notes;
 use tokio::time::{sleep, timeout};
 
@@ -80,6 +85,8 @@ enum Fault {
     Stop,
     /// All are killed at once, and started again.
     All,
+    /// Some of them do not reach each other for some seconds, one way or both.
+    Partition,
 }
 
 /// How long what is on its way may take to arrive once nothing is done any more.
@@ -91,9 +98,23 @@ const STOPPED_FOR: Duration = Duration::from_secs(4);
 /// How long messages flow before something is done, at least and at most.
 const CALM_MILLIS: std::ops::Range<u64> = 500..1500;
 
+/// How long some nodes do not reach each other: nodes that are silent are given up after about two
+/// seconds, so that some cuts are too short for that.
+const CUT_MILLIS: std::ops::Range<u64> = 500..9_000;
+
+/// The status of what could not be tried.
+const SKIPPED: u8 = 77;
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+    let arguments = Arguments::parse();
+    if arguments.fault == Fault::Partition
+        && let Err(error) = network::enter().await
+    {
+        eprintln!("torture: skipped: {error}");
+        return ExitCode::from(SKIPPED);
+    }
+    match run(arguments).await {
         Ok(verdict) if verdict.is_clean() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -108,7 +129,11 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
     println!("seed {seed}: {arguments:?}");
     let mut dice = Dice(seed);
     let store = arguments.store || arguments.fault == Fault::All;
-    let mut cluster = Cluster::start(arguments.nodes, store).await?;
+    let network = match arguments.fault {
+        Fault::Partition => Some(Network::new(arguments.nodes).await?),
+        _ => None,
+    };
+    let mut cluster = Cluster::start(arguments.nodes, store, network).await?;
     let notes = Notes::default();
     let mut subscribers = Vec::new();
     for _ in 0..arguments.subscribers {
@@ -124,11 +149,19 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
         let urls = cluster.urls(dice.below(arguments.nodes as u64) as usize);
         publishers.push(Publisher::start(publisher, urls, every, &notes).await?);
     }
-    let mut round = 0;
+    let (mut round, mut unaccounted, mut recoveries) = (0, 0, Vec::new());
     while round < arguments.rounds || notes.acknowledged() < arguments.messages {
         round += 1;
         sleep(Duration::from_millis(dice.within(CALM_MILLIS))).await;
         torture(arguments.fault, &mut cluster, &mut dice, &subscribers, &notes).await?;
+        let (ended, acknowledged) = (notes.elapsed(), notes.all_acknowledged());
+        let recovery = async {
+            has_all(&subscribers, &acknowledged, &notes).await.then(|| notes.elapsed() - ended)
+        };
+        let (whole, recovery) = tokio::join!(cluster.whole(), recovery);
+        whole?;
+        recoveries.extend(recovery);
+        unaccounted += cluster.unaccounted().await?;
         if round.is_multiple_of(10) {
             let (seconds, acknowledged) = (notes.elapsed().as_secs(), notes.acknowledged());
             println!("round {round} after {seconds} s: {acknowledged} acknowledged");
@@ -136,7 +169,11 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
     }
     settle(publishers, &subscribers, &notes).await;
     drop(bares);
-    let verdict = judge::judge(&notes.take(), &subscribers);
+    let mut verdict =
+        judge::judge(&notes.take(), &subscribers, arguments.fault == Fault::Partition);
+    verdict.unaccounted = unaccounted + cluster.unaccounted().await?;
+    recoveries.sort_unstable();
+    verdict.recoveries = recoveries;
     println!("{round} rounds in {:?}, seed {seed}\n{verdict}", notes.elapsed());
     if let Some(path) = arguments.log {
         verdict.write(&path)?;
@@ -147,7 +184,7 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
     Ok(verdict)
 }
 
-/// Does something to the nodes, and waits until they are whole again.
+/// Does something to the nodes, and undoes it.
 async fn torture(
     fault: Fault,
     cluster: &mut Cluster,
@@ -181,8 +218,15 @@ async fn torture(
                 cluster.restart(node).await?;
             }
         }
+        Fault::Partition => {
+            let cut = Cut::roll(dice, cluster.len());
+            let duration = Duration::from_millis(dice.within(CUT_MILLIS));
+            println!("{cut} for {duration:?}");
+            note(Some(cluster.id(cut.victim())));
+            cluster.cut(cut, duration).await?;
+        }
     }
-    cluster.whole().await
+    Ok(())
 }
 
 /// Lets all that is on its way arrive.
@@ -197,16 +241,23 @@ async fn settle(publishers: Vec<Publisher>, subscribers: &[Subscriber], notes: &
     if timeout(PATIENCE, all_acknowledged).await.is_err() {
         println!("not everything was acknowledged within {PATIENCE:?}");
     }
+    has_all(subscribers, &notes.all_acknowledged(), notes).await;
+}
+
+/// Waits until all have so many messages of each publisher. Says whether they came.
+async fn has_all(subscribers: &[Subscriber], counts: &HashMap<usize, u64>, notes: &Notes) -> bool {
     let all_received = async {
         for subscriber in subscribers {
-            while !notes.has_all_acknowledged(subscriber.name()) {
-                sleep(Duration::from_millis(100)).await;
+            while !notes.has_all(subscriber.name(), counts) {
+                sleep(Duration::from_millis(20)).await;
             }
         }
     };
-    if timeout(PATIENCE, all_received).await.is_err() {
+    let in_time = timeout(PATIENCE, all_received).await.is_ok();
+    if !in_time {
         println!("not everything was received within {PATIENCE:?}");
     }
+    in_time
 }
 
 /// `SplitMix64`.

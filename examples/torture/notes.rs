@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use exosphere::NodeId;
+
 /// A client, by its place among those of its kind.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Name {
@@ -23,8 +25,8 @@ pub(crate) enum What {
     Acknowledged(u64, usize),
     /// It will not be acknowledged.
     Failed(u64, String),
-    /// The message of a publisher came.
-    Received(usize, u64),
+    /// The message of a publisher came, from the node that published it, if that is told.
+    Received(usize, u64, Option<NodeId>),
     /// A connection was made: what comes from now on comes on that one.
     Connected,
     /// A connection was lost.
@@ -88,7 +90,7 @@ impl Notes {
             (Name::Publisher(publisher), What::Acknowledged(..)) => {
                 *inner.acknowledged.entry(publisher).or_default() += 1;
             }
-            (_, What::Received(publisher, number)) => {
+            (_, What::Received(publisher, number, _)) => {
                 let next = inner.received.entry((who, *publisher)).or_default();
                 *next = (number + 1).max(*next);
             }
@@ -107,10 +109,10 @@ impl Notes {
     }
 
     /// Notes a message that came, if it is one.
-    pub(crate) fn received(&self, who: Name, text: &str) {
+    pub(crate) fn received(&self, who: Name, text: &str, from: Option<NodeId>) {
         let numbers = text.split_once(' ').map(|(a, b)| (a.parse(), b.parse()));
         if let Some((Ok(publisher), Ok(number))) = numbers {
-            self.note(who, What::Received(publisher, number));
+            self.note(who, What::Received(publisher, number, from));
         }
     }
 
@@ -119,13 +121,18 @@ impl Notes {
         self.lock().acknowledged.values().sum()
     }
 
-    /// Whether this client has the last of all that is acknowledged.
-    pub(crate) fn has_all_acknowledged(&self, who: Name) -> bool {
+    /// How many messages of each publisher are acknowledged.
+    pub(crate) fn all_acknowledged(&self) -> HashMap<usize, u64> {
+        self.lock().acknowledged.clone()
+    }
+
+    /// Whether this client has the last of so many messages of each publisher.
+    pub(crate) fn has_all(&self, who: Name, counts: &HashMap<usize, u64>) -> bool {
         let inner = self.lock();
         let has = |(&publisher, &count): (&usize, &u64)| {
             inner.received.get(&(who, publisher)).is_some_and(|&next| next >= count)
         };
-        inner.acknowledged.iter().all(has)
+        counts.iter().all(has)
     }
 
     /// All that happened, in order.

@@ -23,7 +23,7 @@ impl Seen {
     const ORIGINS: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is not zero");
 
     /// How many causes are remembered.
-    const CAUSES: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
+    const CAUSES: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is not zero");
 
     pub(super) fn new() -> Self {
         Self { next: Recent::new(Self::ORIGINS), causes: Recent::new(Self::CAUSES) }
@@ -84,7 +84,7 @@ mod tests {
         assert!(seen.take(&topic("a"), id(1, 5), cause()));
         assert!(!seen.take(&topic("a"), id(2, 7), cause()));
         assert!(!seen.take(&topic("a"), id(2, 7), None), "it has come before by now");
-        for other in 0..1024 {
+        for other in 0..16_384 {
             assert!(seen.take(&topic("a"), id(3, other), Some(other.to_string())));
         }
         assert!(seen.take(&topic("a"), id(2, 8), cause()), "the oldest cause is forgotten");

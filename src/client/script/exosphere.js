@@ -26,7 +26,7 @@
   const INBOX_LIMIT = 10_000;
   // How many pairs of a topic and an origin are remembered, and how many causes.
   const MARKS_LIMIT = 4096;
-  const CAUSES_LIMIT = 1024;
+  const CAUSES_LIMIT = 16384;
   // How many of them are kept across a reload: they are written after each message.
   const CAUSES_KEPT = 64;
 
