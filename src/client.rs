@@ -8,30 +8,38 @@
 // `Negotiation`, a WebSocket is a `Socket`, and what is to be sent is encoded once, by `frame`, for
 // all.
 
+mod admission;
 mod alarm;
 mod attachment;
 pub(crate) mod body;
 mod client_version;
 mod dialect;
+mod envelope;
 pub(crate) mod frame;
 mod framing;
 mod greeting;
 mod host;
 pub(crate) mod http;
+mod jsonp;
+mod long_poll;
 mod negotiation;
 mod opening;
 mod origin;
 mod parameters;
+mod poller;
+mod polls;
 mod received;
 pub(crate) mod responses;
 mod script;
 mod server;
 mod signals;
 mod slots;
+mod stream;
 mod transport;
 pub(crate) mod websocket;
 mod write_queue;
 
+pub(crate) use admission::Admission;
 pub(crate) use body::Body;
 pub(crate) use client_version::ClientVersion;
 pub(crate) use framing::Framing;

@@ -31,7 +31,6 @@ use super::{
     frame,
     negotiation::AskedHeartbeat,
     opening::{Opened, SESSION_KEPT},
-    server::CLIENT_HEARTBEAT,
     signals::Signals,
 };
 use crate::{
@@ -42,10 +41,10 @@ use crate::{
 };
 
 /// How much is taken from the logs at once.
-const BUDGET: Budget = Budget { messages: 256, bytes: 64 << 10 };
+pub(super) const BUDGET: Budget = Budget { messages: 256, bytes: 64 << 10 };
 
 /// How often a client is sent a heartbeat, below the 30 s after which proxies lose patience.
-const HEARTBEAT: Duration = Duration::from_secs(25);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// After how many heartbeats without an answer a client is taken to be gone.
 const MAX_MISSED: u32 = 2;
@@ -129,9 +128,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
     ) -> Self {
         let now = clock::now();
         let (hub, mailbox, attached) = opened.release();
-        let (key, session, framing) = (attached.key, attached.session, negotiation.framing);
-        let greeting = Greeting::of(negotiation).frame(session, CLIENT_HEARTBEAT, framing);
+        let (key, session) = (attached.key, attached.session);
         let dialect = Dialect::new(negotiation, path);
+        let greeting = dialect.greeting(Greeting::of(negotiation), session);
         let hello = dialect.hello(&attached, hub.id());
         greeting.into_iter().chain(hello).for_each(|frame| socket.push(frame));
         let every = negotiation.heartbeat.or(HEARTBEAT);
@@ -466,7 +465,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
 
 thread_local! {
     /// What is read into from the logs, to be reused. Taken out while it is used.
-    static BATCH: Cell<Batch> = Cell::default();
+    pub(super) static BATCH: Cell<Batch> = Cell::default();
 }
 
 #[cfg(test)]

@@ -1,16 +1,20 @@
-//! The body of an answer that is known when the answer is made.
+//! The body of an answer.
 
 use std::{
     convert::Infallible,
     mem,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-/// The body of a node's answer: one piece, or nothing.
+use super::{long_poll::LongPoll, stream::Stream};
+
+/// The body of a node's answer: one piece, nothing, or what a session is sent as it comes.
+///
+/// Dropping it before its end is how the client's connection being gone is known.
 #[derive(Debug, Default)]
 pub struct Body(Rest);
 
@@ -20,6 +24,20 @@ enum Rest {
     #[default]
     Empty,
     Whole(Bytes),
+    Poll(Box<LongPoll>),
+    Stream(Box<Stream>),
+}
+
+impl From<LongPoll> for Body {
+    fn from(poll: LongPoll) -> Self {
+        Self(Rest::Poll(Box::new(poll)))
+    }
+}
+
+impl From<Stream> for Body {
+    fn from(stream: Stream) -> Self {
+        Self(Rest::Stream(Box::new(stream)))
+    }
 }
 
 impl From<Bytes> for Body {
@@ -37,12 +55,19 @@ impl http_body::Body for Body {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match mem::take(&mut self.0) {
-            Rest::Empty => Poll::Ready(None),
-            Rest::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-        }
+        let piece = match &mut self.0 {
+            Rest::Empty => None,
+            Rest::Whole(bytes) => {
+                let bytes = mem::take(bytes);
+                self.0 = Rest::Empty;
+                Some(bytes)
+            }
+            Rest::Poll(poll) => ready!(poll.poll_piece(cx)),
+            Rest::Stream(stream) => ready!(stream.poll_piece(cx)),
+        };
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -50,10 +75,11 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match &self.0 {
-            Rest::Empty => 0,
-            Rest::Whole(bytes) => bytes.len() as u64,
-        })
+        match &self.0 {
+            Rest::Empty => SizeHint::with_exact(0),
+            Rest::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Rest::Poll(_) | Rest::Stream(_) => SizeHint::default(),
+        }
     }
 }
 

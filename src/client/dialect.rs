@@ -7,13 +7,21 @@
 
 use std::time::Duration;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use bytes::Bytes;
 use ring::digest;
 
-use super::{Framing, Negotiation, frame, server::LEGACY_ACK};
+use super::{
+    Framing, Greeting, Negotiation,
+    envelope::Envelope,
+    frame, greeting,
+    server::{CLIENT_HEARTBEAT, LEGACY_ACK},
+};
 use crate::{
-    id::{Cause, NodeId, PushKey, TopicName},
+    id::{Cause, NodeId, PushKey, SessionId, TopicName},
     message::Message,
     postman::{FromClient, FromNode},
     proto::{Acknowledgement, Attached, Close, CloseCode, Entry, Gap, Mark, Position},
@@ -22,6 +30,7 @@ use crate::{
 /// How things are said to one client.
 #[derive(Clone, Debug)]
 pub(super) struct Dialect {
+    envelope: Envelope,
     framing: Framing,
     /// Whether the client speaks the Atmosphere protocol.
     protocol: bool,
@@ -55,6 +64,7 @@ pub(super) struct Pace {
 impl Dialect {
     pub(super) fn new(negotiation: &Negotiation, path: &TopicName) -> Self {
         Self {
+            envelope: Envelope::of(negotiation.transport),
             framing: negotiation.framing,
             protocol: negotiation.protocol,
             postman: negotiation.postman.then(|| path.clone()),
@@ -98,13 +108,14 @@ impl Dialect {
 
     /// A message, which is encoded once for all who are told it in the same way.
     pub(super) fn message<'a>(&self, entry: &'a Entry) -> &'a Bytes {
-        let form = match (&self.postman, self.framing) {
-            (None, Framing::Bare) => form::BARE,
-            (None, Framing::Length) => form::FRAMED,
-            (Some(_), Framing::Bare) => form::POSTMAN_BARE,
-            (Some(_), Framing::Length) => form::POSTMAN_FRAMED,
+        let form = match (self.envelope, &self.postman) {
+            (Envelope::Frame, None) => form::FRAME,
+            (Envelope::Frame, Some(_)) => form::POSTMAN_FRAME,
+            (Envelope::Event, _) => form::EVENT,
+            (Envelope::Chunk, _) => form::CHUNK,
         };
-        entry.form(form, |entry| self.encode(entry))
+        let is_framed = usize::from(self.framing == Framing::Length);
+        entry.form(2 * form + is_framed, |entry| self.encode(entry))
     }
 
     /// Asks the client to confirm that it has everything that was written before.
@@ -120,9 +131,17 @@ impl Dialect {
 
     /// Tells the client of messages that it will not get, if it wants to hear of that.
     pub(super) fn gap(&self, gap: &Gap) -> Option<Bytes> {
-        self.postman.as_ref()?;
         let (topic, from, to) = (gap.topic.clone(), gap.from.token(), gap.to.token());
-        Some(self.frame(&FromNode::Gap { topic, from, to }))
+        let said = FromNode::Gap { topic, from, to };
+        match (&self.postman, self.envelope) {
+            (Some(_), _) => Some(self.frame(&said)),
+            // Of another type than messages, it reaches only those who listen to it.
+            (None, Envelope::Event) => {
+                let event = self.envelope.wrap(Framing::Bare, &said.encode());
+                Some(Bytes::from([b"event:gap\r\n", &event[..]].concat()))
+            }
+            (None, _) => None,
+        }
     }
 
     /// Tells the client that what it sent is stored.
@@ -138,7 +157,20 @@ impl Dialect {
 
     /// A heartbeat for a client that [has them](Self::has_heartbeats).
     pub(super) fn heartbeat(&self) -> Bytes {
-        frame::text(Framing::Bare, self.framing.heartbeat())
+        self.envelope.wrap(Framing::Bare, self.framing.heartbeat())
+    }
+
+    /// The first thing that is said: what `greeting` is to this client.
+    pub(super) fn greeting(&self, greeting: Greeting, session: SessionId) -> Option<Bytes> {
+        match greeting {
+            Greeting::Handshake => {
+                let handshake = greeting::handshake(session, CLIENT_HEARTBEAT);
+                Some(self.envelope.wrap(self.framing, &handshake))
+            }
+            // Never framed: with a length before it, it would be a message.
+            Greeting::Whitespace => Some(self.envelope.wrap(Framing::Bare, " ")),
+            Greeting::Nothing => None,
+        }
     }
 
     /// Reads what the client says.
@@ -172,13 +204,15 @@ impl Dialect {
             });
         }
         match message.as_text() {
-            Some(text) => frame::text(self.framing, text),
-            None => frame::binary(message.as_bytes()),
+            Some(text) => self.envelope.wrap(self.framing, text),
+            None if self.envelope == Envelope::Frame => frame::binary(message.as_bytes()),
+            // What is made of texts has bytes as base64, whatever they are.
+            None => self.envelope.wrap(self.framing, &STANDARD.encode(message.as_bytes())),
         }
     }
 
     fn frame(&self, said: &FromNode) -> Bytes {
-        frame::text(self.framing, &said.encode())
+        self.envelope.wrap(self.framing, &said.encode())
     }
 }
 
@@ -193,12 +227,13 @@ fn name_of(cause: &Cause) -> String {
 /// How much of a digest it takes so that two causes never look the same.
 const CAUSE_BYTES: usize = 16;
 
-/// Where a wire form is kept beside a message.
+/// Where a wire form is kept beside a message: twice that if texts are bare, and one more if they
+/// are framed.
 mod form {
-    pub(super) const BARE: usize = 0;
-    pub(super) const FRAMED: usize = 1;
-    pub(super) const POSTMAN_BARE: usize = 2;
-    pub(super) const POSTMAN_FRAMED: usize = 3;
+    pub(super) const FRAME: usize = 0;
+    pub(super) const POSTMAN_FRAME: usize = 1;
+    pub(super) const EVENT: usize = 2;
+    pub(super) const CHUNK: usize = 3;
 }
 
 /// How often a plain client is asked to confirm what it has, while messages flow.
@@ -214,7 +249,6 @@ const POSTMAN_MARK_EVERY: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::SessionId;
 
     #[test]
     fn a_cause_has_a_name_that_hides_its_session() {
@@ -224,5 +258,26 @@ mod tests {
         assert_ne!(name(0, "a"), name(1, "a"));
         assert_ne!(name(0, "a"), name(0, "b"));
         assert_eq!(name(0, "a").len(), 22);
+    }
+
+    #[test]
+    fn a_client_is_greeted_as_it_asked_to_be() {
+        let id = "2c1f0000-1234-4abc-8def-0123456789ab";
+        let greet = |query: &str, greeting| {
+            let uri = format!("/chat?X-Atmosphere-Transport={query}").parse().unwrap();
+            let negotiation = Negotiation::read(&uri, &http::HeaderMap::new()).unwrap();
+            let dialect = Dialect::new(&negotiation, &TopicName::parse("/chat").unwrap());
+            let frame = dialect.greeting(greeting, id.parse().unwrap());
+            frame.map(|frame| String::from_utf8(frame.to_vec()).unwrap())
+        };
+        let handshake = format!("{id}|60000|X|");
+        let framed = format!("45|{handshake}");
+        assert_eq!(greet("streaming", Greeting::Handshake), Some(handshake));
+        let tracked = |transport| format!("{transport}&X-Atmosphere-TrackMessageSize=true");
+        let event = format!("data:{framed}\r\n\r\n");
+        assert_eq!(greet(&tracked("sse"), Greeting::Handshake), Some(event));
+        assert_eq!(greet(&tracked("long-polling"), Greeting::Handshake), Some(framed));
+        assert_eq!(greet(&tracked("streaming"), Greeting::Whitespace), Some(" ".to_owned()));
+        assert_eq!(greet(&tracked("sse"), Greeting::Nothing), None);
     }
 }

@@ -18,9 +18,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::{Asked, ClientVersion, Framing, Negotiation, Transport, frame};
+use super::{Asked, ClientVersion, Framing, Negotiation, Transport};
 use crate::id::SessionId;
 
 /// What a client is greeted with.
@@ -50,21 +48,16 @@ impl Greeting {
             _ => Self::Nothing,
         }
     }
+}
 
-    /// The greeting as a WebSocket frame.
-    ///
-    /// `client_heartbeat` is how often the client should send a heartbeat; zero is never.
-    pub(crate) fn frame(
-        self,
-        session: SessionId,
-        client_heartbeat: Duration,
-        framing: Framing,
-    ) -> Option<Bytes> {
-        match self {
-            Self::Handshake => Some(frame::text(framing, &handshake(session, client_heartbeat))),
-            // Never framed: with a length before it, it would be a message.
-            Self::Whitespace => Some(frame::text(Framing::Bare, " ")),
-            Self::Nothing => None,
+impl Greeting {
+    /// What a client that polls waits for, if it is known whether it is back after it lost a
+    /// connection.
+    pub(crate) fn of_poll(negotiation: &Negotiation, is_back: bool) -> Self {
+        let modern = negotiation.client == ClientVersion::Modern;
+        match negotiation.protocol && modern && is_back {
+            true => Self::Handshake,
+            false => Self::of(negotiation),
         }
     }
 }
@@ -121,17 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_is_these_bytes() {
+    fn a_handshake_is_this_text() {
         let session = ID.parse().unwrap();
-        let frame = |greeting: Greeting, framing| {
-            greeting.frame(session, Duration::ZERO, framing).map(|frame| frame[2..].to_vec())
-        };
-        let bare = format!("{ID}|0|X|");
-        assert_eq!(frame(Greeting::Handshake, Framing::Bare), Some(bare.clone().into_bytes()));
-        let framed = format!("41|{bare}");
-        assert_eq!(frame(Greeting::Handshake, Framing::Length), Some(framed.into_bytes()));
-        assert_eq!(frame(Greeting::Whitespace, Framing::Length), Some(b" ".to_vec()));
-        assert_eq!(frame(Greeting::Nothing, Framing::Length), None);
+        assert_eq!(handshake(session, Duration::ZERO), format!("{ID}|0|X|"));
         assert_eq!(handshake(session, Duration::from_secs(20)), format!("{ID}|20000|X|"));
     }
 }

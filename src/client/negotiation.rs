@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use thiserror::Error;
 
-use super::{ClientVersion, Framing, Parameters, Transport, websocket};
+use super::{ClientVersion, Framing, Parameters, Transport, jsonp::Callback, websocket};
 use crate::{id::SessionId, postman, proto::Position};
 
 /// What a request says about its client.
@@ -25,6 +25,8 @@ pub(crate) struct Negotiation {
     pub(crate) position: Option<Position>,
     /// Whether the client speaks postman.
     pub(crate) postman: bool,
+    /// What a client wants to be called that loads scripts.
+    pub(crate) callback: Option<Callback>,
 }
 
 impl Negotiation {
@@ -45,8 +47,11 @@ impl Negotiation {
                 .map_or(ClientVersion::Unknown, |text| ClientVersion::read(&text)),
             transport: match websocket::is_upgrade(headers) {
                 true => Transport::WebSocket,
-                false => value(name::TRANSPORT)
-                    .map_or(Transport::Undefined, |text| Transport::read(&text)),
+                false => match value(name::TRANSPORT) {
+                    Some(text) => Transport::read(&text),
+                    None if accepts_events(headers) => Transport::Sse,
+                    None => Transport::Undefined,
+                },
             },
             framing: match value(name::TRACK_MESSAGE_SIZE) {
                 Some(text) if text.eq_ignore_ascii_case("true") => Framing::Length,
@@ -57,7 +62,7 @@ impl Negotiation {
                 .map_or(AskedHeartbeat::Default, |text| AskedHeartbeat::read(&text)),
             position: match parameters.get(name::POSITION, Position::MAX_TOKEN_CHARS) {
                 None if parameters.has(name::POSITION) => return Err(NegotiationError::Position),
-                None => None,
+                None => known_position(headers),
                 Some(token) => {
                     let position = Position::parse_token(&token);
                     Some(position.map_err(|_| NegotiationError::Position)?)
@@ -69,14 +74,32 @@ impl Negotiation {
                 Some(version) if version.parse() == Ok(postman::VERSION) => true,
                 Some(_) => return Err(NegotiationError::Postman),
             },
+            callback: value(name::CALLBACK).and_then(|text| Callback::read(&text)),
         };
         negotiation.check_version()?;
+        negotiation.check_transport()?;
         Ok(negotiation)
     }
 
     /// Whether the client waits for its first handshake, which tells it its id.
     pub(crate) fn wants_first_handshake(&self) -> bool {
         self.protocol && self.asked == Asked::New && self.transport != Transport::Close
+    }
+
+    /// Whether this is a client of Atmosphere's, with all its habits.
+    pub(crate) fn is_stock(&self) -> bool {
+        self.protocol || self.client != ClientVersion::Unknown
+    }
+
+    /// What a transport needs to know must have been said.
+    fn check_transport(&self) -> Result<(), NegotiationError> {
+        if self.postman && self.transport != Transport::WebSocket {
+            return Err(NegotiationError::PostmanTransport);
+        }
+        match (self.transport, &self.callback) {
+            (Transport::Jsonp, None) => Err(NegotiationError::Callback),
+            _ => Ok(()),
+        }
     }
 
     /// Only a handshake depends on the version, so only who waits for one has to name it.
@@ -88,6 +111,27 @@ impl Negotiation {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether this is an `EventSource`, which need say no more.
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    accepted.is_some_and(|accepted| {
+        let mut kinds = accepted.split(',').map(|kind| kind.split(';').next().unwrap_or(kind));
+        kinds.any(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+    })
+}
+
+/// What a client has, as it says by the means of HTTP. What it says may be no position of ours: then
+/// it is as if it had said nothing.
+fn known_position(headers: &HeaderMap) -> Option<Position> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let token = match text(header::IF_NONE_MATCH) {
+        Some(tag) => tag.trim().strip_prefix("W/").unwrap_or(tag).trim().trim_matches('"'),
+        None => text(HeaderName::from_static("last-event-id"))?,
+    };
+    let is_short = token.len() <= Position::MAX_TOKEN_CHARS;
+    is_short.then(|| Position::parse_token(token).ok()).flatten()
 }
 
 /// Which session a client asks for.
@@ -163,6 +207,12 @@ pub(crate) enum NegotiationError {
     /// The position is not one that a node gave out. Coming back without it helps.
     #[error("the position is not one that a node gave out; ask again without it")]
     Position,
+    /// A script has to call somebody. Trying again helps with a name.
+    #[error("a script needs a name to call: one identifier, of at most 64 characters")]
+    Callback,
+    /// Postman needs a WebSocket. Trying again helps with one.
+    #[error("postman is spoken over WebSockets only")]
+    PostmanTransport,
     /// No such version of postman is spoken here. Trying again helps only with another.
     #[error("only version {} of postman is spoken here", postman::VERSION)]
     Postman,
@@ -172,14 +222,15 @@ impl NegotiationError {
     /// The status of the answer.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::Postman | Self::Version => StatusCode::NOT_IMPLEMENTED,
-            Self::Position => StatusCode::BAD_REQUEST,
+            Self::Postman | Self::PostmanTransport | Self::Version => StatusCode::NOT_IMPLEMENTED,
+            Self::Callback | Self::Position => StatusCode::BAD_REQUEST,
         }
     }
 }
 
 /// The names of the parameters.
 pub(crate) mod name {
+    pub(crate) const CALLBACK: &str = "jsonptransport";
     pub(crate) const FRAMEWORK: &str = "x-atmosphere-framework";
     pub(crate) const HEARTBEAT: &str = "x-heartbeat-server";
     pub(crate) const POSITION: &str = "x-exosphere-position";
@@ -216,6 +267,7 @@ mod tests {
             heartbeat: AskedHeartbeat::Default,
             position: None,
             postman: false,
+            callback: None,
         };
         assert_eq!(read, Ok(expected));
     }
@@ -276,8 +328,11 @@ mod tests {
 
     #[test]
     fn postman_is_spoken_in_one_version() {
-        let postman = |query: &str| read(&format!("/?{query}")).map(|read| read.postman);
+        let socket = "/?X-Atmosphere-Transport=websocket";
+        let postman = |query: &str| read(&format!("{socket}&{query}")).map(|read| read.postman);
         assert_eq!(postman(""), Ok(false));
+        let polled = read("/?X-Atmosphere-Transport=long-polling&X-Exosphere-Postman=1");
+        assert_eq!(polled, Err(NegotiationError::PostmanTransport));
         assert_eq!(postman("X-Exosphere-Postman=1"), Ok(true));
         for version in ["2", "0", "", "true", "%00"] {
             let refused = postman(&format!("X-Exosphere-Postman={version}"));
@@ -292,5 +347,29 @@ mod tests {
         assert_eq!(position("0198-17"), Err(NegotiationError::Position));
         assert_eq!(position(&"x".repeat(1025)), Err(NegotiationError::Position));
         assert_eq!(position("%00"), Err(NegotiationError::Position));
+    }
+
+    #[test]
+    fn an_event_source_need_say_no_more_and_tells_where_it_was() {
+        let position = Position::new();
+        let ask = |name: &str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, "a/b;q=1, Text/event-stream;q=0.9".parse().unwrap());
+            headers.insert(HeaderName::try_from(name).unwrap(), value.parse().unwrap());
+            Negotiation::read(&"/chat".parse().unwrap(), &headers).unwrap()
+        };
+        assert_eq!(ask("x-a", "b").transport, Transport::Sse);
+        let token = position.token();
+        for (name, value) in [
+            ("last-event-id", token.clone()),
+            ("if-none-match", format!("\"{token}\"")),
+            ("if-none-match", format!("W/\"{token}\"")),
+        ] {
+            assert_eq!(ask(name, &value).position, Some(position.clone()), "{value}");
+        }
+        for foreign in ["17", "*", "\"abc\"", &"x".repeat(2000)] {
+            assert_eq!(ask("last-event-id", foreign).position, None);
+            assert_eq!(ask("if-none-match", foreign).position, None);
+        }
     }
 }

@@ -78,6 +78,14 @@ impl Opened {
         Self { hub, mailbox, attached, is_released: false }
     }
 
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
     pub(super) fn attached(&self) -> &Attached {
         &self.attached
     }

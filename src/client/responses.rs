@@ -22,6 +22,18 @@ pub(crate) fn done() -> Response<Body> {
     answer(StatusCode::OK, Body::default())
 }
 
+/// An answer whose text comes as it happens, or all at once.
+pub(crate) fn text(kind: HeaderValue, body: Body) -> Response<Body> {
+    let mut response = answer(StatusCode::OK, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Nothing happened that the client does not know.
+pub(crate) fn nothing_new() -> Response<Body> {
+    answer(StatusCode::NO_CONTENT, Body::default())
+}
+
 /// An error, and the sentence that says what is wrong.
 pub(crate) fn error(status: StatusCode, sentence: &str) -> Response<Body> {
     debug!(%status, sentence, "refused");
@@ -52,6 +64,11 @@ pub(crate) fn method_not_allowed() -> Response<Body> {
 /// The client asked for a WebSocket in its parameters, but did not ask for an upgrade.
 pub(crate) fn not_a_websocket() -> Response<Body> {
     error(StatusCode::NOT_IMPLEMENTED, "Websocket protocol not supported")
+}
+
+/// The client asked for scripts, which the application did not allow.
+pub(crate) fn no_scripts() -> Response<Body> {
+    error(StatusCode::NOT_IMPLEMENTED, "jsonp is not served here: see Builder::jsonp")
 }
 
 /// A page from elsewhere asked for what only a page from here may have.
@@ -125,6 +142,12 @@ pub(crate) fn name_session<B>(response: &mut Response<B>, session: SessionId) {
     response.headers_mut().insert(TRACKING_ID, id);
 }
 
+/// Tells a client where it is once it has this answer, so that it can say so when it asks again.
+pub(crate) fn name_position<B>(response: &mut Response<B>, token: &str) {
+    let tag = HeaderValue::from_str(&format!("\"{token}\"")).expect("a token is ASCII");
+    response.headers_mut().insert(header::ETAG, tag);
+}
+
 /// Adds the headers that every answer has, streams included.
 pub(crate) fn common(headers: &mut HeaderMap) {
     headers.insert(
@@ -178,7 +201,10 @@ pub(crate) const TRACKING_ID: HeaderName = HeaderName::from_static("x-atmosphere
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const ERROR: HeaderName = HeaderName::from_static("x-atmosphere-error");
 const METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, POST");
-const TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain;charset=utf-8");
+pub(crate) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream;charset=utf-8");
+pub(crate) const SCRIPT: HeaderValue =
+    HeaderValue::from_static("application/javascript;charset=utf-8");
+pub(crate) const TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain;charset=utf-8");
 const EXPOSED_HEADERS: HeaderValue =
     HeaderValue::from_static("X-Atmosphere-tracking-id, X-Atmosphere-error, ETag");
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(

@@ -1,9 +1,9 @@
 //! Requests: what a client wants, and who answers.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use http::{Method, Request, Response, StatusCode, Version, header, request::Parts};
 use http_body::Body as HttpBody;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::{rt::TokioIo, server::conn::auto};
@@ -15,16 +15,20 @@ use tokio::{
 use tracing::{Span, debug, debug_span};
 
 use super::{
-    Asked, Body, Hosts, Negotiation, Origin, Slot, Socket, Transport,
+    Admission, Body, Framing, Greeting, Negotiation, Origin, Slot, Socket, Transport,
     attachment::Attachment,
-    framing::Framing,
+    long_poll::LongPoll,
     opening::{self, Opened},
-    receive, responses, script, websocket,
+    poller::{Connection, Poller},
+    polls::Polls,
+    receive, responses, script,
+    stream::Stream,
+    websocket,
 };
 use crate::{
     id::TopicName,
     message::Message,
-    proto::{Close, CloseCode, CloseReason, wire::MAX_MESSAGE_BYTES},
+    proto::{Close, CloseCode, CloseReason, Position, wire::MAX_MESSAGE_BYTES},
     runtime::{Call, Front, Hub, Tasks},
 };
 
@@ -42,9 +46,8 @@ pub(crate) struct Server {
     hub: Arc<Hub>,
     front: Arc<dyn Front>,
     tasks: Tasks,
-    /// The origins whose pages may connect, beside the node's own.
-    origins: Vec<String>,
-    hosts: Hosts,
+    admission: Admission,
+    polls: Arc<Polls>,
     span: Span,
 }
 
@@ -53,11 +56,13 @@ impl Server {
         hub: Arc<Hub>,
         front: Arc<dyn Front>,
         tasks: Tasks,
-        origins: Vec<String>,
-        hosts: Hosts,
+        admission: Admission,
         span: Span,
     ) -> Self {
-        Self { hub, front, tasks, origins, hosts, span }
+        let polls = Arc::<Polls>::default();
+        let (swept, ending) = (Arc::clone(&polls), tasks.clone());
+        tasks.spawn(span.clone(), async move { swept.sweep(&ending).await });
+        Self { hub, front, tasks, admission, polls, span }
     }
 
     /// Answers a request.
@@ -71,7 +76,7 @@ impl Server {
             Ok(response) | Err(response) => response,
         };
         let request = Request::from_parts(parts, ());
-        responses::allow_origin(&mut response, &request, &self.origins);
+        responses::allow_origin(&mut response, &request, &self.admission.origins);
         response
     }
 
@@ -92,7 +97,7 @@ impl Server {
         }
         let slot = parts.extensions.get::<Slot>();
         let local = slot.and_then(|slot| slot.local);
-        let checked = self.hosts.check(&parts.uri, &parts.headers, local);
+        let checked = self.admission.hosts.check(&parts.uri, &parts.headers, local);
         checked.map_err(|host| responses::unknown_host(&host))?;
         let path = read_path(parts.uri.path())?;
         if !self.front.has_route(path.as_str()) {
@@ -100,7 +105,7 @@ impl Server {
             return Err(script.unwrap_or_else(responses::not_found));
         }
         if Origin::read(&parts.uri, &parts.headers) == Origin::Foreign
-            && !responses::is_listed(&parts.headers, &self.origins)
+            && !responses::is_listed(&parts.headers, &self.admission.origins)
         {
             return Err(responses::foreign_origin());
         }
@@ -122,8 +127,7 @@ impl Server {
                 self.upgrade(upgrade, negotiation, path, slot.cloned()).await;
                 Ok(response)
             }
-            Method::GET if negotiation.transport == Transport::Undefined => Ok(responses::done()),
-            Method::GET => Err(responses::not_a_websocket()),
+            Method::GET => self.suspend(&negotiation, &path, parts).await,
             Method::POST => {
                 let body = receive(body, MAX_MESSAGE_BYTES, BODY_PATIENCE).await;
                 let body = body.map_err(|err| Response::from(&err))?;
@@ -133,9 +137,125 @@ impl Server {
         }
     }
 
+    /// A client that is answered as things happen.
+    async fn suspend(
+        &self,
+        negotiation: &Negotiation,
+        path: &TopicName,
+        parts: &Parts,
+    ) -> Result<Response<Body>, Response<Body>> {
+        match negotiation.transport {
+            Transport::Sse | Transport::Streaming => self.stream(negotiation, path).await,
+            Transport::Jsonp if !self.admission.scripts => Err(responses::no_scripts()),
+            Transport::Jsonp | Transport::LongPolling | Transport::Polling => {
+                self.poll(negotiation, path, parts).await
+            }
+            Transport::WebSocket => Err(responses::not_a_websocket()),
+            Transport::Close | Transport::Undefined => Ok(responses::done()),
+        }
+    }
+
+    /// Attaches the session that a client asks for, unless there is no room or the handler objects.
+    async fn open(
+        &self,
+        negotiation: &Negotiation,
+        path: &TopicName,
+    ) -> Result<Opened, Response<Body>> {
+        let asked = negotiation.asked.session();
+        if !self.hub.with(|core, _| core.has_room_for_session(asked)) {
+            return Err(responses::no_room());
+        }
+        let opened = Opened::open(&self.hub, &*self.front, &self.tasks, negotiation, path).await;
+        match self.hub.ended(opened.attached().key) {
+            Some(close) => Err(responses::error(status_of(&close), &close.reason)),
+            None => Ok(opened),
+        }
+    }
+
+    async fn stream(
+        &self,
+        negotiation: &Negotiation,
+        path: &TopicName,
+    ) -> Result<Response<Body>, Response<Body>> {
+        let opened = self.open(negotiation, path).await?;
+        let session = opened.attached().session;
+        let kind = match negotiation.transport {
+            Transport::Sse => responses::EVENTS,
+            _ => responses::TEXT_PLAIN,
+        };
+        let body = Body::from(Stream::new(opened, negotiation, path));
+        let mut response = responses::text(kind, body);
+        responses::name_session(&mut response, session);
+        Ok(response)
+    }
+
+    async fn poll(
+        &self,
+        negotiation: &Negotiation,
+        path: &TopicName,
+        parts: &Parts,
+    ) -> Result<Response<Body>, Response<Body>> {
+        let asked = negotiation.asked.session();
+        let found = asked.and_then(|session| self.polls.find(session, path));
+        let begun = found.as_ref().map(|poller| poller.begin(negotiation.position.as_ref()));
+        let is_certain = matches!(begun, Some(Ok(_)));
+        let (poller, ticket, greeting) = match (found, begun) {
+            (Some(poller), Some(Ok(ticket))) => (poller, ticket, Greeting::of(negotiation)),
+            (_, lost) => {
+                let lost = lost.and_then(Result::err);
+                let opened = self.open(negotiation, path).await?;
+                let session = opened.attached().session;
+                let watches = lost.is_none_or(|lost| lost.watches);
+                let poller = Arc::new(Poller::new(opened, path.clone(), watches));
+                self.polls.insert(session, Arc::clone(&poller));
+                let ticket = poller.begin(None).expect("nothing was given yet");
+                let is_back = lost.is_some() || poller.opened().attached().was_gone;
+                (poller, ticket, Greeting::of_poll(negotiation, is_back))
+            }
+        };
+        let connection = connection_of(negotiation, parts);
+        let poll = LongPoll::new(
+            Arc::clone(&poller),
+            ticket,
+            connection,
+            negotiation,
+            greeting,
+            is_certain,
+        );
+        let mut response = match negotiation.transport {
+            Transport::Jsonp => responses::text(responses::SCRIPT, Body::from(poll)),
+            _ if negotiation.is_stock() => responses::text(responses::TEXT_PLAIN, Body::from(poll)),
+            _ => self.answer_whole(poll, &poller, path).await?,
+        };
+        responses::name_session(&mut response, poller.opened().attached().session);
+        Ok(response)
+    }
+
+    /// The answer to a plain poll, which tells where its client is with it.
+    async fn answer_whole(
+        &self,
+        mut poll: LongPoll,
+        poller: &Poller,
+        path: &TopicName,
+    ) -> Result<Response<Body>, Response<Body>> {
+        let answer = poll_fn(|cx| poll.poll_answer(cx)).await;
+        let answer = answer.map_err(|end| responses::error(status_of(&end), &end.reason))?;
+        poll.finish();
+        let mut response = match answer.is_empty() {
+            true => responses::nothing_new(),
+            false => responses::text(responses::TEXT_PLAIN, Body::from(answer)),
+        };
+        let key = poller.opened().attached().key;
+        let token = self.hub.with(|core, _| core.given(key, path).map(Position::token));
+        if let Some(token) = token.filter(|token| token.len() <= Position::MAX_TOKEN_CHARS) {
+            responses::name_position(&mut response, &token);
+        }
+        Ok(response)
+    }
+
     /// The client says that it is done. It is told that this is well, whatever it was.
     fn close(&self, negotiation: &Negotiation) -> Response<Body> {
-        if let Asked::Resume(session) = negotiation.asked {
+        if let Some(session) = negotiation.asked.session() {
             self.hub.with(|core, now| core.close(session, CloseReason::Client, now));
         }
         responses::done()
@@ -229,6 +349,16 @@ impl Server {
             drop(slot);
         });
     }
+}
+
+/// The connection of a request, if its client will ask again by it unless it was cut off.
+fn connection_of(negotiation: &Negotiation, parts: &Parts) -> Option<Connection> {
+    let closes = parts.headers.get_all(header::CONNECTION).iter();
+    let mut closes = closes.filter_map(|value| value.to_str().ok());
+    let is_kept = parts.version != Version::HTTP_10
+        && !closes.any(|value| value.to_ascii_lowercase().contains("close"));
+    let slot = parts.extensions.get::<Slot>().filter(|_| is_kept && negotiation.is_stock());
+    slot.map(Slot::connection)
 }
 
 impl fmt::Debug for Server {

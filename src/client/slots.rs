@@ -9,6 +9,8 @@ use tokio::{
 };
 use tracing::debug;
 
+use super::poller::Connection;
+
 /// How many clients that are too many are told so at the same time. Further ones are let go without
 /// a word.
 const MAX_REFUSALS: usize = 64;
@@ -38,6 +40,14 @@ pub(crate) struct Slot {
     /// The address that the client has connected to, if the system says.
     pub(crate) local: Option<IpAddr>,
     _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl Slot {
+    /// The connection, which is over once nobody holds its place any more.
+    pub(super) fn connection(&self) -> Connection {
+        let permit: Arc<dyn Send + Sync> = Arc::clone(&self._permit) as _;
+        Arc::downgrade(&permit)
+    }
 }
 
 impl Slots {

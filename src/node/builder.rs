@@ -8,7 +8,7 @@ use tracing::{Instrument, info_span};
 
 use super::{Inner, Node, opening::Opened};
 use crate::{
-    client::{Hosts, Server, Slots},
+    client::{Admission, Hosts, Server, Slots},
     cluster::{Mesh, MeshConfig, MeshError},
     handler::Handler,
     id::NodeId,
@@ -29,8 +29,7 @@ const MAX_CLUSTER_BYTES: usize = 64;
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder {
     mesh: MeshConfig,
-    origins: Vec<String>,
-    hosts: Hosts,
+    admission: Admission,
     connections: usize,
     routes: Table,
     limits: Limits,
@@ -42,17 +41,9 @@ impl Builder {
     pub(super) fn new(cluster: String) -> Self {
         let mistake = check_cluster(&cluster).err();
         let mesh = MeshConfig::new(cluster);
-        let (routes, limits, hosts) = (Table::default(), Limits::default(), Hosts::default());
-        Self {
-            mesh,
-            origins: Vec::new(),
-            hosts,
-            connections: MAX_CONNECTIONS,
-            routes,
-            limits,
-            store: None,
-            mistake,
-        }
+        let (routes, limits) = (Table::default(), Limits::default());
+        let admission = Admission { origins: Vec::new(), hosts: Hosts::default(), scripts: false };
+        Self { mesh, admission, connections: MAX_CONNECTIONS, routes, limits, store: None, mistake }
     }
 
     /// Lets `handler` have the sessions of clients that connect to `path`.
@@ -97,7 +88,7 @@ impl Builder {
     /// An origin, such as `https://chat.example`, whose pages may connect beside those that this
     /// node's own host serves. May be given many times. Defaults to none.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
-        self.origins.push(origin.into());
+        self.admission.origins.push(origin.into());
         self
     }
 
@@ -110,9 +101,16 @@ impl Builder {
     /// the node on your machine, by a name that stands for 127.0.0.1 (DNS rebinding). So behind a
     /// proxy on the same machine that passes on the host it is asked for, name that host here.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
-        if let Err(host) = self.hosts.allow(host.into()) {
+        if let Err(host) = self.admission.hosts.allow(host.into()) {
             self.mistake.get_or_insert(StartError::InvalidHost { host });
         }
+        self
+    }
+
+    /// Whether clients may poll by loading scripts (JSONP), as pages of old do that can do nothing
+    /// else. Defaults to not: any page at all can read what comes so.
+    pub fn jsonp(mut self, is_allowed: bool) -> Self {
+        self.admission.scripts = is_allowed;
         self
     }
 
@@ -216,8 +214,7 @@ impl Builder {
                 }
             }
         });
-        let (origins, hosts) = (self.origins, self.hosts);
-        let server = Server::new(Arc::clone(&hub), routes, clients.clone(), origins, hosts, span);
+        let server = Server::new(Arc::clone(&hub), routes, clients.clone(), self.admission, span);
         let server = Arc::new(server);
         let (slots, ended) = (Slots::new(self.connections), CancellationToken::new());
         stop.disarm();

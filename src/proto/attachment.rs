@@ -144,6 +144,8 @@ pub(super) struct Attachment {
     pub(super) acknowledged: Vec<Acknowledgement>,
     /// How many pushes of the client are to be acknowledged once they are stored.
     pub(super) unstored: usize,
+    /// Where the session begins with a topic that it has not joined yet, as its client says.
+    pub(super) resumes: Option<Box<(TopicName, Position)>>,
 }
 
 impl Attachment {
@@ -159,6 +161,7 @@ impl Attachment {
             waiting: false,
             acknowledged: Vec::new(),
             unstored: 0,
+            resumes: None,
         }
     }
 
@@ -226,6 +229,11 @@ impl Attachment {
     pub(super) fn marked(&self, topic: TopicKey) -> Option<&Position> {
         let (_, positions) = self.marked.as_ref()?;
         positions.iter().find(|(key, _)| *key == topic).map(|(_, position)| position)
+    }
+
+    /// What everything that was taken of `topic` amounts to.
+    pub(super) fn given(&self, topic: TopicKey) -> Option<&Position> {
+        self.readers.iter().find(|reader| reader.topic == topic).map(|reader| &reader.sent)
     }
 
     /// What the client has, now that it confirmed `mark`; nothing if that is not under way.

@@ -146,6 +146,8 @@ pub struct Attached {
     pub resumed: bool,
     /// Whether the handler has yet to have its first word.
     pub ready_due: bool,
+    /// Whether the session existed, and its last connection is known to be gone.
+    pub was_gone: bool,
 }
 
 /// Why a message was not published. Nobody will receive it.
@@ -342,6 +344,8 @@ impl Core {
         });
         let (session, ready_due) = (state.session.id, !state.session.ready);
         let last_owner = state.session.claim.node;
+        let is_dead = last_owner != self.id && !self.live.contains(&last_owner);
+        let was_gone = resumed && (is_dead || state.session.presence != Presence::Attached);
         self.end_attachment(session, Ended::Superseded);
         self.pushes.closing.remove(&session);
         self.claim(state, Presence::Attached, now);
@@ -352,14 +356,22 @@ impl Core {
         if resumed && last_owner != self.id {
             self.take_over(session, last_owner, now);
         }
-        Attached { key, session, resumed, ready_due }
+        Attached { key, session, resumed, ready_due, was_gone }
     }
 
     /// A client that is back says that it has everything of `topic` below `position`, which can be
-    /// more than this node had heard.
+    /// more than this node had heard. If its session is a new one, which has not joined `topic`, that
+    /// is where it begins once it does.
     pub fn resume_at(&mut self, session: SessionId, topic: &TopicName, position: &Position) {
         let mut position = position.clone();
         position.meet(self.replica.applied());
+        if self.membership_of(session, topic).is_none() {
+            let key = self.attachment_of(session);
+            if let Some(attachment) = key.and_then(|key| self.attachments.get_mut(key)) {
+                attachment.resumes = Some(Box::new((topic.clone(), position)));
+            }
+            return;
+        }
         let Some(key) = self.replica.topics().find(topic) else {
             return;
         };
@@ -551,10 +563,17 @@ impl Core {
     }
 
     /// Where a session begins that joins: with what comes, or with what it has yet to get of what
-    /// was published before it left.
+    /// was published before it left, or where its client [says](Self::resume_at) that it was.
     fn start_of(&self, session: SessionId, topic: &TopicName) -> Position {
-        let member = self.membership_of(session, topic);
-        member.map_or_else(|| self.replica.applied(), |member| &member.acknowledged).clone()
+        if let Some(member) = self.membership_of(session, topic) {
+            return member.acknowledged.clone();
+        }
+        let key = self.attachment_of(session);
+        let resumes = key.and_then(|key| self.attachments.get(key)?.resumes.as_deref());
+        match resumes {
+            Some((named, position)) if named == topic => position.clone(),
+            _ => self.replica.applied().clone(),
+        }
     }
 }
 

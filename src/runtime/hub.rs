@@ -229,6 +229,11 @@ impl Hub {
         self.carry_out(due);
     }
 
+    /// Why an attachment is over, if it is though its client is not gone.
+    pub(crate) fn ended(&self, key: AttachmentKey) -> Option<Close> {
+        self.state.lock().slots.get(&key)?.ended.clone()
+    }
+
     /// Waits until an attachment is over though its client is not gone.
     pub(crate) fn poll_ended(&self, key: AttachmentKey, cx: &Context<'_>) -> Poll<Close> {
         let mut state = self.state.lock();

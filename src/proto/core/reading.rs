@@ -46,6 +46,12 @@ impl Core {
         self.attachments.get(key)?.marked(self.replica.topics().find(topic)?)
     }
 
+    /// Where in `topic` an attachment is with everything that it has taken, if it reads that: what its
+    /// client can hand back when it comes again and has all of it.
+    pub fn given(&self, key: AttachmentKey, topic: &TopicName) -> Option<&Position> {
+        self.attachments.get(key)?.given(self.replica.topics().find(topic)?)
+    }
+
     /// An attachment's client has everything that was written before `mark`.
     ///
     /// A mark that is not under way, because a client made it up, changes nothing.

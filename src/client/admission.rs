@@ -1,0 +1,14 @@
+//! Who may connect, and how.
+
+use super::Hosts;
+
+/// Who may connect, and how.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    /// The origins whose pages may connect, beside the node's own.
+    pub(crate) origins: Vec<String>,
+    /// The hosts that the node answers for.
+    pub(crate) hosts: Hosts,
+    /// Whether scripts are answers, too, which any page can read.
+    pub(crate) scripts: bool,
+}

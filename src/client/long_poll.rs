@@ -1,0 +1,184 @@
+//! One long poll: a request that is answered once there is something to say.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use tracing::debug;
+
+use super::{
+    Framing, Greeting, Negotiation, Transport,
+    alarm::Alarm,
+    attachment::{BATCH, BUDGET, HEARTBEAT},
+    dialect::Dialect,
+    jsonp::Callback,
+    poller::{Connection, Polled, Poller, Ticket},
+};
+use crate::{
+    proto::{Batch, Budget, Close},
+    runtime::{Call, clock},
+};
+
+/// A long poll, and then its answer.
+pub(super) struct LongPoll {
+    poller: Arc<Poller>,
+    ticket: Ticket,
+    connection: Option<Connection>,
+    dialect: Dialect,
+    budget: Budget,
+    /// What comes before the answer, as soon as the poll is parked.
+    padding: Option<Bytes>,
+    /// The answer, if it is known already.
+    greeting: Option<Bytes>,
+    /// The answer if there is nothing to say for long.
+    idle: Bytes,
+    callback: Option<Callback>,
+    alarm: Alarm,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Progress {
+    Parked,
+    Answered,
+    /// The answer was fetched to its end.
+    Done,
+}
+
+impl LongPoll {
+    /// A poll of a client. It may be uncertain whether that waits for a handshake.
+    pub(super) fn new(
+        poller: Arc<Poller>,
+        ticket: Ticket,
+        connection: Option<Connection>,
+        negotiation: &Negotiation,
+        greeting: Greeting,
+        is_certain: bool,
+    ) -> Self {
+        let dialect = Dialect::new(negotiation, poller.path());
+        let greeting = dialect.greeting(greeting, poller.opened().attached().session);
+        // Two messages that are not framed would be one; and a new client that may be waiting for a
+        // handshake takes two that come together for it.
+        let messages = match negotiation.framing {
+            Framing::Length if is_certain => BUDGET.messages,
+            _ => 1,
+        };
+        let idle = if negotiation.is_stock() { dialect.heartbeat() } else { Bytes::new() };
+        let padding = super::stream::padding(negotiation);
+        let patience = match negotiation.transport {
+            Transport::Polling => Duration::ZERO,
+            _ => negotiation.heartbeat.or(HEARTBEAT),
+        };
+        debug!(?dialect, greeted = greeting.is_some(), "polled");
+        Self {
+            poller,
+            ticket,
+            connection,
+            dialect,
+            budget: Budget { messages, ..BUDGET },
+            padding: (!padding.is_empty()).then(|| padding.freeze()),
+            greeting,
+            idle,
+            callback: negotiation.callback.clone(),
+            alarm: Alarm::new(clock::now() + patience),
+            progress: Progress::Parked,
+        }
+    }
+
+    /// The next piece of the answer; `None` at its end.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.progress != Progress::Parked {
+            self.progress = Progress::Done;
+            return Poll::Ready(None);
+        }
+        if self.callback.is_none()
+            && let Some(padding) = self.padding.take()
+        {
+            return Poll::Ready(Some(padding));
+        }
+        self.poll_answer(cx).map(|answer| {
+            let answer = answer.unwrap_or_default();
+            let answer = match &self.callback {
+                Some(callback) => callback.call(&answer),
+                None => answer,
+            };
+            if answer.is_empty() {
+                self.progress = Progress::Done;
+                return None;
+            }
+            Some(answer)
+        })
+    }
+
+    /// Waits for the whole answer, which is empty if there is nothing to say for long.
+    ///
+    /// # Errors
+    ///
+    /// Why there is nothing more to be said.
+    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Close>> {
+        if let Some(greeting) = self.greeting.take() {
+            self.progress = Progress::Answered;
+            return Poll::Ready(Ok(greeting));
+        }
+        loop {
+            let mut batch = BATCH.take();
+            let connection = self.connection.as_ref();
+            let polled = self.poller.poll(self.ticket, self.budget, connection, &mut batch, cx);
+            let answer = match polled {
+                Poll::Ready(Polled::Some) => match self.encode(&mut batch) {
+                    answer if answer.is_empty() => None,
+                    answer => Some(Ok(answer)),
+                },
+                Poll::Ready(Polled::Superseded) => Some(Ok(self.idle.clone())),
+                Poll::Ready(Polled::Ended(close)) => Some(Err(close)),
+                Poll::Pending if self.alarm.poll(cx).is_ready() => Some(Ok(self.idle.clone())),
+                Poll::Pending => {
+                    BATCH.set(batch);
+                    return Poll::Pending;
+                }
+            };
+            BATCH.set(batch);
+            match answer {
+                Some(answer) => {
+                    self.progress = Progress::Answered;
+                    return Poll::Ready(answer);
+                }
+                None => self.poller.skip(),
+            }
+        }
+    }
+
+    /// The client has fetched the answer to its end, as far as that can be seen from here.
+    pub(super) fn finish(&mut self) {
+        self.progress = Progress::Done;
+    }
+
+    fn encode(&self, batch: &mut Batch) -> Bytes {
+        batch.acknowledged.clear();
+        let mut told = BytesMut::new();
+        for gap in batch.gaps.drain(..) {
+            told.extend_from_slice(&self.dialect.gap(&gap).unwrap_or_default());
+            self.poller.opened().mailbox().post(Call::Gap(gap));
+        }
+        for entry in batch.entries.drain(..) {
+            told.extend_from_slice(self.dialect.message(&entry));
+        }
+        told.freeze()
+    }
+}
+
+impl Drop for LongPoll {
+    fn drop(&mut self) {
+        self.poller.leave(self.ticket, self.progress == Progress::Done);
+    }
+}
+
+impl fmt::Debug for LongPoll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LongPoll").field("progress", &self.progress).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,217 @@
+//! A session whose client polls: one poll after the other, each an answer to be fetched.
+//!
+//! ```text
+//!            a poll comes           there is something, or it took long
+//!    Away ------------------> Parked ----------------------------------> Away
+//!      |                        |
+//!      | too long               | a newer poll comes: the older one ends
+//!      v                        v
+//!     gone                    Parked
+//! ```
+//!
+//! An answer is kept until the next poll: only that shows that it has arrived. It shows nothing if
+//! the answer was not fetched to its end, or if the client has dropped the connection that it came
+//! on, which it would have used again. Then the session is attached anew, and so begins again with
+//! what was acknowledged before.
+
+use std::{
+    mem,
+    sync::Weak,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::opening::Opened;
+use crate::{
+    id::TopicName,
+    proto::{AttachmentKey, Batch, Budget, Close, Mark, Position},
+    runtime::{Hub, Turn, clock},
+};
+
+/// How long a client may take until its next poll. After that it is as if its connection was gone.
+const AWAY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A session whose client polls.
+#[derive(Debug)]
+pub(super) struct Poller {
+    opened: Opened,
+    path: TopicName,
+    watches: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Counts the polls: only the newest is answered.
+    newest: u64,
+    /// Who waits for the newest.
+    parked: Option<Waker>,
+    /// Since when there is no poll.
+    away_since: Option<Instant>,
+    /// The answer to the poll before.
+    given: Given,
+}
+
+/// What became of an answer.
+#[derive(Debug, Default)]
+struct Given {
+    /// What was in it, if anything was.
+    mark: Option<Mark>,
+    /// Whether it was not fetched to its end.
+    is_torn: bool,
+    /// The connection it went by, if that was to be used again.
+    connection: Option<Connection>,
+}
+
+/// A connection, as long as somebody holds it.
+pub(super) type Connection = Weak<dyn Send + Sync>;
+
+/// The answer before may be lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lost {
+    /// Whether the connections of this client are still to be watched: of one that drops each, that
+    /// says nothing.
+    pub(super) watches: bool,
+}
+
+/// What a poll comes to.
+#[derive(Debug)]
+pub(super) enum Polled {
+    /// There is something in the batch.
+    Some,
+    /// A newer poll has come.
+    Superseded,
+    /// The session is over, or was taken over.
+    Ended(Close),
+}
+
+/// One poll among those of its session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Ticket(u64);
+
+impl Poller {
+    /// `watches` says whether a connection that the client dropped is a sign that it has not got its
+    /// answer.
+    pub(super) fn new(opened: Opened, path: TopicName, watches: bool) -> Self {
+        let state = State {
+            newest: 0,
+            parked: None,
+            away_since: Some(clock::now()),
+            given: Given::default(),
+        };
+        Self { opened, path, watches, state: Mutex::new(state) }
+    }
+
+    pub(super) fn path(&self) -> &TopicName {
+        &self.path
+    }
+
+    pub(super) fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// Whether the session is over, or attached elsewhere.
+    pub(super) fn is_over(&self) -> bool {
+        self.hub().ended(self.key()).is_some()
+    }
+
+    /// Whether nobody will come for it.
+    pub(super) fn is_gone(&self, now: Instant) -> bool {
+        let away_since = self.state.lock().away_since;
+        away_since.is_some_and(|since| now >= since + AWAY_PATIENCE || self.is_over())
+    }
+
+    /// A poll has come, and the one that is parked ends. Its client may say where it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`]: the session is to be attached anew.
+    pub(super) fn begin(&self, at: Option<&Position>) -> Result<Ticket, Lost> {
+        let mut state = self.state.lock();
+        self.settle(mem::take(&mut state.given), at)?;
+        state.newest += 1;
+        state.away_since = None;
+        let (ticket, older) = (Ticket(state.newest), state.parked.take());
+        drop(state);
+        older.into_iter().for_each(Waker::wake);
+        Ok(ticket)
+    }
+
+    /// The client has the answer before, if it can have it.
+    fn settle(&self, given: Given, at: Option<&Position>) -> Result<(), Lost> {
+        let (key, session) = (self.key(), self.opened.attached().session);
+        let Some(mark) = given.mark else {
+            if let Some(at) = at {
+                self.hub().with(|core, _| core.resume_at(session, &self.path, at));
+            }
+            return Ok(());
+        };
+        let is_dropped = given.connection.is_some_and(|connection| connection.strong_count() == 0);
+        let has = match at {
+            Some(at) => self.hub().with(|core, _| {
+                core.marked(key, &self.path).is_none_or(|marked| at.includes(marked))
+            }),
+            None => !given.is_torn && !is_dropped,
+        };
+        if !has {
+            return Err(Lost { watches: self.watches && !is_dropped });
+        }
+        self.hub().with(|core, _| core.acknowledge(key, mark));
+        Ok(())
+    }
+
+    /// What a poll comes to, and into `batch` what there is. Its answer goes by `connection`.
+    pub(super) fn poll(
+        &self,
+        ticket: Ticket,
+        budget: Budget,
+        connection: Option<&Connection>,
+        batch: &mut Batch,
+        cx: &Context<'_>,
+    ) -> Poll<Polled> {
+        let mut state = self.state.lock();
+        if state.newest != ticket.0 {
+            return Poll::Ready(Polled::Superseded);
+        }
+        match self.hub().poll_turn(self.key(), budget, batch, cx) {
+            Poll::Ready(Turn::Write { .. }) => {
+                let connection = connection.filter(|_| self.watches).cloned();
+                let mark = self.hub().with(|core, _| core.mark(self.key()));
+                state.given = Given { mark, is_torn: true, connection };
+                Poll::Ready(Polled::Some)
+            }
+            Poll::Ready(Turn::End(close)) => Poll::Ready(Polled::Ended(close)),
+            Poll::Pending => {
+                state.parked = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Nothing of what was given reaches the client: it is not waited for.
+    pub(super) fn skip(&self) {
+        if let Some(mark) = mem::take(&mut self.state.lock().given).mark {
+            self.hub().with(|core, _| core.acknowledge(self.key(), mark));
+        }
+    }
+
+    /// A poll is over. Its answer may have been fetched to its end.
+    pub(super) fn leave(&self, ticket: Ticket, is_whole: bool) {
+        let mut state = self.state.lock();
+        if state.newest == ticket.0 {
+            state.parked = None;
+            state.away_since = Some(clock::now());
+            state.given.is_torn &= !is_whole;
+        }
+    }
+
+    fn hub(&self) -> &Hub {
+        self.opened.hub()
+    }
+
+    fn key(&self) -> AttachmentKey {
+        self.opened.attached().key
+    }
+}

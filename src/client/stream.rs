@@ -1,0 +1,202 @@
+//! Event streams and streamed responses: an answer that goes on for as long as there is a client.
+//!
+//! The answer's body is the session's attachment. The server that holds the connection asks it for
+//! the next piece whenever there is room for one, and drops it when the client is gone, so that it
+//! needs no task of its own.
+//!
+//! Nobody says that a piece has arrived. What was handed over is taken to be the client's once the
+//! connection has stayed sound for so long that the system would have noticed otherwise; a client
+//! that comes back before that gets it again, unless it says what it has.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use tracing::debug;
+
+use super::{
+    ClientVersion, Greeting, Negotiation, Transport,
+    alarm::Alarm,
+    attachment::{BATCH, BUDGET, HEARTBEAT},
+    dialect::Dialect,
+    negotiation::AskedHeartbeat,
+    opening::Opened,
+};
+use crate::{
+    id::TopicName,
+    proto::{Batch, Mark, Position},
+    runtime::{Call, Turn, clock},
+};
+
+/// How long a connection has to stay sound after something was written, until that has arrived:
+/// somewhat longer than the system lets go by without a sign of life from the client.
+const SOUND_FOR: Duration = Duration::from_secs(32);
+
+/// How soon an `EventSource` comes back, where it may have wanted to wait longer.
+const RETRY: &[u8] = b"retry:1000\r\n\r\n";
+
+/// What is an event to nobody.
+const COMMENT: &[u8] = b":\r\n\r\n";
+
+/// So much white space comes first for old clients, which see no less.
+pub(super) const PADDING_SPACES: usize = 2048;
+
+/// An answer that goes on.
+#[derive(Debug)]
+pub(super) struct Stream {
+    opened: Opened,
+    dialect: Dialect,
+    path: TopicName,
+    is_events: bool,
+    /// What is sent before anything else.
+    first: Option<Bytes>,
+    /// What is sent when nothing was for a while, if anything.
+    heartbeat: Option<Bytes>,
+    every: Duration,
+    beat_at: Instant,
+    /// What was written is the client's at this time.
+    marked: Option<(Mark, Instant)>,
+    alarm: Alarm,
+    is_over: bool,
+}
+
+impl Stream {
+    pub(super) fn new(opened: Opened, negotiation: &Negotiation, path: &TopicName) -> Self {
+        let dialect = Dialect::new(negotiation, path);
+        let is_events = negotiation.transport == Transport::Sse;
+        let greeting = dialect.greeting(Greeting::of(negotiation), opened.attached().session);
+        let mut first = match is_events {
+            true => BytesMut::from(RETRY),
+            false => padding(negotiation),
+        };
+        first.extend_from_slice(&greeting.unwrap_or_default());
+        let every = negotiation.heartbeat.or(HEARTBEAT);
+        let beat_at = clock::now() + every;
+        let has_heartbeats =
+            dialect.has_heartbeats() && negotiation.heartbeat != AskedHeartbeat::Off;
+        let heartbeat = match (has_heartbeats, is_events) {
+            (true, _) => Some(dialect.heartbeat()),
+            (false, true) => Some(Bytes::from_static(COMMENT)),
+            (false, false) => None,
+        };
+        debug!(resumed = opened.attached().resumed, ?dialect, "streaming");
+        Self {
+            opened,
+            dialect,
+            path: path.clone(),
+            is_events,
+            first: (!first.is_empty()).then(|| first.freeze()),
+            heartbeat,
+            every,
+            beat_at,
+            marked: None,
+            alarm: Alarm::new(beat_at),
+            is_over: false,
+        }
+    }
+
+    /// The next piece; `None` at the end.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
+        while !self.is_over {
+            let mut batch = BATCH.take();
+            let key = self.opened.attached().key;
+            let piece = match self.opened.hub().poll_turn(key, BUDGET, &mut batch, cx) {
+                Poll::Ready(Turn::Write { now }) => self.encode(&mut batch, now),
+                Poll::Ready(Turn::End(close)) => {
+                    debug!(code = close.code.get(), reason = %close.reason, "ending");
+                    self.is_over = true;
+                    Bytes::new()
+                }
+                Poll::Pending => match self.poll_alarm(cx) {
+                    Poll::Ready(piece) => piece,
+                    Poll::Pending => {
+                        BATCH.set(batch);
+                        return Poll::Pending;
+                    }
+                },
+            };
+            BATCH.set(batch);
+            if !piece.is_empty() {
+                return Poll::Ready(Some(piece));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// Everything of a batch as one piece, and where the client is with it.
+    fn encode(&mut self, batch: &mut Batch, now: Instant) -> Bytes {
+        let (hub, key) = (Arc::clone(self.opened.hub()), self.opened.attached().key);
+        batch.acknowledged.clear();
+        let mut told = BytesMut::new();
+        for gap in batch.gaps.drain(..) {
+            told.extend_from_slice(&self.dialect.gap(&gap).unwrap_or_default());
+            self.opened.mailbox().post(Call::Gap(gap));
+        }
+        let last = batch.entries.pop();
+        for entry in batch.entries.drain(..) {
+            told.extend_from_slice(self.dialect.message(&entry));
+        }
+        if self.is_events {
+            let token = hub.with(|core, _| core.given(key, &self.path).map(Position::token));
+            if let Some(token) = token.filter(|token| token.len() <= Position::MAX_TOKEN_CHARS) {
+                told.extend_from_slice(format!("id:{token}\r\n").as_bytes());
+            }
+        }
+        self.beat_at = now + self.every;
+        self.mark(now);
+        match last {
+            Some(last) if told.is_empty() => self.dialect.message(&last).clone(),
+            Some(last) => {
+                told.extend_from_slice(self.dialect.message(&last));
+                told.freeze()
+            }
+            None => told.freeze(),
+        }
+    }
+
+    fn mark(&mut self, now: Instant) {
+        if self.marked.is_none() {
+            let (hub, key) = (self.opened.hub(), self.opened.attached().key);
+            let mark = hub.with(|core, _| core.mark(key));
+            self.marked = mark.map(|mark| (mark, now + SOUND_FOR));
+        }
+    }
+
+    /// Does what time asks for, which may be to write something.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        loop {
+            let due = self.marked.map_or(self.beat_at, |(_, due)| due.min(self.beat_at));
+            if self.alarm.due() > due || self.alarm.due() <= clock::now() {
+                self.alarm.set(due);
+            }
+            let now = ready!(self.alarm.poll(cx));
+            if let Some((mark, _)) = self.marked.take_if(|(_, due)| *due <= now) {
+                let key = self.opened.attached().key;
+                self.opened.hub().with(|core, _| core.acknowledge(key, mark));
+                self.mark(now);
+            }
+            if self.beat_at <= now {
+                self.beat_at = now + self.every;
+                if let Some(heartbeat) = &self.heartbeat {
+                    return Poll::Ready(heartbeat.clone());
+                }
+            }
+        }
+    }
+}
+
+/// What an old client is sent first, which it takes for nothing.
+pub(super) fn padding(negotiation: &Negotiation) -> BytesMut {
+    let mut padding = BytesMut::new();
+    if negotiation.client == ClientVersion::Legacy {
+        padding.resize(PADDING_SPACES, b' ');
+        padding.extend_from_slice(b"\n");
+    }
+    padding
+}
