@@ -40,6 +40,8 @@ mod runtime;
 mod service;
 #[cfg(feature = "node")]
 mod session;
+#[cfg(all(feature = "node", feature = "sim"))]
+pub mod sim;
 #[cfg(feature = "node")]
 mod store;
 #[cfg(feature = "node")]

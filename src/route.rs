@@ -10,12 +10,13 @@ use std::{
 
 use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::sync::mpsc;
 
 use crate::{
     handler::AnyHandler,
     id::{SessionId, TopicName},
     proto::{Close, Core},
-    runtime::{Call, Callee, Front, Hub, Mailbox, Tasks, because},
+    runtime::{Call, Callee, Duty, Front, Hub, Mailbox, Tasks, because},
     session::Session,
 };
 
@@ -69,6 +70,24 @@ impl Routes {
     /// Handlers run as tasks of `clients`, which shutdown waits for.
     pub(crate) fn new(table: Table, hub: Arc<Hub>, clients: Tasks) -> Self {
         Self { table, hub, clients, mailboxes: Mutex::default() }
+    }
+
+    /// Tells handlers what no client's connection brings, until the node ends.
+    pub(crate) async fn attend(self: Arc<Self>, mut duties: mpsc::UnboundedReceiver<Duty>) {
+        let ending = self.hub.tasks().clone();
+        while let Some(duty) = tokio::select! {
+            biased;
+            duty = duties.recv() => duty,
+            () = ending.cancelled() => None,
+        } {
+            let (session, call) = match duty {
+                Duty::Ended(session, reason) => (session, Call::Disconnect(reason)),
+                Duty::Pushed(session) => (session, Call::Push),
+            };
+            if let Some(mailbox) = self.mailbox(session.id, &session.path) {
+                mailbox.post(call);
+            }
+        }
     }
 
     fn open(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>> {

@@ -36,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("session", &["id", "message", "proto", "runtime", "topic"]),
     ("handler", &["message", "proto", "runtime", "session", "topic"]),
     ("route", &["handler", "id", "proto", "runtime", "session"]),
+    ("sim", &["handler", "id", "message", "proto", "route", "runtime", "session", "topic"]),
     ("service", &["client"]),
     (
         "node",

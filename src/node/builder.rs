@@ -14,7 +14,7 @@ use crate::{
     id::NodeId,
     proto::{Durability, Limits},
     route::{InvalidRoute, Routes, Table},
-    runtime::{Call, Duty, Front, Hub, Tasks},
+    runtime::{Hub, Tasks},
 };
 
 /// How many clients may be connected, unless that is set.
@@ -184,7 +184,7 @@ impl Builder {
         let span = info_span!("node", id = %id.short());
         let (tasks, clients) = (Tasks::default(), Tasks::default());
         let stop = StopOnDrop(Some(tasks.clone()));
-        let (hub, mut duties) = Hub::new(id, self.limits, tasks.clone());
+        let (hub, duties) = Hub::new(id, self.limits, tasks.clone());
         let hub = Arc::new(hub);
         let store = match self.store {
             Some(path) => Some(Opened::open(path, &self.mesh.cluster, &hub, &span).await?),
@@ -198,22 +198,7 @@ impl Builder {
 
         let swept = Arc::clone(&hub);
         tasks.spawn(span.clone(), async move { swept.sweep().await });
-        let (front, ending) = (Arc::clone(&routes), tasks.clone());
-        tasks.spawn(span.clone(), async move {
-            while let Some(duty) = tokio::select! {
-                biased;
-                duty = duties.recv() => duty,
-                () = ending.cancelled() => None,
-            } {
-                let (session, call) = match duty {
-                    Duty::Ended(session, reason) => (session, Call::Disconnect(reason)),
-                    Duty::Pushed(session) => (session, Call::Push),
-                };
-                if let Some(mailbox) = front.mailbox(session.id, &session.path) {
-                    mailbox.post(call);
-                }
-            }
-        });
+        tasks.spawn(span.clone(), Arc::clone(&routes).attend(duties));
         let server = Server::new(Arc::clone(&hub), routes, clients.clone(), self.admission, span);
         let server = Arc::new(server);
         let (slots, ended) = (Slots::new(self.connections), CancellationToken::new());
