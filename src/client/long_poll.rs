@@ -37,6 +37,8 @@ pub(super) struct LongPoll {
     /// The answer if there is nothing to say for long.
     idle: Bytes,
     callback: Option<Callback>,
+    /// Whether the client asks again only once it has the answer, and does not say what it has.
+    is_implicit: bool,
     alarm: Alarm,
     progress: Progress,
 }
@@ -84,6 +86,8 @@ impl LongPoll {
             greeting,
             idle,
             callback: negotiation.callback.clone(),
+            is_implicit: negotiation.position.is_none()
+                && (negotiation.is_stock() || negotiation.asked.session().is_some()),
             alarm: Alarm::new(clock::now() + patience),
             progress: Progress::Parked,
         }
@@ -173,7 +177,7 @@ impl LongPoll {
 
 impl Drop for LongPoll {
     fn drop(&mut self) {
-        self.poller.leave(self.ticket, self.progress == Progress::Done);
+        self.poller.leave(self.ticket, self.progress == Progress::Done, self.is_implicit);
     }
 }
 

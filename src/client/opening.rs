@@ -23,6 +23,9 @@ pub(super) const SESSION_KEPT: Duration = Duration::from_secs(120);
 /// goes unnoticed, after which the others tell what they know of it.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long news of a session may take from a node that it was on a moment ago.
+const NEWS_PATIENCE: Duration = Duration::from_millis(300);
+
 /// How long an answer waits for the handler's first word. After that the client is answered all the
 /// same, and what it sends waits for the handler.
 const READY_PATIENCE: Duration = Duration::from_secs(5);
@@ -105,15 +108,22 @@ impl Drop for Opened {
     }
 }
 
-/// Waits for news of a session that is unknown here: a node that has just started, or whose peer has
-/// just died, may still have to hear of it.
+/// Waits for news of a session that is unknown here: a client may be faster than the news of it, and
+/// a node that has just started, or whose peer has just died, may still have to hear of much.
 async fn catch_up(hub: &Hub, tasks: &Tasks, asked: SessionId) {
     let is_known = |core: &Core| core.replica().session(asked).is_some();
-    let news = hub.until(|core| is_known(core) || core.is_caught_up());
+    if hub.with(|core, _| is_known(core) || core.is_alone()) {
+        return;
+    }
+    let unheard_of = async {
+        tokio::time::sleep(NEWS_PATIENCE).await;
+        hub.until(Core::is_caught_up).await;
+    };
     tokio::select! {
         biased;
         () = tasks.cancelled() => {}
-        _ = tokio::time::timeout(CATCH_UP_PATIENCE, news) => {}
+        _ = tokio::time::timeout(CATCH_UP_PATIENCE, hub.until(is_known)) => {}
+        () = unheard_of => {}
     }
 }
 

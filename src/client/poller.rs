@@ -130,6 +130,7 @@ impl Poller {
     /// [`Lost`]: the session is to be attached anew.
     pub(super) fn begin(&self, at: Option<&Position>) -> Result<Ticket, Lost> {
         let mut state = self.state.lock();
+        self.hub().with(|core, _| core.set_implied(self.key(), false));
         self.settle(mem::take(&mut state.given), at)?;
         state.newest += 1;
         state.away_since = None;
@@ -197,13 +198,17 @@ impl Poller {
         }
     }
 
-    /// A poll is over. Its answer may have been fetched to its end.
-    pub(super) fn leave(&self, ticket: Ticket, is_whole: bool) {
+    /// A poll is over. Its answer may have been fetched to its end; and the client may be one that
+    /// does not come again unless it has it.
+    pub(super) fn leave(&self, ticket: Ticket, is_whole: bool, implied: bool) {
         let mut state = self.state.lock();
         if state.newest == ticket.0 {
             state.parked = None;
             state.away_since = Some(clock::now());
             state.given.is_torn &= !is_whole;
+            if is_whole && implied {
+                self.hub().with(|core, _| core.set_implied(self.key(), true));
+            }
         }
     }
 

@@ -144,6 +144,8 @@ pub(super) struct Attachment {
     pub(super) acknowledged: Vec<Acknowledgement>,
     /// How many pushes of the client are to be acknowledged once they are stored.
     pub(super) unstored: usize,
+    /// Whether a client that comes back anywhere has everything before the mark under way.
+    pub(super) implied: bool,
     /// Where the session begins with a topic that it has not joined yet, as its client says.
     pub(super) resumes: Option<Box<(TopicName, Position)>>,
 }
@@ -161,6 +163,7 @@ impl Attachment {
             waiting: false,
             acknowledged: Vec::new(),
             unstored: 0,
+            implied: false,
             resumes: None,
         }
     }
@@ -239,6 +242,14 @@ impl Attachment {
     /// What the client has, now that it confirmed `mark`; nothing if that is not under way.
     pub(super) fn confirm(&mut self, mark: Mark) -> Vec<(TopicKey, Position)> {
         match self.marked.take_if(|(marked, _)| *marked == mark) {
+            Some((_, positions)) => positions,
+            None => Vec::new(),
+        }
+    }
+
+    /// What the client has, now that it is back elsewhere.
+    pub(super) fn confirm_implied(&mut self) -> Vec<(TopicKey, Position)> {
+        match self.marked.take_if(|_| self.implied) {
             Some((_, positions)) => positions,
             None => Vec::new(),
         }

@@ -11,6 +11,7 @@ mod client;
 mod http;
 mod sequence;
 mod stock;
+mod stream;
 
 use std::{
     future::Future,
@@ -28,6 +29,7 @@ pub(crate) use {
     http::{Answer, get, post, request},
     sequence::Sequence,
     stock::{chromium, has_stock_clients, node_js},
+    stream::{Event, Stream},
 };
 
 /// How long anything may take that takes no time worth speaking of.

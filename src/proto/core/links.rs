@@ -120,6 +120,11 @@ impl Core {
         self.peers.get(&peer).is_some_and(|peer| peer.linked)
     }
 
+    /// Whether there is no other live node to hear from.
+    pub fn is_alone(&self) -> bool {
+        self.live.is_empty()
+    }
+
     /// Whether this node has all that the live nodes are known to have, so that what it does not
     /// know is not there.
     pub fn is_caught_up(&self) -> bool {

@@ -65,6 +65,23 @@ impl Core {
         self.handle_acknowledged(session, skipped);
     }
 
+    /// Whether a client that comes back, to whichever node, shows by that alone that it has everything
+    /// before the mark under way, as one that polls does once it has fetched an answer.
+    pub fn set_implied(&mut self, key: AttachmentKey, implied: bool) {
+        if let Some(attachment) = self.attachments.get_mut(key) {
+            attachment.implied = implied;
+        }
+    }
+
+    /// A session's client is back on another node.
+    pub(super) fn confirm_implied(&mut self, session: SessionId) {
+        let key = self.attachment_of(session);
+        if let Some(attachment) = key.and_then(|key| self.attachments.get_mut(key)) {
+            let implied = attachment.confirm_implied();
+            self.handle_acknowledged(session, implied);
+        }
+    }
+
     /// The attachment of a session on this node, if it has one.
     pub fn attachment_of(&self, session: SessionId) -> Option<AttachmentKey> {
         self.attached.get(&session).copied()

@@ -141,8 +141,9 @@ impl Core {
             self.claim(state, Presence::Attached, now);
             self.take_over(session, last_owner, now);
         } else {
+            self.confirm_implied(session);
             self.end_attachment(session, Ended::Superseded);
-            self.release(&state, now);
+            self.release(session, now);
         }
     }
 
@@ -165,7 +166,10 @@ impl Core {
     /// Another node has claimed a session that was this node's: it is told all that this node knew.
     ///
     /// Who was still taking it over itself passes on what it waits for, if it knows that.
-    pub(super) fn release(&mut self, state: &SessionState, now: Instant) {
+    pub(super) fn release(&mut self, session: SessionId, now: Instant) {
+        let Some(state) = self.replica.state_of(session) else {
+            return;
+        };
         let claim = state.session.claim;
         if let Some(Takeover { from, next, .. }) = self.takeovers.remove(state.session.id)
             && from != claim.node
