@@ -17,8 +17,21 @@ pub enum Durability {
     Local,
     /// In the memory of this many further nodes. The default is one, where there is another node.
     Replicated(usize),
-    /// On the disk of the node that took it, which survives that all nodes die.
+    /// On the disk of the node that took it, which survives that all nodes die, and stored by one
+    /// further node, where there is another: if all die, and the client is with a node again before
+    /// the one that took it is back, the order of its pushes would else be lost.
     Disk,
+}
+
+impl Durability {
+    /// How many further nodes are to have stored it, where there are so many.
+    pub(super) const fn peers(self) -> usize {
+        match self {
+            Self::Local => 0,
+            Self::Replicated(wanted) => wanted,
+            Self::Disk => 1,
+        }
+    }
 }
 
 impl Default for Durability {

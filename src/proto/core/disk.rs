@@ -364,10 +364,42 @@ mod tests {
         let encoded = Encoded::op(id, &op);
         core.handle_frame(peer, Frame::Operation { id, op, encoded }, now);
         assert_eq!(core.push(attachment, &key, &message, now), Push::Accepted);
+        let have = core.replica().applied().clone();
+        core.handle_frame(peer, Frame::Have(have), now);
         assert!(core.read(attachment, ALL).acknowledged.is_empty(), "it is in memory only");
         disk.store(&mut core, now);
         let told = core.read(attachment, ALL).acknowledged;
         assert_eq!(told.iter().map(|told| told.level).collect::<Vec<_>>(), [Level::Disk]);
+    }
+
+    /// Goal: whichever node a client is with once all died and came back, that one knows what was
+    /// acknowledged before, though another's disk may be back later.
+    #[test]
+    fn what_is_on_the_disk_is_acknowledged_once_a_peer_has_it_too_or_is_gone_for_a_while() {
+        let (now, mut disk) = (start(), Disk::default());
+        let mut core = node(&mut disk, now);
+        core.limits.durability = Durability::Disk;
+        let (peer, attachment) = (NodeId::from_bits(9), core.attachment_of(SESSION).unwrap());
+        core.handle_link_up(peer, Position::new(), now);
+        let mut push = |core: &mut Core, key: &str, now| {
+            core.push(attachment, &key.parse().unwrap(), &Message::text("m"), now);
+            disk.store(core, now);
+        };
+        let told = |core: &mut Core| {
+            let told = core.read(attachment, ALL).acknowledged.into_iter();
+            told.map(|told| (told.level, told.nodes)).collect::<Vec<_>>()
+        };
+        push(&mut core, "first", now);
+        assert_eq!(told(&mut core), [], "it is on one disk only");
+        let have = core.replica().applied().clone();
+        core.handle_frame(peer, Frame::Have(have), now);
+        assert_eq!(told(&mut core), [(Level::Disk, 2)]);
+        core.handle_link_down(peer);
+        core.handle_dead(peer, now);
+        push(&mut core, "second", now);
+        assert_eq!(told(&mut core), [], "the peer may be back");
+        sweep(&mut core, now, now + Duration::from_secs(3));
+        assert_eq!(told(&mut core), [(Level::Disk, 1)]);
     }
 
     #[test]

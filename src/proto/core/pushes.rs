@@ -215,11 +215,7 @@ impl Core {
 
     /// There are more live peers than before, or fewer.
     pub(super) fn handle_reachable(&mut self, has_lost: bool, now: Instant) {
-        let is_short = match self.limits.durability {
-            Durability::Replicated(wanted) => self.live.len() < wanted,
-            Durability::Local | Durability::Disk => false,
-        };
-        if !is_short {
+        if self.live.len() >= self.limits.durability.peers() {
             self.pushes.short_until = None;
         } else if has_lost {
             self.pushes.short_until = Some(now + SHORT_FOR);
@@ -273,15 +269,15 @@ impl Core {
     /// can be.
     fn stored_as_asked(&self) -> Seq {
         let own = self.replica.applied().get(self.id);
+        let stored = match self.limits.durability.peers().min(self.live.len()) {
+            _ if self.pushes.short_until.is_some() => Seq::FIRST,
+            0 => own,
+            reachable => self.stored_on_peers(reachable),
+        };
         match self.limits.durability {
-            Durability::Local => own,
             // Once the disk has failed, what is acknowledged says that it is not there.
-            Durability::Disk => self.durable.unwrap_or(own),
-            Durability::Replicated(wanted) => match wanted.min(self.live.len()) {
-                _ if self.pushes.short_until.is_some() => Seq::FIRST,
-                0 => own,
-                reachable => self.stored_on_peers(reachable),
-            },
+            Durability::Disk => stored.min(self.durable.unwrap_or(own)),
+            Durability::Local | Durability::Replicated(_) => stored,
         }
     }
 
