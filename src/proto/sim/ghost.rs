@@ -175,6 +175,12 @@ impl Ghost {
             && !self.stranded.contains(&(id, promise.session))
     }
 
+    /// Whether a session was promised a message, and still is.
+    pub(super) fn is_promised(&self, session: SessionId, id: MessageId) -> bool {
+        let promised = self.published[&id].promises.iter().find(|p| p.session == session);
+        promised.is_some_and(|promise| self.is_due(id, promise))
+    }
+
     /// Whether the client of `session` has the message, or was told that it will not get it.
     pub(super) fn has(&self, session: SessionId, id: MessageId) -> bool {
         self.received.get(&session).is_some_and(|r| r.got.contains(&id) || self.was_told(r, id))
@@ -249,8 +255,7 @@ impl Ghost {
 
     /// S3: a message that a session was promised does not come after a later one of its origin.
     fn check_order(&self, session: SessionId, id: MessageId, before: Seq) -> Checked {
-        let promised = self.published[&id].promises.iter().find(|p| p.session == session);
-        let is_due = promised.is_some_and(|promise| self.is_due(id, promise));
+        let is_due = self.is_promised(session, id);
         match is_due && !self.was_told(&self.received[&session], id) {
             true => violated("S3 order", format!("{session} got {id} after {before} of the same")),
             false => Ok(()),

@@ -83,7 +83,8 @@ impl Pushes {
 }
 
 impl Ghost {
-    /// S3: what a client pushed first, and who published the later knew of, is read first, unless
+    /// S3: what a client pushed first, was promised to who reads it, and was known to who published
+    /// the later, is read first, unless
     /// another node published the first that was believed to be dead: it went on while who had taken
     /// its session over did, too, and had said by then what it follows.
     pub(super) fn check_causes(&mut self, session: SessionId, entry: &Entry) -> Checked {
@@ -96,6 +97,7 @@ impl Ghost {
         let place = (pushed.number, cause.index);
         let run = (entry.topic().clone(), cause.session, pushed.run);
         let was_told = self.was_told_of(session, entry.id());
+        let is_due = self.is_promised(session, entry.id());
         let read = self.read.entry(session).or_default().entry(run).or_default();
         let is_news = read.iter().all(|(_, known, _)| known != cause);
         if is_news {
@@ -106,6 +108,7 @@ impl Ghost {
                 && !self.given_up.contains(&entry.id().origin)
                 && (later.origin == entry.id().origin
                     || !self.suspected.contains(&entry.id().origin))
+                && is_due
                 && !was_told
             {
                 let text = format!(

@@ -352,6 +352,8 @@ impl World {
                 if self.is_alive(node) {
                     self.pump(node);
                     self.say_goodbye(node);
+                    // Who hears that takes it for dead, and waits for nothing that it did.
+                    self.ghost.bereft = true;
                 }
                 Ok(())
             }
