@@ -153,7 +153,7 @@ impl Bound {
     async fn push(&self) -> Result<(), Close> {
         let id = self.session.id();
         self.ready().await?;
-        let Some((key, message)) = self.hub.with(|core, _| core.begin_push(id)) else {
+        let Some((key, message)) = self.hub.with(|core, now| core.begin_push(id, now)) else {
             return Ok(());
         };
         let told = self.handler.call(&self.session, Call::Message(message));

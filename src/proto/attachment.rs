@@ -7,7 +7,7 @@
 //! What was given is not yet acknowledged. A transport asks for a mark, lets its client confirm it
 //! in whatever way it can, and acknowledges the mark; at most one mark is under way.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{Acknowledgement, Cursor, Entry, Membership, Position, Topic, TopicKey};
 use crate::id::{SessionId, TopicName};
@@ -148,6 +148,8 @@ pub(super) struct Attachment {
     pub(super) implied: bool,
     /// Where the session begins with a topic that it has not joined yet, as its client says.
     pub(super) resumes: Option<Box<(TopicName, Position)>>,
+    /// Until when its pushes wait for earlier ones, if the client was here or elsewhere before.
+    pub(super) patient_until: Option<Instant>,
 }
 
 impl Attachment {
@@ -165,6 +167,7 @@ impl Attachment {
             unstored: 0,
             implied: false,
             resumes: None,
+            patient_until: None,
         }
     }
 

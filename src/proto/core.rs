@@ -40,7 +40,7 @@ pub use watches::{Verdict, WatchKey};
 
 use watches::Watches;
 
-use pushes::Pushes;
+use pushes::{PATIENT_FOR, Pushes};
 use takeover::Takeovers;
 
 use super::{
@@ -355,6 +355,9 @@ impl Core {
         }
         if resumed && last_owner != self.id {
             self.take_over(session, last_owner, now);
+        }
+        if resumed && let Some(attachment) = self.attachments.get_mut(key) {
+            attachment.patient_until = Some(now + PATIENT_FOR);
         }
         Attached { key, session, resumed, ready_due, was_gone }
     }

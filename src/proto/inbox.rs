@@ -24,8 +24,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{Cause, MessageId, PushKey},
+    id::{Cause, MessageId, NodeId, PushKey},
     message::Message,
+    proto::Position,
 };
 
 /// How many pushes of one session may be open. At the limit its client is not read from.
@@ -84,6 +85,8 @@ pub struct Inbox {
     runs: BTreeMap<u64, Run>,
     named: VecDeque<(Instant, Arc<str>)>,
     open: VecDeque<OpenPush>,
+    /// Where each journal says last that a push was handled, until that is [taken](Self::take_handled).
+    handled: Position,
 }
 
 impl Inbox {
@@ -108,11 +111,22 @@ impl Inbox {
         is_news
     }
 
-    /// The handler has returned from a push, which may be heard of before it is heard that the push
-    /// was accepted: then it is done already.
-    pub fn finish(&mut self, key: &PushKey, now: Instant) {
+    /// The handler has returned from a push, as operation `by` says. That may be heard of before it
+    /// is heard that the push was accepted: then it is done already.
+    pub fn finish(&mut self, key: &PushKey, by: MessageId, now: Instant) {
         self.open.retain(|push| push.key != *key);
+        self.handled.advance(by.origin, by.seq.next());
         self.remember(key, now);
+    }
+
+    /// What must have been heard of to know of all that was handled since this was last asked.
+    pub fn take_handled(&mut self) -> Position {
+        std::mem::take(&mut self.handled)
+    }
+
+    /// An origin is dead and forgotten.
+    pub fn forget(&mut self, origin: NodeId) {
+        self.handled.forget(origin);
     }
 
     /// An operation was made on behalf of a push.
@@ -138,6 +152,17 @@ impl Inbox {
         let push = self.open.iter_mut().find(|push| !push.begun)?;
         push.begun = true;
         Some(push)
+    }
+
+    /// Whether the same run of the client has counted some before that were not heard of.
+    pub fn lacks_before(&self, key: &PushKey) -> bool {
+        let PushKey::Counted { epoch, number } = key else {
+            return false;
+        };
+        match self.runs.get(epoch) {
+            Some(run) => run.next < *number || run.missing.first().is_some_and(|it| it < number),
+            None => *number > 1,
+        }
     }
 
     /// Whether another push may be accepted.
@@ -306,14 +331,18 @@ impl InboxMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{NodeId, Seq};
+    use crate::id::Seq;
 
     fn key(number: u64) -> PushKey {
         PushKey::Counted { epoch: 7, number }
     }
 
     fn push(key: PushKey, seq: u64) -> OpenPush {
-        OpenPush::new(key, MessageId::new(NodeId::from_bits(1), Seq::new(seq)), "m".into())
+        OpenPush::new(key, at(seq), "m".into())
+    }
+
+    fn at(seq: u64) -> MessageId {
+        MessageId::new(NodeId::from_bits(1), Seq::new(seq))
     }
 
     #[expect(clippy::disallowed_methods, reason = "some instant to count from")]
@@ -326,7 +355,7 @@ mod tests {
         let (mut inbox, now) = (Inbox::default(), start());
         assert!(inbox.accept(push(key(1), 0), now));
         assert!(!inbox.accept(push(key(1), 1), now));
-        inbox.finish(&key(1), now);
+        inbox.finish(&key(1), at(9), now);
         assert!(inbox.is_idle());
         assert!(!inbox.accept(push(key(1), 2), now), "what is done is not accepted again");
         assert!(inbox.accept(push(key(2), 3), now));
@@ -341,6 +370,21 @@ mod tests {
         assert!(!inbox.accept(push(key(3), 2), now));
         assert!(inbox.accept(push(key(u64::MAX), 3), now));
         assert!(inbox.runs[&7].missing.len() <= MAX_MISSING);
+    }
+
+    #[test]
+    fn what_was_jumped_over_is_lacked_until_it_is_heard_of() {
+        let (mut inbox, now) = (Inbox::default(), start());
+        assert!(!inbox.lacks_before(&key(1)));
+        assert!(inbox.lacks_before(&key(2)));
+        inbox.accept(push(key(1), 0), now);
+        assert!(!inbox.lacks_before(&key(2)));
+        inbox.accept(push(key(3), 1), now);
+        assert!(inbox.lacks_before(&key(4)));
+        assert!(!inbox.lacks_before(&key(2)));
+        inbox.finish(&key(2), at(9), now);
+        assert!(!inbox.lacks_before(&key(4)));
+        assert!(!inbox.lacks_before(&PushKey::Named("a".into())));
     }
 
     #[test]
@@ -362,7 +406,7 @@ mod tests {
         for number in 1..=3 {
             one.accept(push(key(number), number), now);
         }
-        one.finish(&key(1), now);
+        one.finish(&key(1), at(9), now);
         for number in 2..=5 {
             other.accept(push(key(number), number), now);
         }
@@ -381,7 +425,7 @@ mod tests {
     fn a_push_that_was_accepted_twice_is_done_once() {
         let (mut one, mut other, now) = (Inbox::default(), Inbox::default(), start());
         one.accept(push(key(1), 1), now);
-        one.finish(&key(1), now);
+        one.finish(&key(1), at(9), now);
         other.accept(push(key(1), 2), now);
         let open: Vec<_> = other.open.iter().cloned().collect();
         one.merge(other.memory(), open, |_| true, |id| id.seq.get() == 1, now);
@@ -393,7 +437,7 @@ mod tests {
     #[test]
     fn a_push_that_is_known_to_be_handled_is_not_open_later() {
         let (mut inbox, now) = (Inbox::default(), start());
-        inbox.finish(&key(1), now);
+        inbox.finish(&key(1), at(9), now);
         assert!(!inbox.accept(push(key(1), 0), now));
         assert!(inbox.is_idle());
     }
@@ -415,7 +459,7 @@ mod tests {
         one.accept(push(key(1), 0), now);
         other.accept(push(key(1), 0), now);
         let cause = Cause::new(crate::id::SessionId::from_bits(1), key(1), 0);
-        let id = MessageId::new(NodeId::from_bits(1), Seq::new(9));
+        let id = at(9);
         other.note(&cause, id);
         let open = other.open.iter().cloned().collect();
         one.merge(other.memory(), open, |_| true, |_| true, now);
@@ -427,11 +471,11 @@ mod tests {
         let (mut inbox, now) = (Inbox::default(), start());
         inbox.accept(push(key(1), 0), now);
         let cause = Cause::new(crate::id::SessionId::from_bits(1), key(1), 0);
-        let id = MessageId::new(NodeId::from_bits(1), Seq::new(9));
+        let id = at(9);
         assert_eq!(inbox.effect(&cause), None);
         inbox.note(&cause, id);
         assert_eq!(inbox.effect(&cause), Some(id));
-        inbox.finish(&key(1), now);
+        inbox.finish(&key(1), at(9), now);
         assert_eq!(inbox.effect(&cause), None);
     }
 }

@@ -149,6 +149,8 @@ pub struct Replica {
     /// Origins that are dead and forgotten, the first first: what others pass on of them is not
     /// heard.
     retired: VecDeque<NodeId>,
+    /// What snapshots told, until it is [taken](Self::take_handled).
+    told: Position,
     changes: VecDeque<Change>,
 }
 
@@ -165,6 +167,7 @@ impl Replica {
             early_ops: VecDeque::new(),
             tombstone_order: VecDeque::new(),
             retired: VecDeque::new(),
+            told: Position::new(),
             changes: VecDeque::new(),
         }
     }
@@ -246,6 +249,10 @@ impl Replica {
                 }
             }
         }
+        for known in self.sessions.values_mut() {
+            known.inbox.forget(origin);
+        }
+        self.told.forget(origin);
         self.applied.forget(origin);
         self.retired.push_back(origin);
         if self.retired.len() > MAX_RETIRED
@@ -339,6 +346,16 @@ impl Replica {
     pub fn begin_push(&mut self, session: SessionId) -> Option<(PushKey, Message)> {
         let push = self.sessions.get_mut(&session)?.inbox.begin()?;
         Some((push.key.clone(), push.message.clone()))
+    }
+
+    /// What must have been heard of to know which pushes of a session were handled, as far as it is
+    /// news since this was last asked. Snapshots tell that without saying where it was decided.
+    pub fn take_handled(&mut self, session: SessionId) -> Position {
+        let mut handled = std::mem::take(&mut self.told);
+        if let Some(known) = self.sessions.get_mut(&session) {
+            handled.merge(&known.inbox.take_handled());
+        }
+        handled
     }
 
     /// What was published for this cause before, by a handler that has not returned.

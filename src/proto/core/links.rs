@@ -356,6 +356,7 @@ impl Core {
             }
             self.apply_put_off(now);
             self.handle_progress_made(now);
+            self.wake_patient(None);
         }
     }
 

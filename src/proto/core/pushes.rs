@@ -5,7 +5,7 @@
 //! session tells the handler; if it dies before the handler has returned, the next owner does.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -23,6 +23,12 @@ const SHORT_FOR: Duration = Duration::from_secs(2);
 /// How many pushes of one client wait to be acknowledged, those that it sent again among them. At
 /// the limit it is not read from until some are stored.
 const MAX_UNSTORED: usize = 1_024;
+
+/// How long after a client came back its pushes wait for earlier ones, which it does not send again
+/// because another node has acknowledged them, and which this node has not heard of: what accepted
+/// them may be on its way, or on the disk of a node that is about to start. Then the client may
+/// overtake itself.
+pub(super) const PATIENT_FOR: Duration = Duration::from_secs(3);
 
 /// What became of a push.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -70,6 +76,8 @@ pub(super) struct Pushes {
     short_until: Option<Instant>,
     /// The attachments whose pushes wait for others to be handled.
     waiting: BTreeMap<SessionId, AttachmentKey>,
+    /// The sessions of which a push waits for earlier ones, and until when.
+    patient: BTreeSet<(Instant, SessionId)>,
     /// The sessions to be closed once their handlers have been told of everything.
     pub(super) closing: BTreeMap<SessionId, CloseReason>,
 }
@@ -98,6 +106,11 @@ impl Core {
         }
         let is_known = inbox.has(key, now);
         if !is_known {
+            let due = self.attachments.get(attachment).and_then(|it| it.patient_until);
+            if let Some(due) = due.filter(|due| now < *due && inbox.lacks_before(key)) {
+                self.pushes.patient.insert((due, session));
+                return Push::Later;
+            }
             if !inbox.has_room() {
                 self.pushes.waiting.insert(session, attachment);
                 return Push::Later;
@@ -127,6 +140,7 @@ impl Core {
         if let Some(id) = open.map(|push| push.id) {
             self.follow_journal(id.origin, id.seq.next(), now);
         }
+        self.follow_handled(session, now);
         let dead: Vec<_> = self.dead.keys().copied().collect();
         for origin in dead {
             let next = self.replica.applied().get(origin);
@@ -138,12 +152,22 @@ impl Core {
     /// be: it was told of all, or another node does that, or did until now and is being asked.
     ///
     /// A handler that is told of one at a time is told in the order in which the client sent them,
-    /// also where its session was another node's for a while.
-    pub fn begin_push(&mut self, session: SessionId) -> Option<(PushKey, Message)> {
+    /// also where its session was another node's for a while. What it does about this one comes after
+    /// what was done about those before, for everybody.
+    pub fn begin_push(&mut self, session: SessionId, now: Instant) -> Option<(PushKey, Message)> {
         let owner = self.replica.session(session)?.claim.node;
-        match owner == self.id && !self.is_taking_over(session) {
-            true => self.replica.begin_push(session),
-            false => None,
+        if owner != self.id || self.is_taking_over(session) {
+            return None;
+        }
+        let begun = self.replica.begin_push(session)?;
+        self.follow_handled(session, now);
+        Some(begun)
+    }
+
+    /// Who has what this node does next is to know which pushes of a session were handled.
+    fn follow_handled(&mut self, session: SessionId, now: Instant) {
+        for (origin, next) in self.replica.take_handled(session).iter() {
+            self.follow_journal(origin, next, now);
         }
     }
 
@@ -195,6 +219,7 @@ impl Core {
 
     /// Has the handler told of a push, if this node is the one to do it.
     pub(super) fn tell_of_push(&mut self, session: SessionId, key: PushKey) {
+        self.wake_if_patient(session);
         if let Some(known) = self.replica.session(session)
             && known.claim.node == self.id
             && !self.is_taking_over(session)
@@ -223,9 +248,33 @@ impl Core {
         self.acknowledge_pushes(now);
     }
 
-    /// When pushes are to be acknowledged though they are not stored as they should be.
+    /// When pushes are to be acknowledged though they are not stored as they should be, or to be
+    /// taken though earlier ones are missing.
     pub(super) fn pushes_due(&self) -> Option<Instant> {
-        self.pushes.short_until.filter(|_| !self.pushes.unstored.is_empty())
+        let short = self.pushes.short_until.filter(|_| !self.pushes.unstored.is_empty());
+        let patient = self.pushes.patient.first().map(|&(due, _)| due);
+        short.into_iter().chain(patient).min()
+    }
+
+    /// A push of a session was heard of, for which later ones may wait.
+    fn wake_if_patient(&mut self, session: SessionId) {
+        if !self.pushes.patient.is_empty()
+            && let Some(key) = self.attachment_of(session)
+            && let Some(due) = self.attachments.get(key).and_then(|it| it.patient_until)
+            && self.pushes.patient.remove(&(due, session))
+        {
+            self.wake_session(session);
+        }
+    }
+
+    /// Wakes those whose pushes wait for earlier ones, and have until `due`, or all.
+    pub(super) fn wake_patient(&mut self, due: Option<Instant>) {
+        while let Some(&(until, session)) = self.pushes.patient.first()
+            && due.is_none_or(|due| until <= due)
+        {
+            self.pushes.patient.pop_first();
+            self.wake_session(session);
+        }
     }
 
     /// Acknowledges what is stored as it should be.

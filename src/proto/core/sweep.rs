@@ -45,6 +45,7 @@ impl Core {
         }
         self.expire_takeovers(now);
         self.acknowledge_pushes(now);
+        self.wake_patient(Some(now));
         if self.next_sweep.is_some_and(|due| due <= now) {
             self.next_sweep = None;
             self.sweep(now);

@@ -58,7 +58,7 @@ impl Replica {
             }
             Op::Handled { session, key } => {
                 if let Some(known) = self.sessions.get_mut(&session) {
-                    known.inbox.finish(&key, now);
+                    known.inbox.finish(&key, id, now);
                 }
             }
             Op::Follows { .. } | Op::Published { .. } | Op::Unknown => {}

@@ -23,6 +23,7 @@ impl Replica {
         let mut news = view.clone();
         self.strip(&mut news);
         self.applied.merge(&news);
+        self.told.merge(&news);
         let mut named = BTreeSet::new();
         let mut inboxes: BTreeMap<_, (InboxMemory, Vec<OpenPush>)> = BTreeMap::new();
         for part in parts {

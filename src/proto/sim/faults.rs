@@ -3,7 +3,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use super::{Extent, blows::Blow, dice::Dice};
+use super::{blows::Blow, dice::Dice};
 use crate::proto::{Durability, Limits, LogLimits, TailLimits};
 
 /// The faults of one simulation. Zero is never.
@@ -42,8 +42,7 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub(super) fn draw(dice: &mut Dice, extent: Extent) -> Self {
-        let all = |often| if extent == Extent::All { often } else { 0 };
+    pub(super) fn draw(dice: &mut Dice) -> Self {
         let per_frame = |dice: &mut Dice, most| match dice.chance(250) {
             true => dice.between(1, most),
             false => 0,
@@ -59,28 +58,25 @@ impl Faults {
             delay: per_frame(dice, 100),
             stale: dice.chance(200),
             coalesce: dice.between(0, 40),
-            blows: Blow::ALL.map(|blow| match blow {
-                Blow::Pause => all(often(dice, 400, 10)),
-                _ => often(dice, 400, 10),
-            }),
+            blows: Blow::ALL.map(|_| often(dice, 400, 10)),
             every: dice.between(500, 4_000),
-            longest_cut: dice.pick(&[1_000, 4_000, 8_000, 8_000 + all(18_000)]).unwrap_or(4_000),
+            longest_cut: dice.pick(&[1_000, 4_000, 8_000, 26_000]).unwrap_or(4_000),
             half_open: often(dice, 400, 600),
             deaf: often(dice, 300, 300),
             late: dice.pick(&[0, 30, 300, 3_000]).unwrap_or(0),
             deeds: [
-                40,                        // Publish
-                often(dice, 600, 10),      // PublishToSome
-                often(dice, 600, 10),      // Send
-                often(dice, 500, 8),       // Join
-                often(dice, 500, 6),       // Leave
-                often(dice, 700, 8),       // Disconnect
-                often(dice, 400, 6),       // Reattach
-                often(dice, 300, 2),       // Close
-                often(dice, 300, 2),       // GoAway
-                often(dice, 300, 3),       // Burst
-                all(often(dice, 700, 40)), // Push
-                all(often(dice, 250, 3)),  // Share
+                40,                   // Publish
+                often(dice, 600, 10), // PublishToSome
+                often(dice, 600, 10), // Send
+                often(dice, 500, 8),  // Join
+                often(dice, 500, 6),  // Leave
+                often(dice, 700, 8),  // Disconnect
+                often(dice, 400, 6),  // Reattach
+                often(dice, 300, 2),  // Close
+                often(dice, 300, 2),  // GoAway
+                often(dice, 300, 3),  // Burst
+                often(dice, 700, 40), // Push
+                often(dice, 250, 3),  // Share
             ],
             slow_handler: often(dice, 500, 300),
             limits: limits(dice),

@@ -76,7 +76,8 @@ impl World {
         node: usize,
         session: SessionId,
     ) -> Result<Option<PushKey>, super::Violation> {
-        let Some((key, message)) = self.core_mut(node).begin_push(session) else {
+        let now = self.instant();
+        let Some((key, message)) = self.core_mut(node).begin_push(session, now) else {
             return Ok(None);
         };
         self.seen.handled += 1;

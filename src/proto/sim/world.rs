@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Checked, Extent, Seen, Summary,
+    Checked, Seen, Summary,
     clients::{Client, Connection},
     dice::Dice,
     faults::Faults,
@@ -119,9 +119,9 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, extent: Extent, start: Instant, trace: Trace) -> Self {
+    pub(super) fn new(seed: u64, start: Instant, trace: Trace) -> Self {
         let mut dice = Dice::new(seed);
-        let faults = Faults::draw(&mut dice, extent);
+        let faults = Faults::draw(&mut dice);
         let topic = |name| TopicName::parse(name).expect("a topic's name");
         let mut world = Self {
             start,

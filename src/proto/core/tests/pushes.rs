@@ -20,11 +20,11 @@ impl Nodes {
 
     /// The pushes that node `id` is to tell the handler of, and does.
     fn begun(&mut self, id: u64) -> Vec<PushKey> {
-        let core = self.get(id);
+        let (now, core) = (self.now, self.get(id));
         let mut begun = Vec::new();
         while let Some(event) = core.poll_event() {
             if let Event::Pushed { session, .. } = event
-                && let Some((key, _)) = core.begin_push(session.id)
+                && let Some((key, _)) = core.begin_push(session.id, now)
             {
                 begun.push(key);
             }
@@ -104,7 +104,8 @@ fn a_push_that_was_not_handled_is_handled_by_the_next_owner() {
         nodes.finish(1, 1);
         if client_comes_back {
             nodes.attach(2);
-            assert!(nodes.get(1).begin_push(session()).is_none());
+            let now = nodes.now;
+            assert!(nodes.get(1).begin_push(session(), now).is_none());
         } else {
             nodes.kill(1);
         }
@@ -144,7 +145,8 @@ fn who_has_a_session_again_goes_on_with_the_first_push() {
     for number in 1..=3 {
         nodes.push(1, attachment, number);
     }
-    let next = |nodes: &mut Nodes| nodes.get(1).begin_push(session()).map(|(key, _)| key);
+    let now = nodes.now;
+    let next = |nodes: &mut Nodes| nodes.get(1).begin_push(session(), now).map(|(key, _)| key);
     assert_eq!(next(&mut nodes), Some(key(1)));
     nodes.finish(1, 1);
     nodes.attach(2);
@@ -191,6 +193,54 @@ fn what_was_done_before_comes_first_for_all() {
     let before = nodes.get(2).replica().applied().get(two);
     assert_eq!(effect(&mut nodes, 2), first);
     assert_eq!(nodes.get(2).replica().applied().get(two), before.next());
+}
+
+/// Goal: what is done about a push comes, for everybody, after what was done about those before it,
+/// whoever did that.
+#[test]
+fn what_another_node_handled_comes_first_for_all() {
+    let mut nodes = Nodes::new([1, 2]);
+    let attachment = nodes.attach(2);
+    nodes.push(2, attachment, 1);
+    nodes.push(2, attachment, 2);
+    nodes.finish(1, 1); // It has taken the other for dead, and knows better by now.
+    let two = NodeId::from_bits(2);
+    let before = nodes.get(2).replica().applied().get(two);
+    assert_eq!(nodes.begun(2), [key(2)]);
+    assert_eq!(nodes.get(2).replica().applied().get(two), before.next());
+    nodes.push(2, attachment, 1);
+    assert_eq!(nodes.get(2).replica().applied().get(two), before.next(), "that is said already");
+}
+
+/// Goal: a client does not overtake itself that comes back to a node which has not heard of all that
+/// was acknowledged to it.
+///
+/// Method: a client comes back with its third push. Its second is heard of later, or never.
+#[test]
+fn a_push_waits_for_those_before_that_are_on_their_way() {
+    for is_heard_of in [true, false] {
+        let mut nodes = Nodes::new([1, 2]);
+        let attachment = nodes.attach(1);
+        nodes.push(1, attachment, 1);
+        let attachment = nodes.attach(2);
+        assert_eq!(nodes.push(2, attachment, 3), Push::Later);
+        nodes.get(2).poll_wakes();
+        if is_heard_of {
+            let id = MessageId::new(NodeId::from_bits(9), Seq::FIRST);
+            let message = Message::from("p");
+            let op = Op::Accepted { session: session(), key: key(2), message };
+            let (encoded, now) = (Encoded::op(id, &op), nodes.now);
+            let frame = Frame::Operation { id, op, encoded };
+            nodes.get(2).handle_frame(NodeId::from_bits(1), frame, now);
+        } else {
+            nodes.pass(Duration::from_secs(2), Duration::from_millis(100));
+            assert_eq!(nodes.push(2, attachment, 3), Push::Later);
+            nodes.get(2).poll_wakes();
+            nodes.pass(Duration::from_secs(2), Duration::from_millis(100));
+        }
+        assert!(nodes.get(2).poll_wakes().contains(&attachment), "heard of: {is_heard_of}");
+        assert_eq!(nodes.push(2, attachment, 3), Push::Accepted);
+    }
 }
 
 #[test]
