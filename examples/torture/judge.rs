@@ -22,7 +22,7 @@ const TOLD: usize = 20;
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     notes: Vec<Note>,
-    is_apart: bool,
+    conditions: Conditions,
     sent: usize,
     acknowledged: usize,
     failed: usize,
@@ -51,9 +51,19 @@ pub(crate) struct Verdict {
     told: Vec<String>,
 }
 
-/// Judges what happened; `is_apart` if nodes were alive and did not reach each other.
-pub(crate) fn judge(notes: &[Note], subscribers: &[Subscriber], is_apart: bool) -> Verdict {
-    let mut verdict = Verdict { notes: notes.to_vec(), is_apart, ..Verdict::default() };
+/// What the nodes are like, as far as more is allowed for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Conditions {
+    /// Nodes were alive and did not reach each other.
+    pub(crate) is_apart: bool,
+    /// Nodes come back with what they stored: also with what nobody else had heard of, which was
+    /// published anew meanwhile.
+    pub(crate) has_disks: bool,
+}
+
+/// Judges what happened.
+pub(crate) fn judge(notes: &[Note], subscribers: &[Subscriber], conditions: Conditions) -> Verdict {
+    let mut verdict = Verdict { notes: notes.to_vec(), conditions, ..Verdict::default() };
     let acknowledged = verdict.judge_publishers(notes);
     let mut clients = BTreeMap::<Name, Vec<&Note>>::new();
     for note in notes {
@@ -164,14 +174,15 @@ impl Verdict {
         match place {
             Place::Next => return,
             Place::Again => self.duplicates += 1,
-            Place::LateElsewhere if self.is_apart => return self.interleaved += 1,
+            Place::LateElsewhere if self.conditions.is_apart => return self.interleaved += 1,
             Place::Late | Place::LateElsewhere => self.disorder += 1,
         }
         self.tell(told);
     }
 
     /// Who has a new session for each connection gets everything on each, from some place on. It may
-    /// get again what was handled twice, because a node was taken for dead: it does not look for that.
+    /// get again what was handled twice, because a node was taken for dead, or came back with what it
+    /// had stored: it does not look for that.
     fn judge_bare(&mut self, name: Name, notes: &[&Note]) {
         let mut has = BTreeMap::<usize, Has>::new();
         for note in notes {
@@ -181,14 +192,19 @@ impl Verdict {
                     self.received_bare += 1;
                     let has = has.entry(publisher).or_default();
                     let expected = has.numbers.last().map_or(number, |last| last + 1);
+                    let was_before = has.numbers.first().is_some_and(|&first| number < first);
+                    if was_before && self.conditions.has_disks {
+                        self.repeated_bare += 1; // It was published again before this came.
+                        continue;
+                    }
                     match has.take(number, None) {
-                        Place::Next if number == expected || self.is_apart => continue,
+                        Place::Next if number == expected || self.conditions.is_apart => continue,
                         Place::Next => self.holes += 1,
                         Place::Again => {
                             self.repeated_bare += 1;
                             continue;
                         }
-                        _ if self.is_apart => {
+                        _ if self.conditions.is_apart => {
                             self.interleaved += 1;
                             continue;
                         }
@@ -202,7 +218,7 @@ impl Verdict {
                 _ => {}
             }
         }
-        if self.is_apart {
+        if self.conditions.is_apart {
             self.judge_whole(name, &has);
         }
     }
@@ -273,7 +289,7 @@ impl fmt::Display for Verdict {
         )?;
         writeln!(f, "lost {} (S1), duplicates {} (S2)", self.lost, self.duplicates)?;
         writeln!(f, "out of order {} (S3), silent holes {} (S9)", self.disorder, self.holes)?;
-        if self.is_apart {
+        if self.conditions.is_apart {
             writeln!(f, "out of order, of nodes that were apart {}", self.interleaved)?;
         }
         writeln!(f, "gaps told {}, of them sessions that expired {}", self.gaps, self.expired)?;

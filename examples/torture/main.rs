@@ -33,7 +33,7 @@ use std::{collections::HashMap, error::Error, path::PathBuf, process::ExitCode, 
 use clap::{Parser, ValueEnum};
 use clients::{Bare, Publisher, Subscriber};
 use cluster::Cluster;
-use judge::Verdict;
+use judge::{Conditions, Verdict};
 use network::{Cut, Network};
 use notes::Notes;
 use tokio::time::{sleep, timeout};
@@ -169,8 +169,9 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
     }
     settle(publishers, &subscribers, &notes).await;
     drop(bares);
-    let mut verdict =
-        judge::judge(&notes.take(), &subscribers, arguments.fault == Fault::Partition);
+    let is_apart = arguments.fault == Fault::Partition;
+    let conditions = Conditions { is_apart, has_disks: store };
+    let mut verdict = judge::judge(&notes.take(), &subscribers, conditions);
     verdict.unaccounted = unaccounted + cluster.unaccounted().await?;
     recoveries.sort_unstable();
     verdict.recoveries = recoveries;

@@ -92,9 +92,6 @@ pub(super) struct Ghost {
     pub(super) stranded: BTreeSet<(MessageId, SessionId)>,
     /// Operations that died with the last node that had them: of each origin, from and to.
     perished: Vec<(NodeId, Seq, Seq)>,
-    /// Nodes that were ever believed to be dead and were not: who believed that took their sessions
-    /// over, and had pushes handled while they did, too.
-    pub(super) suspected: BTreeSet<NodeId>,
     /// Whether a node was ever believed to be dead that was not.
     pub(super) split: bool,
     /// Whether a node ever crashed or left.

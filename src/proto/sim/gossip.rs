@@ -89,7 +89,6 @@ impl World {
         });
         if !live && self.is_alive(other) {
             self.ghost.split = true;
-            self.ghost.suspected.insert(id);
             self.seen.suspected += 1;
         }
         match live {

@@ -84,9 +84,10 @@ impl Pushes {
 
 impl Ghost {
     /// S3: what a client pushed first, was promised to who reads it, and was known to who published
-    /// the later, is read first, unless
-    /// another node published the first that was believed to be dead: it went on while who had taken
-    /// its session over did, too, and had said by then what it follows.
+    /// the later, is read first, unless its node has been dead for so long that nobody waits for it.
+    ///
+    /// Who joined on a node that died with that, and has joined elsewhere before, was promised less
+    /// than it gets once it is elsewhere again: what the dead node had published just before.
     pub(super) fn check_causes(&mut self, session: SessionId, entry: &Entry) -> Checked {
         let Some(cause) = entry.cause() else {
             return Ok(());
@@ -106,8 +107,6 @@ impl Ghost {
             });
             if let Some((_, _, later)) = later
                 && !self.given_up.contains(&entry.id().origin)
-                && (later.origin == entry.id().origin
-                    || !self.suspected.contains(&entry.id().origin))
                 && is_due
                 && !was_told
             {
