@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # All tests: installs what is missing, then `cargo test --all-features` with the arguments given here.
 #
-# The stock clients need Node and npm, the page needs Chromium. On a machine without them their tests
-# are skipped, loudly; with CI set, that is a failure.
+# The stock clients need Node and npm, the page needs Chromium, the cases of Autobahn need Python. On a
+# machine without them their tests are skipped, loudly; with CI set, that is a failure.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -59,8 +59,25 @@ chromium() {
     lack "the tests with the page" "There is no Chromium, and it could not be installed: that takes root and apt-get. CHROMIUM may name one."
 }
 
+# The cases of Autobahn, in an environment of their own.
+autobahn() {
+    local version=0.1.0
+    local home=${CARGO_TARGET_DIR:-target}/kosoku-$version
+    if [[ -z ${KOSOKU:-} && ! -x $home/bin/kosoku ]]; then
+        echo "installing kosoku from PyPI"
+        if ! { python3 -m venv --clear "$home" && "$home/bin/pip" install --quiet "kosoku==$version"; } </dev/null; then
+            rm -rf "$home"
+            lack "the cases of Autobahn" "kosoku $version could not be installed: that takes Python 3.10 or later, with venv."
+            return
+        fi
+    fi
+    KOSOKU=${KOSOKU:-$(realpath "$home")/bin/kosoku}
+    export KOSOKU
+}
+
 clients
 chromium
+autobahn
 
 if ((${#missing[@]} > 0)) && [[ -n ${CI:-} ]]; then
     echo "*** CI is set, so that nothing may be skipped." >&2

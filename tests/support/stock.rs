@@ -1,6 +1,6 @@
-//! Node, Chromium and the packages from npm, which not every machine has.
+//! Node, Chromium, and packages from npm and PyPI, which not every machine has.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
@@ -23,6 +23,18 @@ pub(crate) fn chromium() -> Option<String> {
     let found = names.find(|name| Path::new(name).exists());
     if found.is_none() {
         skip("Chromium; bash tests/all.sh installs it, and CHROMIUM may name one");
+    }
+    found
+}
+
+/// The runner of Autobahn's cases, if there is one. If not, says so; where CI is set, fails.
+pub(crate) fn kosoku() -> Option<PathBuf> {
+    let named = std::env::var_os("KOSOKU").map(PathBuf::from);
+    let installed =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kosoku-0.1.0").join("bin/kosoku");
+    let found = named.into_iter().chain([installed]).find(|path| path.exists());
+    if found.is_none() {
+        skip("kosoku 0.1.0 from PyPI; bash tests/all.sh installs it, and KOSOKU may name one");
     }
     found
 }
