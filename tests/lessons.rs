@@ -11,7 +11,7 @@ use exosphere::{
     proto::{Budget, Core, Limits, Recipients},
 };
 use serde_json::Value;
-use support::{Client, PATIENCE, Place, Sequence, now, sees, serve, spawn, until, within};
+use support::{Client, PATIENCE, Place, Sequence, Stream, now, sees, serve, spawn, until, within};
 use tokio::sync::mpsc;
 
 const ROOM: &str = "/chat/room";
@@ -273,6 +273,20 @@ async fn issue_658_equal_messages_are_not_the_same_one() {
     assert_eq!(ids.len(), 13);
 }
 
+/// What comes with one poll of a client as stock ones do it, heartbeats apart.
+async fn poll(http: SocketAddr, session: &str) -> (String, Vec<String>) {
+    let target = format!(
+        "{ROOM}?X-Atmosphere-tracking-id={session}&X-Atmosphere-Framework=5.0.7\
+         &X-Atmosphere-Transport=long-polling&X-Atmosphere-TrackMessageSize=true&X-atmo-protocol=true"
+    );
+    let mut answer = Stream::open(http, &target, &["Connection: close"]).await;
+    let (id, mut texts) = (answer.id(), Vec::new());
+    while let Some(text) = answer.framed().await {
+        texts.extend((text != "X").then_some(text));
+    }
+    (id, texts)
+}
+
 /// Between two polls a client is there still: its topic names it, also on the node that it never was
 /// on, and a burst that is published to it alone meanwhile is its own to the last message.
 ///
@@ -287,19 +301,10 @@ async fn issue_2063_who_is_between_two_polls_is_there() {
     let (node, other) = (chat(&place).await, chat(&place).await);
     sees(&node, 2).await;
     let (http, topic) = (serve(&node), other.topic(ROOM).unwrap());
-    let mut client = Client::new(http, ROOM).await;
+    let (id, _handshake) = poll(http, "0").await;
     joined(&other, 1).await;
-    let id = client.id.clone();
     let (mut sequence, mut published) = (Sequence::default(), 0_u64);
-    for poll in 0..20 {
-        topic.publish(published.to_string()).await.unwrap();
-        published += 1;
-        // One message for each connection, as a poll gets it: what it had not acknowledged may come
-        // again before that.
-        while sequence.len() <= poll {
-            sequence.take(client.text().await.parse().unwrap());
-        }
-        client.cut();
+    for _ in 0..20 {
         for _ in 0..BURST {
             let found: Vec<_> = topic.members().iter().map(ToString::to_string).collect();
             assert_eq!(found, [id.as_str()]);
@@ -307,11 +312,14 @@ async fn issue_2063_who_is_between_two_polls_is_there() {
             published += 1;
             tokio::task::yield_now().await;
         }
-        client = Client::resume(http, ROOM, &id).await;
+        let (_, texts) = poll(http, &id).await;
+        texts.iter().for_each(|text| sequence.take(text.parse().unwrap()));
     }
     while sequence.len() < published {
-        sequence.take(client.text().await.parse().unwrap());
+        let (_, texts) = poll(http, &id).await;
+        texts.iter().for_each(|text| sequence.take(text.parse().unwrap()));
     }
+    assert_eq!(sequence.duplicates(), 0, "who polls again has what it was answered");
 }
 
 /// Many threads publish to one topic at once while its clients come and go, and nothing is mislaid
@@ -328,7 +336,10 @@ async fn issue_2262_publishing_at_once_mislays_nothing() {
     const EACH: u64 = 500;
     let node = chat(&Place::new("lesson-2262")).await;
     let http = serve(&node);
-    let listening = (0..CLIENTS).map(|_| spawn(come_and_go(http, PUBLISHERS, EACH)));
+    let listening = (0..CLIENTS).map(|client| match client % 2 {
+        0 => spawn(come_and_go(http, PUBLISHERS, EACH)),
+        _ => spawn(poll_and_poll(http, PUBLISHERS, EACH)),
+    });
     let listening: Vec<_> = listening.collect();
     joined(&node, CLIENTS).await;
     let publishing = (0..PUBLISHERS).map(|publisher| {
@@ -358,12 +369,29 @@ async fn come_and_go(http: SocketAddr, publishers: usize, each: u64) {
     while has < publishers as u64 * each {
         let leaves_at = has + STAYS_FOR;
         while has < leaves_at.min(publishers as u64 * each) {
-            let text = client.text().await;
-            let (publisher, number) = text.split_once(' ').unwrap();
-            sequences[publisher.parse::<usize>().unwrap()].take(number.parse().unwrap());
-            has = sequences.iter().map(Sequence::len).sum();
+            has = take(&mut sequences, &client.text().await);
         }
         client.cut();
         client = Client::resume(http, ROOM, &id).await;
     }
+}
+
+/// The same, by polls.
+async fn poll_and_poll(http: SocketAddr, publishers: usize, each: u64) {
+    let (id, _handshake) = poll(http, "0").await;
+    let mut sequences: Vec<_> = (0..publishers).map(|_| Sequence::default()).collect();
+    let mut has = 0;
+    while has < publishers as u64 * each {
+        let (_, texts) = poll(http, &id).await;
+        for text in texts {
+            has = take(&mut sequences, &text);
+        }
+    }
+}
+
+/// Takes what a publisher published. Returns how many messages there are by now.
+fn take(sequences: &mut [Sequence], text: &str) -> u64 {
+    let (publisher, number) = text.split_once(' ').unwrap();
+    sequences[publisher.parse::<usize>().unwrap()].take(number.parse().unwrap());
+    sequences.iter().map(Sequence::len).sum()
 }
