@@ -159,7 +159,7 @@ fn dechunked(answer: &Answer) -> String {
     while let Some((size, after)) = rest.split_once("\r\n") {
         let size = usize::from_str_radix(size, 16).unwrap();
         body += &after[..size];
-        rest = &after[size..].strip_prefix("\r\n").unwrap_or_default();
+        rest = after[size..].strip_prefix("\r\n").unwrap_or_default();
     }
     body
 }
