@@ -48,6 +48,8 @@ mod store;
 mod topic;
 
 #[cfg(feature = "node")]
+pub use client::{TlsError, TlsFiles};
+#[cfg(feature = "node")]
 pub use error::Error;
 #[cfg(feature = "node")]
 pub use handler::Handler;

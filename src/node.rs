@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::{HttpLimits, Server, Slots, listen},
+    client::{HttpLimits, Server, Slots, Tls, TlsError, TlsFiles, listen},
     cluster::Mesh,
     id::{InvalidTopicName, MessageId, NodeId, TopicName},
     proto::{Accounting, Close, CloseCode},
@@ -160,14 +160,30 @@ impl Node {
     ///
     /// Dropping the future stops accepting; connections that are open stay open.
     pub async fn serve(&self, addr: impl ToSocketAddrs) -> Result<(), ServeError> {
-        let mut bound = Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
-        for addr in addr.to_socket_addrs().map_err(ServeError::Bind)? {
-            bound = listen(addr);
-            if bound.is_ok() {
-                break;
-            }
-        }
-        self.serve_all(bound.map_err(ServeError::Bind)?).await;
+        self.serve_all(bind(addr)?, None).await;
+        Ok(())
+    }
+
+    /// Serves over TLS what [`serve`](Self::serve) does, with HTTP/2 for those who can.
+    ///
+    /// The certificate may be renewed meanwhile: see [`TlsFiles`].
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`] if `addr` cannot be listened on, or the certificate cannot be used. The node
+    /// goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops accepting; connections that are open stay open.
+    pub async fn serve_tls(
+        &self,
+        addr: impl ToSocketAddrs,
+        files: TlsFiles,
+    ) -> Result<(), ServeError> {
+        let listener = bind(addr)?;
+        let tls = Tls::watch(files, &self.inner.clients)?;
+        self.serve_all(listener, Some(&tls)).await;
         Ok(())
     }
 
@@ -181,9 +197,27 @@ impl Node {
     ///
     /// Dropping the future stops accepting; connections that are open stay open.
     pub async fn serve_listener(&self, listener: std::net::TcpListener) -> Result<(), ServeError> {
-        listener.set_nonblocking(true).map_err(ServeError::Bind)?;
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::Bind)?;
-        self.serve_all(listener).await;
+        self.serve_all(adopt(listener)?, None).await;
+        Ok(())
+    }
+
+    /// Serves over TLS what [`serve`](Self::serve) does on a socket that listens already.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`] if the socket or the certificate cannot be used. The node goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops accepting; connections that are open stay open.
+    pub async fn serve_listener_tls(
+        &self,
+        listener: std::net::TcpListener,
+        files: TlsFiles,
+    ) -> Result<(), ServeError> {
+        let listener = adopt(listener)?;
+        let tls = Tls::watch(files, &self.inner.clients)?;
+        self.serve_all(listener, Some(&tls)).await;
         Ok(())
     }
 
@@ -208,10 +242,10 @@ impl Node {
 }
 
 impl Node {
-    async fn serve_all(&self, listener: tokio::net::TcpListener) {
+    async fn serve_all(&self, listener: tokio::net::TcpListener, tls: Option<&Tls>) {
         let limits = HttpLimits::default();
         let Inner { slots, clients, .. } = &*self.inner;
-        crate::client::serve(listener, self.service(), slots, clients, limits).await;
+        crate::client::serve(listener, self.service(), tls, slots, clients, limits).await;
         // Who returns from `main` now would cut the shutdown short.
         self.inner.ended.cancelled().await;
     }
@@ -230,4 +264,25 @@ pub enum ServeError {
     /// The address cannot be listened on. Another address, or waiting until it is free, helps.
     #[error("cannot listen for clients")]
     Bind(#[source] io::Error),
+    /// The certificate cannot be used. Other files help.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A socket that listens, for the runtime.
+fn adopt(listener: std::net::TcpListener) -> Result<tokio::net::TcpListener, ServeError> {
+    listener.set_nonblocking(true).map_err(ServeError::Bind)?;
+    tokio::net::TcpListener::from_std(listener).map_err(ServeError::Bind)
+}
+
+/// The first of the addresses that can be listened on.
+fn bind(addr: impl ToSocketAddrs) -> Result<tokio::net::TcpListener, ServeError> {
+    let mut bound = Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
+    for addr in addr.to_socket_addrs().map_err(ServeError::Bind)? {
+        bound = listen(addr);
+        if bound.is_ok() {
+            break;
+        }
+    }
+    bound.map_err(ServeError::Bind)
 }

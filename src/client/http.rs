@@ -27,10 +27,14 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
 use tracing::{Span, debug, debug_span, warn};
 
-use super::Slots;
+use super::{Slots, Tls, tls};
 use crate::runtime::Tasks;
 
 /// What clients may ask of the server before they are known.
@@ -85,6 +89,7 @@ pub(crate) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     service: S,
+    tls: Option<&Tls>,
     slots: &Slots,
     tasks: &Tasks,
     limits: Limits,
@@ -115,8 +120,18 @@ pub(crate) async fn serve<S, B>(
                     request.extensions_mut().insert(slot.clone());
                     service.call(request)
                 });
-                let connection = serve_connection(stream, placed, tasks.clone(), limits);
-                tasks.spawn(span, connection);
+                if let Err(error) = configure(&stream) {
+                    debug!(%error, "cannot configure the connection");
+                }
+                let tasks = tasks.clone();
+                match tls.map(Tls::acceptor) {
+                    None => tasks.clone().spawn(span, serve_plain(stream, placed, tasks, limits)),
+                    Some(acceptor) => {
+                        let secured =
+                            serve_secured(acceptor, stream, placed, tasks.clone(), limits);
+                        tasks.spawn(span, secured);
+                    }
+                }
             }
             Err(error) if is_of_one_client(&error) => debug!(%error, "a client gave up"),
             Err(error) => {
@@ -140,43 +155,82 @@ fn is_of_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn serve_connection<S, B>(stream: TcpStream, service: S, tasks: Tasks, limits: Limits)
+/// Serves a connection that is as it comes. The client's first bytes tell what it speaks.
+async fn serve_plain<S, B>(stream: TcpStream, service: S, tasks: Tasks, limits: Limits)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
 {
-    if let Err(error) = configure(&stream) {
-        debug!(%error, "cannot configure the connection");
-    }
-    let speaks_http2 = tokio::select! {
+    let spoken = tokio::select! {
         biased;
         () = tasks.cancelled() => return,
         spoken = tokio::time::timeout(limits.head_patience, speaks_http2(&stream)) => spoken,
     };
-    let served = match speaks_http2 {
-        Ok(Ok(true)) => {
-            let asked = Arc::new(AtomicBool::new(false));
-            let noted = Arc::clone(&asked);
-            let noting = service_fn(move |request| {
-                noted.store(true, Ordering::Relaxed);
-                service.call(request)
-            });
-            let connection = http2(&tasks, limits).serve_connection(TokioIo::new(stream), noting);
-            let serving = drive(connection, |it| it.graceful_shutdown(), &tasks, limits);
-            tokio::select! {
-                biased;
-                served = serving => served,
-                () = silent(&asked, limits) => return debug!("closed, as the client asks nothing"),
-            }
+    match spoken {
+        Ok(Ok(is_http2)) => serve_connection(stream, is_http2, service, tasks, limits).await,
+        Ok(Err(error)) => debug!(%error, "closed"),
+        Err(_) => debug!("closed, as the client says nothing"),
+    }
+}
+
+/// Serves a connection over TLS, whose handshake tells what is spoken.
+async fn serve_secured<S, B>(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    service: S,
+    tasks: Tasks,
+    limits: Limits,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
+{
+    let shaken = tokio::select! {
+        biased;
+        () = tasks.cancelled() => return,
+        shaken = tokio::time::timeout(limits.head_patience, acceptor.accept(stream)) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
+            serve_connection(stream, is_http2, service, tasks, limits).await;
         }
-        Ok(Ok(false)) => {
-            let connection = http1(limits).serve_connection(TokioIo::new(stream), service);
-            let connection = connection.with_upgrades();
-            drive(connection, |it| it.graceful_shutdown(), &tasks, limits).await
+        Ok(Err(error)) => debug!(%error, "no handshake"),
+        Err(_) => debug!("closed, as the client does not shake hands"),
+    }
+}
+
+async fn serve_connection<IO, S, B>(
+    stream: IO,
+    is_http2: bool,
+    service: S,
+    tasks: Tasks,
+    limits: Limits,
+) where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
+{
+    let served = if is_http2 {
+        let asked = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&asked);
+        let noting = service_fn(move |request| {
+            noted.store(true, Ordering::Relaxed);
+            service.call(request)
+        });
+        let connection = http2(&tasks, limits).serve_connection(TokioIo::new(stream), noting);
+        let serving = drive(connection, |it| it.graceful_shutdown(), &tasks, limits);
+        tokio::select! {
+            biased;
+            served = serving => served,
+            () = silent(&asked, limits) => return debug!("closed, as the client asks nothing"),
         }
-        Ok(Err(error)) => return debug!(%error, "closed"),
-        Err(_) => return debug!("closed, as the client says nothing"),
+    } else {
+        let connection = http1(limits).serve_connection(TokioIo::new(stream), service);
+        let connection = connection.with_upgrades();
+        drive(connection, |it| it.graceful_shutdown(), &tasks, limits).await
     };
     match served {
         Some(Ok(())) => {}

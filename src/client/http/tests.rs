@@ -64,7 +64,7 @@ fn start(limits: Limits) -> (SocketAddr, Tasks) {
     let (serving, spawned) = (tasks.clone(), tasks.clone());
     tasks.spawn(Span::none(), async move {
         let service = service_fn(move |request| answer(spawned.clone(), request));
-        serve(listener, service, &Slots::new(16), &serving, limits).await;
+        serve(listener, service, None, &Slots::new(16), &serving, limits).await;
     });
     (addr, tasks)
 }
