@@ -263,9 +263,13 @@ impl Replica {
         true
     }
 
-    /// An origin that was taken for dead is alive.
+    /// An origin that was taken for dead is alive. It goes on where it was when it was forgotten:
+    /// what it did before was applied then, and is over.
     pub fn recall(&mut self, origin: NodeId) {
-        self.retired.retain(|&retired| retired != origin);
+        if self.is_retired(origin) {
+            self.retired.retain(|&retired| retired != origin);
+            self.applied.advance(origin, self.known.get(origin));
+        }
     }
 
     /// Whether there are origins that are forgotten, and of which decisions may still be spoken.

@@ -34,10 +34,14 @@ impl Nodes {
     }
 
     fn start(&mut self, id: u64) {
-        let (mut core, now) = (Core::new(NodeId::from_bits(id), Limits::default()), self.now);
+        self.add(Core::new(NodeId::from_bits(id), Limits::default()));
+    }
+
+    fn add(&mut self, mut core: Core) {
+        let now = self.now;
         for (&other, peer) in &mut self.cores {
             core.handle_link_up(other, peer.replica().applied().clone(), now);
-            peer.handle_link_up(core.id(), Position::new(), now);
+            peer.handle_link_up(core.id(), core.replica().applied().clone(), now);
         }
         self.cores.insert(core.id(), core);
         self.settle();
@@ -207,6 +211,35 @@ fn what_a_forgotten_node_did_holds_nothing_up() {
 
     nodes.start(5);
     nodes.publish_and_settle(3, key);
+}
+
+/// Goal: a node that stood still for so long that it was forgotten is heard again, and nothing that it
+/// had said before is taken for news.
+#[test]
+fn who_was_forgotten_and_is_alive_goes_on_where_it_was() {
+    for had_news in [false, true] {
+        let (mut nodes, two) = (Nodes::new([1, 2]), NodeId::from_bits(2));
+        let (key, now) = (nodes.attach(1), nodes.now);
+        nodes.get(1).join(session(), &topic(), now).unwrap();
+        nodes.settle();
+        nodes.publish_and_settle(1, key);
+        let still = nodes.cores.remove(&two).unwrap();
+        nodes.get(1).handle_link_down(two);
+        nodes.get(1).handle_dead(two, now);
+        nodes.pass(Limits::default().dead_kept * 2, Duration::from_secs(1));
+        assert!(nodes.get(1).replica().is_retired(two));
+        if had_news {
+            nodes.publish(1);
+            assert_eq!(nodes.receive(1, key), 1);
+        }
+        nodes.add(still);
+        nodes.pass(Duration::from_secs(2), Duration::from_millis(100));
+        let key = nodes.attach(1);
+        assert_eq!(nodes.receive(1, key), 0, "it has all that");
+        nodes.publish_and_settle(1, key);
+        let applied = nodes.get(2).replica().applied().clone();
+        assert_eq!(nodes.get(1).replica().applied(), &applied);
+    }
 }
 
 /// Goal: who leaves gets what was published before, and is then waited for no more.
