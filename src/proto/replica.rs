@@ -264,12 +264,20 @@ impl Replica {
     }
 
     /// An origin that was taken for dead is alive. It goes on where it was when it was forgotten:
-    /// what it did before was applied then, and is over.
-    pub fn recall(&mut self, origin: NodeId) {
-        if self.is_retired(origin) {
+    /// what it did before was applied then, and is over. Whether it was forgotten.
+    pub fn recall(&mut self, origin: NodeId) -> bool {
+        let was_forgotten = self.is_retired(origin);
+        if was_forgotten {
             self.retired.retain(|&retired| retired != origin);
-            self.applied.advance(origin, self.known.get(origin));
+            let next = self.known.get(origin);
+            self.applied.advance(origin, next);
+            for key in self.topics.keys() {
+                for member in self.topics.get_mut(key).members.values_mut() {
+                    member.acknowledged.advance(origin, next);
+                }
+            }
         }
+        was_forgotten
     }
 
     /// Whether there are origins that are forgotten, and of which decisions may still be spoken.

@@ -67,7 +67,10 @@ impl Core {
             self.peers.entry(node).or_default();
             self.dead.remove(&node);
             self.strangers.remove(&node);
-            self.replica.recall(node);
+            if self.replica.recall(node) {
+                let topics = self.replica.topics().keys();
+                topics.into_iter().for_each(|topic| self.report(topic));
+            }
             self.handle_reachable(false, now);
             self.schedule_sweep(now);
         }

@@ -63,7 +63,9 @@ impl World {
         let applied = self.core(node).replica().applied();
         for (origin, next) in before.iter() {
             let is_forgotten = applied.get(origin) == crate::id::Seq::FIRST
-                && self.index_of(origin).is_some_and(|other| !self.views[&(node, other)].live);
+                && self
+                    .index_of(origin)
+                    .is_some_and(|other| !self.is_alive(other) || !self.views[&(node, other)].live);
             if applied.get(origin) < next && !is_forgotten {
                 let text = format!("n{node} had {} and has {}", brief(before), brief(applied));
                 return violated("S6 forward", text);

@@ -48,7 +48,7 @@ impl World {
                     *other != node
                         && self.views[&(node, *other)].live
                         && (!self.is_alive(*other)
-                            || self.core(*other).replica().applied().covers(id))
+                            || self.core(*other).replica().known().covers(id))
                 };
                 let most = (0..self.nodes.len()).filter(has).count();
                 match nodes <= most {
