@@ -2,6 +2,9 @@
 
 use std::{future::Future, pin::Pin};
 
+use bytes::Bytes;
+use http::{Request, Response};
+
 use crate::{
     message::Message,
     proto::{Close, CloseCode, CloseReason, Gap},
@@ -61,6 +64,32 @@ pub trait Handler: Send + Sync + 'static {
         message: Message,
     ) -> impl Future<Output = Result<(), Close>> + Send;
 
+    /// A request to the route's path that no client connects by: a GET without a transport, a POST
+    /// before it is taken for a message, a PUT, a DELETE, or whatever else.
+    ///
+    /// `session` is that of the client if the request names one, or else one for this call alone. The
+    /// body is whole, and has at most 1 MiB. Unlike the others, these calls are not in turn.
+    ///
+    /// Unless you write it otherwise, or where you return `None`, a GET is answered by nothing, a POST
+    /// is a [`message`](Self::message), and the rest is refused by 405.
+    fn request(
+        &self,
+        session: &Session,
+        request: Request<Bytes>,
+    ) -> impl Future<Output = Option<Response<Bytes>>> + Send {
+        let _ = (session, request);
+        async { None }
+    }
+
+    /// The client is back, after its connection was gone or on a newer one. What it missed is on its
+    /// way to it.
+    ///
+    /// A client that polls is there between two polls, too, and back only if it was away for longer.
+    fn resumed(&self, session: &Session) -> impl Future<Output = ()> + Send {
+        let _ = session;
+        async {}
+    }
+
     /// The client has shown that it is there, though it had nothing to say.
     fn heartbeat(&self, session: &Session) -> impl Future<Output = ()> + Send {
         let _ = session;
@@ -101,6 +130,12 @@ where
 
 /// A handler of whatever type.
 pub(crate) trait AnyHandler: Send + Sync {
+    fn request<'a>(
+        &'a self,
+        session: &'a Session,
+        request: Request<Bytes>,
+    ) -> Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send + 'a>>;
+
     fn call<'a>(
         &'a self,
         session: &'a Session,
@@ -109,6 +144,14 @@ pub(crate) trait AnyHandler: Send + Sync {
 }
 
 impl<H: Handler> AnyHandler for H {
+    fn request<'a>(
+        &'a self,
+        session: &'a Session,
+        request: Request<Bytes>,
+    ) -> Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send + 'a>> {
+        Box::pin(Handler::request(self, session, request))
+    }
+
     fn call<'a>(
         &'a self,
         session: &'a Session,
@@ -119,6 +162,7 @@ impl<H: Handler> AnyHandler for H {
                 Call::Ready => return self.ready(session).await,
                 Call::Message(message) => return self.message(session, message).await,
                 Call::Heartbeat => self.heartbeat(session).await,
+                Call::Resumed => self.resumed(session).await,
                 Call::Push => {} // Who calls has made a message of it.
                 Call::Gap(gap) => self.gap(session, &gap).await,
                 Call::Disconnect(reason) => self.disconnect(session, reason).await,

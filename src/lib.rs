@@ -20,6 +20,8 @@ pub mod fuzz;
 #[cfg(feature = "node")]
 mod handler;
 pub mod id;
+#[cfg(feature = "node")]
+mod json;
 mod message;
 #[cfg(feature = "node")]
 mod node;
@@ -32,6 +34,10 @@ mod postman;
 pub mod proto;
 #[cfg(feature = "client")]
 mod remote;
+#[cfg(feature = "node")]
+mod reply;
+#[cfg(feature = "node")]
+mod rest;
 #[cfg(feature = "node")]
 mod route;
 #[cfg(any(feature = "client", feature = "node"))]
@@ -54,6 +60,8 @@ pub use error::Error;
 #[cfg(feature = "node")]
 pub use handler::Handler;
 pub use id::{InvalidPushKey, InvalidTopicName, MessageId, NodeId, PushKey, SessionId, TopicName};
+#[cfg(feature = "node")]
+pub use json::{Json, json};
 pub use message::Message;
 #[cfg(feature = "node")]
 pub use node::{Builder, Members, Node, ServeError, StartError};
@@ -61,6 +69,10 @@ pub use proto::{
     Accounting, Close, CloseCode, CloseReason, DropCause, Dropped, Durability, Ending, Fate, Gap,
     Level, Member, Pending, Roster, Tally,
 };
+#[cfg(feature = "node")]
+pub use reply::Reply;
+#[cfg(feature = "node")]
+pub use rest::{Rest, rest};
 #[cfg(feature = "node")]
 pub use route::InvalidRoute;
 #[cfg(feature = "node")]
@@ -70,4 +82,6 @@ pub use session::{JoinError, Session};
 #[cfg(feature = "node")]
 pub use store::{Cut, Recovered, StoreState};
 #[cfg(feature = "node")]
-pub use topic::{MessageReport, NoDisk, PublishError, Receipt, Stored, Topic};
+pub use topic::{
+    InvalidPattern, MessageReport, NoDisk, PublishError, Receipt, Stored, Topic, Topics,
+};

@@ -22,7 +22,7 @@ use crate::{
     runtime::{Hub, Scribe, Tasks},
     service::NodeService,
     store::{Recovered, StoreState},
-    topic::{Receipt, Topic},
+    topic::{InvalidPattern, Receipt, Topic, Topics},
 };
 
 pub use builder::{Builder, StartError};
@@ -104,6 +104,16 @@ impl Node {
     /// [`InvalidTopicName`] says what is wrong with the name.
     pub fn topic(&self, name: &str) -> Result<Topic, InvalidTopicName> {
         Ok(Topic::new(TopicName::parse(name)?, Arc::clone(&self.inner.hub)))
+    }
+
+    /// All topics whose names match `pattern`, in which `*` stands for any text, slashes among it, and
+    /// `{name}` for any one segment.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidPattern`] says what is wrong with the pattern.
+    pub fn topics(&self, pattern: &str) -> Result<Topics, InvalidPattern> {
+        Ok(Topics::new(pattern.parse()?, Arc::clone(&self.inner.hub)))
     }
 
     /// A receipt for a message that was published on any node of the cluster, to learn from this one

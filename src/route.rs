@@ -8,6 +8,8 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use bytes::Bytes;
+use http::{Request, Response};
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -91,12 +93,17 @@ impl Routes {
     }
 
     fn open(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>> {
+        let (session, handler) = self.bind(session, path)?;
+        let bound = Bound { session, handler, hub: Arc::clone(&self.hub) };
+        Some(Arc::new(Mailbox::new(bound, self.clients.clone())))
+    }
+
+    fn bind(&self, session: SessionId, path: &str) -> Option<(Session, Arc<dyn AnyHandler>)> {
         let found = self.table.0.at(path).ok()?;
         let name = TopicName::parse(path).ok()?;
         let params = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let session = Session::new(session, name, params.collect(), Arc::clone(&self.hub));
-        let bound = Bound { session, handler: Arc::clone(found.value), hub: Arc::clone(&self.hub) };
-        Some(Arc::new(Mailbox::new(bound, self.clients.clone())))
+        Some((session, Arc::clone(found.value)))
     }
 }
 
@@ -117,6 +124,19 @@ impl Front for Routes {
         }
         mailboxes.by_session.insert(session, Arc::downgrade(&mailbox));
         Some(mailbox)
+    }
+
+    fn request<'a>(
+        &'a self,
+        session: SessionId,
+        path: &str,
+        request: Request<Bytes>,
+    ) -> Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send + 'a>> {
+        let bound = self.bind(session, path);
+        Box::pin(async move {
+            let (session, handler) = bound?;
+            handler.request(&session, request).await
+        })
     }
 
     fn visitor(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>> {

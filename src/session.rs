@@ -9,7 +9,7 @@ use crate::{
     message::Message,
     proto::{Close, Recipients, Refused},
     runtime::{Hub, next_cause},
-    topic::{PublishError, Receipt, Topic},
+    topic::{Pattern, PublishError, Receipt, Topic, Topics},
 };
 
 /// A client's session. Cheap to clone: a clone is the same session.
@@ -115,6 +115,12 @@ impl Session {
     ) -> Result<Receipt, PublishError> {
         let topic = Topic::new(TopicName::parse(topic)?, Arc::clone(&self.inner.hub));
         topic.publish_for(Recipients::Everyone, message.into())
+    }
+
+    /// Publishes a message to every topic of the cluster.
+    pub(crate) async fn publish_everywhere(&self, message: Message) -> Result<(), PublishError> {
+        let all = "*".parse::<Pattern>().expect("a star is a pattern");
+        Topics::new(all, Arc::clone(&self.inner.hub)).publish(message).await.map(drop)
     }
 
     /// Ends the session, wherever its client is connected. Harmless if it is over already.

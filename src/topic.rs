@@ -1,6 +1,8 @@
 //! Topics: named logs of messages, which sessions read.
 
+mod pattern;
 mod receipt;
+mod topics;
 
 use std::{fmt, sync::Arc};
 
@@ -13,7 +15,12 @@ use crate::{
     runtime::{Hub, next_cause},
 };
 
-pub use receipt::{MessageReport, NoDisk, Receipt, Stored};
+pub(crate) use pattern::Pattern;
+pub use {
+    pattern::InvalidPattern,
+    receipt::{MessageReport, NoDisk, Receipt, Stored},
+    topics::Topics,
+};
 
 /// A handle to a topic. Cheap to clone: a clone is the same topic.
 ///

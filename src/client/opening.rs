@@ -68,6 +68,9 @@ impl Opened {
         let mailbox = front.mailbox(attached.session, path.as_str());
         let mailbox = mailbox.expect("somebody answers for the path");
         let opened = Self::new(Arc::clone(hub), mailbox, attached);
+        if opened.is_back(negotiation) {
+            opened.mailbox.post(Call::Resumed);
+        }
         if opened.attached.ready_due {
             let ready = opened.mailbox.ask(Call::Ready);
             if tokio::time::timeout(READY_PATIENCE, ready).await.is_err() {
@@ -75,6 +78,12 @@ impl Opened {
             }
         }
         opened
+    }
+
+    /// Whether this is news to the handler: who polls comes and goes.
+    fn is_back(&self, negotiation: &Negotiation) -> bool {
+        let Attached { resumed, ready_due, was_gone, .. } = self.attached;
+        resumed && !ready_due && (was_gone || !negotiation.transport.is_polled())
     }
 
     pub(super) fn new(hub: Arc<Hub>, mailbox: Arc<Mailbox>, attached: Attached) -> Self {

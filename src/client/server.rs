@@ -26,7 +26,7 @@ use super::{
     websocket,
 };
 use crate::{
-    id::TopicName,
+    id::{SessionId, TopicName},
     message::Message,
     proto::{Close, CloseCode, CloseReason, Position, wire::MAX_MESSAGE_BYTES},
     runtime::{Call, Front, Hub, Tasks},
@@ -127,14 +127,46 @@ impl Server {
                 self.upgrade(upgrade, negotiation, path, slot.cloned()).await;
                 Ok(response)
             }
-            Method::GET => self.suspend(&negotiation, &path, parts).await,
-            Method::POST => {
+            Method::GET if negotiation.transport != Transport::Undefined => {
+                self.suspend(&negotiation, &path, parts).await
+            }
+            _ => {
                 let body = receive(body, MAX_MESSAGE_BYTES, BODY_PATIENCE).await;
                 let body = body.map_err(|err| Response::from(&err))?;
-                self.post(&negotiation, &path, parts, body).await
+                self.request(&negotiation, &path, parts, body).await
             }
+        }
+    }
+
+    /// A request that no client connects by: the handler may have an answer of its own.
+    async fn request(
+        &self,
+        negotiation: &Negotiation,
+        path: &TopicName,
+        parts: &Parts,
+        body: Bytes,
+    ) -> Result<Response<Body>, Response<Body>> {
+        let session = self.session_of(negotiation, path);
+        let request = Request::from_parts(parts.clone(), body.clone());
+        let asked = session.unwrap_or_else(opening::fresh_id);
+        if let Some(response) = self.front.request(asked, path.as_str(), request).await {
+            return Ok(response.map(Body::from));
+        }
+        match parts.method {
+            Method::GET => Ok(responses::done()),
+            Method::POST => self.post(negotiation, path, parts, body).await,
             _ => Err(responses::method_not_allowed()),
         }
+    }
+
+    /// The session that a request names, if that is one of this path.
+    fn session_of(&self, negotiation: &Negotiation, path: &TopicName) -> Option<SessionId> {
+        negotiation.asked.session().filter(|&session| {
+            self.hub.with(|core, _| {
+                let known = core.replica().session(session);
+                known.is_some_and(|known| *known.path == *path.as_str())
+            })
+        })
     }
 
     /// A client that is answered as things happen.
@@ -270,12 +302,7 @@ impl Server {
         parts: &Parts,
         body: Bytes,
     ) -> Result<Response<Body>, Response<Body>> {
-        let session = negotiation.asked.session().filter(|&session| {
-            self.hub.with(|core, _| {
-                let known = core.replica().session(session);
-                known.is_some_and(|known| *known.path == *path.as_str())
-            })
-        });
+        let session = self.session_of(negotiation, path);
         let mailbox = match session {
             Some(session) => self.front.mailbox(session, path.as_str()),
             None => self.front.visitor(opening::fresh_id(), path.as_str()),

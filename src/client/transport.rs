@@ -23,6 +23,11 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// Whether each answer takes a request.
+    pub(crate) fn is_polled(self) -> bool {
+        matches!(self, Self::LongPolling | Self::Jsonp | Self::Polling)
+    }
+
     /// Reads a transport's name, in upper or lower case, with `-` or `_`.
     pub(crate) fn read(name: &str) -> Self {
         const NAMES: [(&str, Transport); 7] = [

@@ -1,6 +1,9 @@
 //! The application, as transports see it.
 
-use std::sync::Arc;
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
 
 use super::Mailbox;
 use crate::id::SessionId;
@@ -13,6 +16,14 @@ pub(crate) trait Front: Send + Sync {
     /// The mailbox of `session`, whose client asked for `path`; the same for each call, as long as
     /// the session is known here. `None` if there is no handler for the path.
     fn mailbox(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>>;
+
+    /// What the handler of `path` answers to a request that no client connects by, if anything.
+    fn request<'a>(
+        &'a self,
+        session: SessionId,
+        path: &str,
+        request: Request<Bytes>,
+    ) -> Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send + 'a>>;
 
     /// A mailbox for one message of a client that has no session.
     fn visitor(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>>;

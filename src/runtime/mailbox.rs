@@ -39,6 +39,8 @@ pub(crate) enum Call {
     /// A push is open: the hub has the next.
     Push,
     Heartbeat,
+    /// The client is back.
+    Resumed,
     Gap(Gap),
     Disconnect(CloseReason),
 }
@@ -47,7 +49,12 @@ impl Call {
     fn bytes(&self) -> usize {
         match self {
             Self::Message(message) => message.len(),
-            Self::Disconnect(_) | Self::Gap(_) | Self::Heartbeat | Self::Push | Self::Ready => 0,
+            Self::Disconnect(_)
+            | Self::Gap(_)
+            | Self::Heartbeat
+            | Self::Push
+            | Self::Ready
+            | Self::Resumed => 0,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{pin::Pin, sync::Arc};
 
+use bytes::Bytes;
+use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, info_span};
 
@@ -73,6 +75,20 @@ struct Mortal {
 }
 
 impl AnyHandler for Mortal {
+    fn request<'a>(
+        &'a self,
+        session: &'a Session,
+        request: Request<Bytes>,
+    ) -> Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send + 'a>> {
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = self.dead.cancelled() => std::future::pending().await,
+                said = self.handler.request(session, request) => said,
+            }
+        })
+    }
+
     fn call<'a>(
         &'a self,
         session: &'a Session,
