@@ -117,11 +117,7 @@ impl Handler for Hooks {
         Ok(())
     }
 
-    async fn request(
-        &self,
-        session: &Session,
-        request: Request<Bytes>,
-    ) -> Option<Response<Bytes>> {
+    async fn request(&self, session: &Session, request: Request<Bytes>) -> Option<Response<Bytes>> {
         let (method, item) = (request.method().clone(), session.param("item")?);
         let text = format!("{method} {item} {}", str::from_utf8(request.body()).unwrap());
         (method != Method::POST && method != Method::PATCH).then(|| {
@@ -165,8 +161,7 @@ async fn a_pattern_publishes_to_all_topics_that_it_stands_for() {
     let place = Place::new("patterns");
     let node = place.node().route("/chat/{room}", json(answer)).start().await.unwrap();
     let http = serve(&node);
-    let mut clients =
-        [Client::bare(http, "/chat/a").await, Client::bare(http, "/chat/b").await];
+    let mut clients = [Client::bare(http, "/chat/a").await, Client::bare(http, "/chat/b").await];
     let topics = node.topics("/chat/{room}").unwrap();
     let names: Vec<_> = topics.names().iter().map(|name| name.as_str().to_owned()).collect();
     assert_eq!(names, ["/chat/a", "/chat/b"]);

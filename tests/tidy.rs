@@ -37,10 +37,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("handler", &["message", "proto", "runtime", "session", "topic"]),
     ("reply", &[]),
     ("json", &["handler", "message", "proto", "reply", "session"]),
-    ("rest", &["handler", "message", "proto", "reply", "service", "session"]),
     ("route", &["handler", "id", "proto", "runtime", "session"]),
     ("sim", &["handler", "id", "message", "proto", "route", "runtime", "session", "topic"]),
     ("service", &["client"]),
+    ("rest", &["handler", "message", "proto", "reply", "service", "session"]),
     (
         "node",
         &[
