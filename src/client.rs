@@ -18,6 +18,7 @@ mod envelope;
 pub(crate) mod frame;
 mod framing;
 mod greeting;
+mod head;
 mod host;
 pub(crate) mod http;
 mod jsonp;

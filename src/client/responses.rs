@@ -14,7 +14,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use tracing::debug;
 
-use super::{Body, NegotiationError, Origin, ReceiveError, websocket::UpgradeError};
+use super::{
+    Body, NegotiationError, Origin, ReceiveError, head::AmbiguousHead, websocket::UpgradeError,
+};
 use crate::id::SessionId;
 
 /// The work is done, and there is nothing to say.
@@ -164,6 +166,15 @@ pub(crate) fn common(headers: &mut HeaderMap) {
 impl From<NegotiationError> for Response<Body> {
     fn from(refused: NegotiationError) -> Self {
         error(refused.status(), &refused.to_string())
+    }
+}
+
+impl From<AmbiguousHead> for Response<Body> {
+    fn from(refused: AmbiguousHead) -> Self {
+        let mut response = error(refused.status(), &refused.to_string());
+        // What follows may not be what it seems.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
     }
 }
 

@@ -17,6 +17,7 @@ use tracing::{Span, debug, debug_span};
 use super::{
     Admission, Body, Framing, Greeting, Negotiation, Origin, Slot, Socket, Transport,
     attachment::Attachment,
+    head,
     long_poll::LongPoll,
     opening::{self, Opened},
     poller::{Connection, Poller},
@@ -95,6 +96,7 @@ impl Server {
                 "this node is shutting down; another may answer",
             ));
         }
+        head::check(parts)?;
         let slot = parts.extensions.get::<Slot>();
         let local = slot.and_then(|slot| slot.local);
         let checked = self.admission.hosts.check(&parts.uri, &parts.headers, local);
@@ -414,16 +416,30 @@ fn read_path(path: &str) -> Result<TopicName, Response<Body>> {
     if path.to_ascii_lowercase().contains("%2f") {
         return Err(invalid("the path has an encoded slash"));
     }
+    if !is_escaped_well(path) {
+        return Err(invalid("the path has a percent sign that stands for nothing"));
+    }
     let decoded = percent_decode_str(path).decode_utf8();
     let decoded = decoded.map_err(|_| invalid("the path is not UTF-8"))?;
     let trimmed = match decoded.strip_suffix('/') {
         Some("") | None => &*decoded,
         Some(trimmed) => trimmed,
     };
+    // Whoever passes it on takes these for a way up.
+    if trimmed.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err(invalid("the path has a segment of dots"));
+    }
     match trimmed {
         "/" => Err(responses::not_found()),
         path => TopicName::parse(path).map_err(|err| invalid(&err.to_string())),
     }
+}
+
+/// Whether every percent sign begins an escape: two guards would not take others for the same.
+fn is_escaped_well(path: &str) -> bool {
+    let mut pieces = path.as_bytes().split(|&byte| byte == b'%').skip(1);
+    pieces
+        .all(|piece| matches!(piece, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
 }
 
 /// A posted body: text, unless it says that it is not, or is not.

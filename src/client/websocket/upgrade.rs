@@ -28,8 +28,14 @@ pub(crate) fn accept(request: &Parts) -> Result<Response<Body>, UpgradeError> {
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(UpgradeError::Version);
     }
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(UpgradeError::NoKey)?;
-    if !is_key(key.as_bytes()) {
+    // Or what is its body to one would be frames to another.
+    let length = headers.get(header::CONTENT_LENGTH);
+    if headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|it| it != "0") {
+        return Err(UpgradeError::Body);
+    }
+    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
+    let key = keys.next().ok_or(UpgradeError::NoKey)?;
+    if !is_key(key.as_bytes()) || keys.next().is_some() {
         return Err(UpgradeError::Key);
     }
     Ok(responses::switching_protocols(&derive_accept_key(key.as_bytes())))
@@ -56,6 +62,8 @@ pub(crate) enum UpgradeError {
     NotAsked,
     #[error("only version 13 of WebSocket is spoken here")]
     Version,
+    #[error("a WebSocket is asked for without a body")]
+    Body,
     #[error("there is no `Sec-WebSocket-Key`")]
     NoKey,
     #[error("`Sec-WebSocket-Key` is not 16 bytes in base64")]
@@ -68,7 +76,7 @@ impl UpgradeError {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAsked | Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::NoKey | Self::Key => StatusCode::BAD_REQUEST,
+            Self::Body | Self::NoKey | Self::Key => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -118,6 +126,10 @@ mod tests {
         assert_eq!(response.headers()[header::SEC_WEBSOCKET_VERSION], "13");
         let no_key = refused(|request| drop(request.headers.remove("sec-websocket-key")));
         assert_eq!(no_key, UpgradeError::NoKey);
+        let body = refused(|request| {
+            request.headers.insert("content-length", HeaderValue::from_static("6"));
+        });
+        assert_eq!((body, body.status()), (UpgradeError::Body, StatusCode::BAD_REQUEST));
         let key = refused(|request| {
             request.headers.insert("sec-websocket-key", HeaderValue::from_static("c2hvcnQ="));
         });
