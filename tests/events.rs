@@ -175,21 +175,30 @@ async fn relay(mut node: BufReader<OwnedReadHalf>, mut client: OwnedWriteHalf) -
                 break;
             }
         }
-        while is_chunked {
-            let size = usize::from_str_radix(read_line(&mut node).await?.trim_end(), 16).unwrap();
-            let mut chunk = vec![0; size + 2];
-            node.read_exact(&mut chunk).await?;
-            for &byte in &chunk[..size] {
-                client.write_all(&[b'1', b'\r', b'\n', byte, b'\r', b'\n']).await?;
-            }
-            if size == 0 {
-                client.write_all(b"0\r\n\r\n").await?;
-                break;
-            }
+        if is_chunked {
+            cut_chunks(&mut node, &mut client).await?;
         }
         let mut body = vec![0; length];
         node.read_exact(&mut body).await?;
         client.write_all(&body).await?;
+    }
+}
+
+/// Relays a body in chunks, as chunks of one byte each.
+async fn cut_chunks(
+    node: &mut BufReader<OwnedReadHalf>,
+    client: &mut OwnedWriteHalf,
+) -> io::Result<()> {
+    loop {
+        let size = usize::from_str_radix(read_line(node).await?.trim_end(), 16).unwrap();
+        let mut chunk = vec![0; size + 2];
+        node.read_exact(&mut chunk).await?;
+        for &byte in &chunk[..size] {
+            client.write_all(&[b'1', b'\r', b'\n', byte, b'\r', b'\n']).await?;
+        }
+        if size == 0 {
+            return client.write_all(b"0\r\n\r\n").await;
+        }
     }
 }
 
