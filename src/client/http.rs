@@ -312,6 +312,9 @@ fn configure(stream: &TcpStream) -> io::Result<()> {
     // So a client that is gone without a word is noticed soon after something is sent to it.
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    // Or the system takes megabytes for each client that does not read, and calls that written.
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
     Ok(())
 }
 
@@ -340,6 +343,10 @@ const MIN_BUFFER_BYTES: usize = 8192;
 /// How long what was sent may go without the client's TCP acknowledging it.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How much the system takes for a client beyond what is on its way to it.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 
 #[cfg(test)]
 mod tests;

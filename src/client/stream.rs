@@ -41,6 +41,10 @@ const RETRY: &[u8] = b"retry:1000\r\n\r\n";
 /// What is an event to nobody.
 const COMMENT: &[u8] = b":\r\n\r\n";
 
+/// How long a message may be to be copied to where others are. What is longer stays where it is, for
+/// all who get it.
+const MAX_COPIED_BYTES: usize = 4 << 10;
+
 /// So much white space comes first for old clients, which see no less.
 pub(super) const PADDING_SPACES: usize = 2048;
 
@@ -51,8 +55,8 @@ pub(super) struct Stream {
     dialect: Dialect,
     path: TopicName,
     is_events: bool,
-    /// What is sent before anything else.
-    first: Option<Bytes>,
+    /// What is sent before anything else: the greeting, or what did not go with the piece before.
+    next: Option<Bytes>,
     /// What is sent when nothing was for a while, if anything.
     heartbeat: Option<Bytes>,
     every: Duration,
@@ -88,7 +92,7 @@ impl Stream {
             dialect,
             path: path.clone(),
             is_events,
-            first: (!first.is_empty()).then(|| first.freeze()),
+            next: (!first.is_empty()).then(|| first.freeze()),
             heartbeat,
             every,
             beat_at,
@@ -100,8 +104,8 @@ impl Stream {
 
     /// The next piece; `None` at the end.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Some(first));
+        if let Some(next) = self.next.take() {
+            return Poll::Ready(Some(next));
         }
         while !self.is_over {
             let mut batch = BATCH.take();
@@ -152,6 +156,10 @@ impl Stream {
         self.mark(now);
         match last {
             Some(last) if told.is_empty() => self.dialect.message(&last).clone(),
+            Some(last) if last.message().len() > MAX_COPIED_BYTES => {
+                self.next = Some(self.dialect.message(&last).clone());
+                told.freeze()
+            }
             Some(last) => {
                 told.extend_from_slice(self.dialect.message(&last));
                 told.freeze()
