@@ -161,7 +161,6 @@ async fn exchange(
             }
             (client, took)
         };
-        #[expect(clippy::disallowed_methods, reason = "the tests are no node")]
         reading.spawn(read);
     }
     let long = vec![b'x'; LONG_BYTES];
