@@ -121,7 +121,20 @@ impl Drop for Opened {
 /// a node that has just started, or whose peer has just died, may still have to hear of much.
 async fn catch_up(hub: &Hub, tasks: &Tasks, asked: SessionId) {
     let is_known = |core: &Core| core.replica().session(asked).is_some();
-    if hub.with(|core, _| is_known(core) || core.is_alone()) {
+    let is_here =
+        |core: &Core| core.replica().session(asked).is_some_and(|it| it.claim.node == core.id());
+    if hub.with(|core, _| core.is_alone() || is_here(core)) {
+        return;
+    }
+    if hub.with(|core, _| is_known(core)) {
+        // It may have been elsewhere since: who claims it here should know of that.
+        let heard_of = hub.with(|core, _| core.heard_of());
+        let news = hub.until(|core| core.replica().applied().includes(&heard_of));
+        tokio::select! {
+            biased;
+            () = tasks.cancelled() => {}
+            _ = tokio::time::timeout(NEWS_PATIENCE, news) => {}
+        }
         return;
     }
     let unheard_of = async {

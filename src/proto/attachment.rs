@@ -10,7 +10,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{Acknowledgement, Cursor, Entry, Membership, Position, Topic, TopicKey};
-use crate::id::{SessionId, TopicName};
+use crate::id::{Epoch, SessionId, TopicName};
 
 /// An attachment among those of its node. It means nothing elsewhere, and is never used again.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -128,6 +128,8 @@ struct Reader {
 #[derive(Debug)]
 pub(super) struct Attachment {
     pub(super) session: SessionId,
+    /// By which this node claimed the session for it.
+    pub(super) epoch: Epoch,
     readers: Vec<Reader>,
     /// The reader that is asked first: a busy topic does not keep others from being read.
     first: usize,
@@ -153,9 +155,10 @@ pub(super) struct Attachment {
 }
 
 impl Attachment {
-    pub(super) fn new(session: SessionId) -> Self {
+    pub(super) fn new(session: SessionId, epoch: Epoch) -> Self {
         Self {
             session,
+            epoch,
             readers: Vec::new(),
             first: 0,
             marked: None,

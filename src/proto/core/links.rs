@@ -123,6 +123,16 @@ impl Core {
         self.peers.get(&peer).is_some_and(|peer| peer.linked)
     }
 
+    /// What the linked peers are known to have.
+    pub fn heard_of(&self) -> Position {
+        let mut heard_of = Position::new();
+        for peer in self.peers.values().filter(|peer| peer.linked) {
+            heard_of.merge(&peer.have);
+        }
+        self.replica.strip(&mut heard_of);
+        heard_of
+    }
+
     /// Whether there is no other live node to hear from.
     pub fn is_alone(&self) -> bool {
         self.live.is_empty()

@@ -92,7 +92,8 @@ impl Core {
     }
 
     pub(super) fn add_attachment(&mut self, session: SessionId) -> AttachmentKey {
-        let key = self.attachments.insert(Attachment::new(session));
+        let epoch = self.replica.session(session).map(|known| known.claim.epoch);
+        let key = self.attachments.insert(Attachment::new(session, epoch.unwrap_or_default()));
         self.attached.insert(session, key);
         key
     }

@@ -135,8 +135,7 @@ impl Core {
             return;
         }
         self.forget_giving_up(session);
-        // Who took this node for dead adopted the session, but its client has been here all along.
-        if state.session.presence == Presence::Detached && self.attached.contains_key(&session) {
+        if self.keeps(&state) {
             let last_owner = state.session.claim.node;
             self.claim(state, Presence::Attached, now);
             self.take_over(session, last_owner, now);
@@ -147,11 +146,34 @@ impl Core {
         }
     }
 
+    /// Whether a session that others claimed is still this node's, because its client is here.
+    ///
+    /// Who took this node for dead adopted the session, but its client has been here all along. A node
+    /// that is dead has no client. And of two claims that know nothing of each other, the one that is
+    /// heard of late may well be the older one: so who loses by the number of its node claims again,
+    /// and then has it, as the other's claim is older now.
+    fn keeps(&self, state: &SessionState) -> bool {
+        let claim = state.session.claim;
+        let Some(&key) = self.attached.get(&state.session.id) else {
+            return false;
+        };
+        let ours = self.attachments.get(key).map(|attachment| attachment.epoch);
+        state.session.presence == Presence::Detached
+            || !self.live.contains(&claim.node)
+            || ours == Some(claim.epoch)
+    }
+
     pub(super) fn claim(&mut self, mut state: SessionState, presence: Presence, now: Instant) {
         let seq = self.replica.applied().get(self.id);
         state.session.claim = Stamp::new(state.session.claim.epoch.next(), self.id, seq);
         state.session.presence = presence;
+        let (session, epoch) = (state.session.id, state.session.claim.epoch);
         self.commit(Op::SessionClaimed(state), now);
+        if let Some(&key) = self.attached.get(&session)
+            && let Some(attachment) = self.attachments.get_mut(key)
+        {
+            attachment.epoch = epoch;
+        }
     }
 
     /// This node has claimed a session that `from` owned.
