@@ -96,7 +96,7 @@ impl LongPoll {
     /// The next piece of the answer; `None` at its end.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.progress != Progress::Parked {
-            self.progress = Progress::Done;
+            self.finish();
             return Poll::Ready(None);
         }
         if self.callback.is_none()
@@ -111,7 +111,7 @@ impl LongPoll {
                 None => answer,
             };
             if answer.is_empty() {
-                self.progress = Progress::Done;
+                self.finish();
                 return None;
             }
             Some(answer)
@@ -135,6 +135,9 @@ impl LongPoll {
             let answer = match polled {
                 Poll::Ready(Polled::Some) => match self.encode(&mut batch) {
                     answer if answer.is_empty() => None,
+                    answer if is_blank(&answer) && !self.idle.is_empty() => {
+                        Some(Ok(self.idle.clone()))
+                    }
                     answer => Some(Ok(answer)),
                 },
                 Poll::Ready(Polled::Superseded) => Some(Ok(self.idle.clone())),
@@ -156,9 +159,13 @@ impl LongPoll {
         }
     }
 
-    /// The client has fetched the answer to its end, as far as that can be seen from here.
+    /// The client has fetched the answer to its end, as far as that can be seen from here. It is not
+    /// waited until this is dropped: by then the client may have polled again.
     pub(super) fn finish(&mut self) {
-        self.progress = Progress::Done;
+        if self.progress != Progress::Done {
+            self.progress = Progress::Done;
+            self.poller.leave(self.ticket, true, self.is_implicit);
+        }
     }
 
     fn encode(&self, batch: &mut Batch) -> Bytes {
@@ -175,14 +182,38 @@ impl LongPoll {
     }
 }
 
+/// Whether stock clients take an answer for none, as all of it is white space to a script. They would
+/// not tell of it, but old ones think then that the connection was lost.
+fn is_blank(answer: &[u8]) -> bool {
+    let is_space = |it: char| it.is_whitespace() && it != '\u{85}' || it == '\u{feff}';
+    str::from_utf8(answer).is_ok_and(|text| text.chars().all(is_space))
+}
+
 impl Drop for LongPoll {
     fn drop(&mut self) {
-        self.poller.leave(self.ticket, self.progress == Progress::Done, self.is_implicit);
+        if self.progress != Progress::Done {
+            self.poller.leave(self.ticket, false, self.is_implicit);
+        }
     }
 }
 
 impl fmt::Debug for LongPoll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LongPoll").field("progress", &self.progress).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_script_trims_away_is_blank() {
+        for text in ["", " ", " \r\n\t", "\u{a0}\u{feff}\u{2028}\u{3000}"] {
+            assert!(is_blank(text.as_bytes()), "{text:?}");
+        }
+        for text in ["X", "  a", "0|", "1| ", "\u{200b}", "\u{85}"] {
+            assert!(!is_blank(text.as_bytes()), "{text:?}");
+        }
     }
 }

@@ -13,6 +13,9 @@
 //! the answer was not fetched to its end, or if the client has dropped the connection that it came
 //! on, which it would have used again. Then the session is attached anew, and so begins again with
 //! what was acknowledged before.
+//!
+//! A client that drops a poll has lost its connection: its session is detached at once, so that
+//! whichever node it comes back to knows that it does, and can greet it as it then expects.
 
 use std::{
     mem,
@@ -23,7 +26,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::opening::Opened;
+use super::opening::{Opened, SESSION_KEPT};
 use crate::{
     id::TopicName,
     proto::{AttachmentKey, Batch, Budget, Close, Mark, Position},
@@ -52,6 +55,8 @@ struct State {
     away_since: Option<Instant>,
     /// The answer to the poll before.
     given: Given,
+    /// Whether the client has dropped a poll, and the session is detached.
+    is_dropped: bool,
 }
 
 /// What became of an answer.
@@ -91,6 +96,14 @@ pub(super) enum Polled {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Ticket(u64);
 
+/// A poll has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    pub(super) ticket: Ticket,
+    /// Whether the one before was not answered: a client that asks one thing at a time has lost it.
+    pub(super) is_back: bool,
+}
+
 impl Poller {
     /// `watches` says whether a connection that the client dropped is a sign that it has not got its
     /// answer.
@@ -100,6 +113,7 @@ impl Poller {
             parked: None,
             away_since: Some(clock::now()),
             given: Given::default(),
+            is_dropped: false,
         };
         Self { opened, path, watches, state: Mutex::new(state) }
     }
@@ -112,9 +126,9 @@ impl Poller {
         &self.opened
     }
 
-    /// Whether the session is over, or attached elsewhere.
+    /// Whether the session is over, detached, or attached elsewhere.
     pub(super) fn is_over(&self) -> bool {
-        self.hub().ended(self.key()).is_some()
+        self.state.lock().is_dropped || self.hub().ended(self.key()).is_some()
     }
 
     /// Whether nobody will come for it.
@@ -128,16 +142,20 @@ impl Poller {
     /// # Errors
     ///
     /// [`Lost`]: the session is to be attached anew.
-    pub(super) fn begin(&self, at: Option<&Position>) -> Result<Ticket, Lost> {
+    pub(super) fn begin(&self, at: Option<&Position>) -> Result<Begun, Lost> {
         let mut state = self.state.lock();
+        if state.is_dropped {
+            return Err(Lost { watches: self.watches });
+        }
         self.hub().with(|core, _| core.set_implied(self.key(), false));
         self.settle(mem::take(&mut state.given), at)?;
         state.newest += 1;
         state.away_since = None;
         let (ticket, older) = (Ticket(state.newest), state.parked.take());
         drop(state);
+        let is_back = older.is_some();
         older.into_iter().for_each(Waker::wake);
-        Ok(ticket)
+        Ok(Begun { ticket, is_back })
     }
 
     /// The client has the answer before, if it can have it.
@@ -176,6 +194,7 @@ impl Poller {
         if state.newest != ticket.0 {
             return Poll::Ready(Polled::Superseded);
         }
+        state.parked = None;
         match self.hub().poll_turn(self.key(), budget, batch, cx) {
             Poll::Ready(Turn::Write { .. }) => {
                 let connection = connection.filter(|_| self.watches).cloned();
@@ -199,14 +218,17 @@ impl Poller {
     }
 
     /// A poll is over. Its answer may have been fetched to its end; and the client may be one that
-    /// does not come again unless it has it.
+    /// does not come again unless it has it. If the answer was not, the client is gone for now.
     pub(super) fn leave(&self, ticket: Ticket, is_whole: bool, implied: bool) {
         let mut state = self.state.lock();
         if state.newest == ticket.0 {
             state.parked = None;
             state.away_since = Some(clock::now());
             state.given.is_torn &= !is_whole;
-            if is_whole && implied {
+            if !is_whole {
+                state.is_dropped = true;
+                self.hub().detach(self.key(), SESSION_KEPT);
+            } else if implied {
                 self.hub().with(|core, _| core.set_implied(self.key(), true));
             }
         }
@@ -218,5 +240,75 @@ impl Poller {
 
     fn key(&self) -> AttachmentKey {
         self.opened.attached().key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::Future, pin::Pin, sync::Arc};
+
+    use super::{
+        super::{
+            attachment::BUDGET,
+            opening::{Opened, fresh_id},
+        },
+        *,
+    };
+    use crate::{
+        id::NodeId,
+        proto::Limits,
+        runtime::{Call, Callee, Mailbox, Tasks},
+    };
+
+    struct Nobody;
+
+    impl Callee for Nobody {
+        fn call(&self, _: Call) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn end(&self, _: Close) {}
+    }
+
+    fn poller() -> Poller {
+        let tasks = Tasks::default();
+        let (hub, _told) = Hub::new(NodeId::from_bits(1), Limits::default(), tasks.clone());
+        let mailbox = Arc::new(Mailbox::new(Nobody, tasks));
+        let attached = hub.attach(None, fresh_id(), "/chat");
+        let opened = Opened::new(Arc::new(hub), mailbox, attached);
+        Poller::new(opened, TopicName::parse("/chat").unwrap(), true)
+    }
+
+    fn park(poller: &Poller, ticket: Ticket) {
+        let cx = Context::from_waker(Waker::noop());
+        let polled = poller.poll(ticket, BUDGET, None, &mut Batch::default(), &cx);
+        assert!(polled.is_pending());
+    }
+
+    #[tokio::test]
+    async fn who_drops_a_poll_is_gone_at_once_for_every_node() {
+        let poller = poller();
+        let begun = poller.begin(None).unwrap();
+        park(&poller, begun.ticket);
+        poller.leave(begun.ticket, false, true);
+        assert!(poller.is_over());
+        assert!(poller.begin(None).is_err());
+        let session = poller.opened().attached().session;
+        assert!(poller.hub().attach(Some(session), fresh_id(), "/chat").was_gone);
+    }
+
+    #[tokio::test]
+    async fn who_polls_again_without_an_answer_is_back() {
+        let poller = poller();
+        let first = poller.begin(None).unwrap();
+        assert!(!first.is_back);
+        park(&poller, first.ticket);
+        let second = poller.begin(None).unwrap();
+        assert!(second.is_back);
+        poller.leave(first.ticket, false, true);
+        assert!(!poller.is_over(), "the client is here");
+        park(&poller, second.ticket);
+        poller.leave(second.ticket, true, true);
+        assert!(!poller.begin(None).unwrap().is_back);
     }
 }

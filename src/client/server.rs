@@ -15,12 +15,13 @@ use tokio::{
 use tracing::{Span, debug, debug_span};
 
 use super::{
-    Admission, Body, Framing, Greeting, Negotiation, Origin, Slot, Socket, Transport,
+    Admission, Body, ClientVersion, Framing, Greeting, Negotiation, Origin, Slot, Socket,
+    Transport,
     attachment::Attachment,
     head,
     long_poll::LongPoll,
     opening::{self, Opened},
-    poller::{Connection, Poller},
+    poller::{Begun, Connection, Poller},
     polls::Polls,
     receive, responses, script,
     stream::Stream,
@@ -232,9 +233,10 @@ impl Server {
         let asked = negotiation.asked.session();
         let found = asked.and_then(|session| self.polls.find(session, path));
         let begun = found.as_ref().map(|poller| poller.begin(negotiation.position.as_ref()));
-        let is_certain = matches!(begun, Some(Ok(_)));
-        let (poller, ticket, greeting) = match (found, begun) {
-            (Some(poller), Some(Ok(ticket))) => (poller, ticket, Greeting::of(negotiation)),
+        let waits = negotiation.protocol && negotiation.client == ClientVersion::Modern;
+        let is_certain = !waits || matches!(begun, Some(Ok(_)));
+        let (poller, Begun { ticket, is_back }) = match (found, begun) {
+            (Some(poller), Some(Ok(begun))) => (poller, begun),
             (_, lost) => {
                 let lost = lost.and_then(Result::err);
                 let opened = self.open(negotiation, path).await?;
@@ -242,11 +244,12 @@ impl Server {
                 let watches = lost.is_none_or(|lost| lost.watches);
                 let poller = Arc::new(Poller::new(opened, path.clone(), watches));
                 self.polls.insert(session, Arc::clone(&poller));
-                let ticket = poller.begin(None).expect("nothing was given yet");
+                let begun = poller.begin(None).expect("nothing was given yet");
                 let is_back = lost.is_some() || poller.opened().attached().was_gone;
-                (poller, ticket, Greeting::of_poll(negotiation, is_back))
+                (poller, Begun { is_back, ..begun })
             }
         };
+        let greeting = Greeting::of_poll(negotiation, is_back);
         let connection = connection_of(negotiation, parts);
         let poll = LongPoll::new(
             Arc::clone(&poller),
@@ -311,9 +314,12 @@ impl Server {
         };
         let mailbox = mailbox.ok_or_else(responses::not_found)?;
         let message = read_message(parts, body);
+        // An old client does not say again, as it posts, what its id shows: it had a handshake.
+        let is_greeted = session.is_some() && negotiation.client == ClientVersion::Legacy;
+        let protocol = negotiation.protocol || is_greeted;
         let call = match message.as_text() {
-            Some(LEGACY_ACK) if negotiation.protocol => return Ok(responses::done()),
-            Some(Framing::PADDING) if negotiation.protocol => Call::Heartbeat,
+            Some(LEGACY_ACK) if protocol => return Ok(responses::done()),
+            Some(Framing::PADDING) if protocol => Call::Heartbeat,
             _ => Call::Message(message),
         };
         match mailbox.ask(call).await {
