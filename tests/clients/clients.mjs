@@ -5,13 +5,22 @@
 
 import net from "node:net";
 import { createRequire } from "node:module";
+import { EventSource } from "eventsource";
 import { WebSocket } from "ws";
 
 const require = createRequire(import.meta.url);
 
-// 2.3.8 and 3.1.3 share a `window`, which the first of them makes, and bring an older WebSocket, which
-// ours replaces. 5.0.45 is loaded after them and takes the global one.
-export const legacy = { 2: require("atmosphere.js-2"), 3: require("atmosphere.js-3") };
+// Up to 4.0.1 they share a `window`, which the first of them makes, and bring an older WebSocket and an
+// older EventSource, which ours replace; their XMLHttpRequest stays. 5.0.45 is loaded after them and
+// takes the global ones.
+export const legacy = { 2: require("atmosphere.js-2"), 3: require("atmosphere.js-3"), 4: require("atmosphere.js-4") };
+
+/** atmosphere.js of `generation` as a page of its own has it: its subscriptions share an id here and there. */
+export function fresh(generation) {
+  const path = require.resolve(`atmosphere.js-${generation}/lib/atmosphere`);
+  delete require.cache[path];
+  return require(path);
+}
 
 class RecordingWebSocket extends WebSocket {
   constructor(url, ...rest) {
@@ -31,21 +40,49 @@ class RecordingWebSocket extends WebSocket {
 globalThis.WebSocket = RecordingWebSocket;
 export { RecordingWebSocket as WebSocket };
 globalThis.window.WebSocket = RecordingWebSocket;
+globalThis.EventSource = EventSource;
+globalThis.window.EventSource = EventSource;
+// 2.3.8 says farewell by a request that is waited for, and what it goes through may be in this process.
+const { XMLHttpRequest } = globalThis.window;
+globalThis.window.XMLHttpRequest = function () {
+  const request = new XMLHttpRequest();
+  const { open } = request;
+  request.open = (method, url) => open.call(request, method, url, true);
+  return request;
+};
+// What browsers have, and 3.1.3 and 4.0.1 say farewell by.
+globalThis.window.navigator.sendBeacon = (url, body) => {
+  fetch(url, { method: "POST", body }).catch(() => {});
+  return true;
+};
 
 export const { atmosphere, logger } = await import("atmosphere.js");
 logger.setLevel?.("silent");
 
-export const VERSIONS = { 5: "5.0.45", 3: "3.1.3", 2: "2.3.8" };
+export const VERSIONS = { 5: "5.0.45", 4: "4.0.1", 3: "3.1.3", 2: "2.3.8" };
+
+/** What the clients are told in these tests, but for what differs between their generations. */
+const REQUEST = {
+  transport: "websocket",
+  fallbackTransport: "websocket",
+  enableProtocol: true,
+  trackMessageLength: true,
+  contentType: "application/json",
+  reconnect: true,
+  reconnectInterval: 50,
+  maxReconnectOnClose: 1000,
+};
 
 let subscriptions = 0;
 
 /**
- * Subscribes with atmosphere.js of `generation` 5 (5.0.45), 3 (3.1.3) or 2 (2.3.8) over WebSocket,
- * with the protocol and message lengths on.
+ * Subscribes with atmosphere.js of `generation` 5 (5.0.45), 4 (4.0.1), 3 (3.1.3) or 2 (2.3.8), over
+ * WebSocket with the protocol and message lengths on, unless `more` says otherwise. The older ones may
+ * be a `page` of their own.
  *
  * `on` may hold `message(text)` and `event(name, detail)`. Resolves once the client is open.
  */
-export async function subscribe(generation, url, on = {}) {
+export async function subscribe(generation, url, on = {}, more = {}, page = legacy[generation]) {
   const driver = String(++subscriptions);
   const record = { asked: [], named: [] };
   RecordingWebSocket.records.set(driver, record);
@@ -54,26 +91,17 @@ export async function subscribe(generation, url, on = {}) {
 
   const event = (name, detail) => on.event?.(name, detail);
   const message = (text) => on.message?.(text);
-  const opening = generation === 5 ? subscribeFive(target.href, message, event) : subscribeLegacy(legacy[generation], target.href, message, event);
+  const request = { ...REQUEST, ...more, url: target.href };
+  const opening = generation === 5 ? subscribeFive(request, message, event) : subscribeLegacy(page, request, message, event);
   const client = await within(15_000, `${VERSIONS[generation]} opens ${url}`, opening);
   return { ...client, record, generation, name: VERSIONS[generation] };
 }
 
-async function subscribeFive(url, message, event) {
+async function subscribeFive(request, message, event) {
   let opened;
   const open = new Promise((resolve) => (opened = resolve));
-  const subscription = await atmosphere.subscribe(
-    {
-      url,
-      transport: "websocket",
-      fallbackTransport: "websocket",
-      enableProtocol: true,
-      trackMessageLength: true,
-      contentType: "application/json",
-      reconnect: true,
-      reconnectInterval: 50,
-      maxReconnectOnClose: 1000,
-    },
+  const subscribing = atmosphere.subscribe(
+    request,
     {
       open: () => {
         event("open");
@@ -88,26 +116,22 @@ async function subscribeFive(url, message, event) {
       message: (response) => message(response.responseBody),
     },
   );
-  await open;
-  return { push: (text) => subscription.push(text), close: () => subscription.close() };
+  let subscription;
+  const subscribed = subscribing.then((it) => (subscription = it));
+  // A first poll that is parked until there is a message is all that there is to be had.
+  const isParked = request.transport === "long-polling" && !request.enableProtocol;
+  await (isParked ? Promise.race([open, subscribed]) : Promise.all([open, subscribed]));
+  return { push: (text) => subscription.push(text), close: async () => (await subscribed).close() };
 }
 
-async function subscribeLegacy(legacy, url, message, event) {
+async function subscribeLegacy(legacy, request, message, event) {
   let subscription;
   await new Promise((resolve) => {
     subscription = legacy.subscribe({
-      url,
-      transport: "websocket",
-      fallbackTransport: "websocket",
-      enableProtocol: true,
-      trackMessageLength: true,
-      contentType: "application/json",
-      reconnect: true,
-      reconnectInterval: 50,
-      maxReconnectOnClose: 1000,
       maxWebsocketErrorRetries: 1000,
       handleOnlineOffline: false,
       logLevel: "error",
+      ...request,
       onOpen: () => {
         event("open");
         resolve();
@@ -130,16 +154,20 @@ export function seenBy(generation, text) {
   return generation < 5 ? text.trim() : text;
 }
 
-/** A WebSocket without any parameter. `received` fills with the texts as they come. */
+/** A WebSocket without any parameter. `received` fills with the texts as they come, `bytes` with what they are made of. */
 export async function bare(url) {
   const socket = new WebSocket(url.replace(/^http/, "ws"));
   const received = [];
-  socket.on("message", (data) => received.push(data.toString()));
+  const bytes = [];
+  socket.on("message", (data) => {
+    bytes.push(data);
+    received.push(data.toString());
+  });
   await within(15_000, `a bare WebSocket opens ${url}`, new Promise((resolve, reject) => {
     socket.on("open", resolve);
     socket.on("error", reject);
   }));
-  return { received, push: (text) => socket.send(text), close: () => socket.close() };
+  return { received, bytes, push: (text) => socket.send(text), close: () => socket.close() };
 }
 
 /** Publishes by POST. */
