@@ -23,7 +23,7 @@ export class Door {
   #server;
   #target;
   #upgrades = true;
-  #isClosed = false;
+  #isCutting = false;
 
   static async to(url) {
     const door = new Door();
@@ -38,16 +38,15 @@ export class Door {
     return `http://127.0.0.1:${this.#server.address().port}${path}`;
   }
 
-  /** Resets all connections, with no farewell: as when a machine goes. */
+  /** Resets all connections, with no farewell, as when a machine goes; and whoever comes, until `hold`. */
   cut() {
-    for (const [near, far] of this.#pairs) {
-      near.resetAndDestroy();
-      far.resetAndDestroy();
-    }
+    this.#isCutting = true;
+    for (const pair of this.#pairs) pair.forEach((socket) => socket.resetAndDestroy());
   }
 
   /** What clients send from now on waits for `release`. */
   hold() {
+    this.#isCutting = false;
     this.#held ??= [];
   }
 
@@ -74,7 +73,6 @@ export class Door {
 
   /** Lets nobody in any more. The port is kept: some clients never stop asking, and would ask another door. */
   close() {
-    this.#isClosed = true;
     this.cut();
   }
 
@@ -90,29 +88,43 @@ export class Door {
   }
 
   #enter(near) {
-    if (this.#isClosed) {
+    if (this.#isCutting) {
       near.on("error", () => {});
       near.resetAndDestroy();
       return;
     }
-    const far = net.connect(Number(this.#target.port), this.#target.hostname);
-    const pair = [near, far];
+    const pair = [near];
     this.#pairs.add(pair);
-    for (const [from, to] of [[near, far], [far, near]]) {
-      from.setNoDelay(true);
-      from.on("error", () => {});
-      from.on("close", () => {
-        to.destroy();
-        this.#pairs.delete(pair);
-      });
-    }
-    near.on("end", () => far.end());
-    far.on("end", () => near.end());
-    near.on("data", (data) => this.#pass(near, far, data));
-    far.on("data", (data) => near.write(this.#note(data)));
+    this.#couple(pair, near);
+    near.on("data", (data) => this.#pass(pair, data));
   }
 
-  #pass(near, far, data) {
+  /** Where what comes from the client goes. The server is asked only then: it does not wait for long. */
+  #far(pair) {
+    const [near] = pair;
+    if (pair.length === 1) {
+      const far = net.connect(Number(this.#target.port), this.#target.hostname);
+      pair.push(far);
+      this.#couple(pair, far);
+      far.on("data", (data) => near.write(this.#note(data)));
+    }
+    return pair[1];
+  }
+
+  /** What ends or breaks on one side does so on the other. */
+  #couple(pair, socket) {
+    const others = () => pair.filter((other) => other !== socket);
+    socket.setNoDelay(true);
+    socket.on("error", () => {});
+    socket.on("end", () => others().forEach((other) => other.end()));
+    socket.on("close", () => {
+      others().forEach((other) => other.destroy());
+      this.#pairs.delete(pair);
+    });
+  }
+
+  #pass(pair, data) {
+    const [near] = pair;
     const [, method, path] = /^(GET|POST) (\S+) HTTP/.exec(data.toString("latin1", 0, 2048)) ?? [];
     if (method === "GET") {
       const query = new URL(path, "http://door").searchParams;
@@ -123,8 +135,11 @@ export class Door {
         return;
       }
     }
-    if (this.#held) this.#held.push(() => far.write(data));
-    else far.write(data);
+    const pass = () => {
+      if (!near.destroyed) this.#far(pair).write(data);
+    };
+    if (this.#held) this.#held.push(pass);
+    else pass();
   }
 
   #note(data) {

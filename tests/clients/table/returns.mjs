@@ -94,12 +94,20 @@ async function pollTwice(subject) {
   await subject.room.hears("ready", 2);
 }
 
-/** Cuts the client off. Nothing that it asks comes through until it comes back. */
+/**
+ * Cuts the client off, until it notices: it may be about to ask just then. Nothing that it asks from then
+ * on comes through until it comes back, as some give up if they are cut off once more.
+ */
 async function leave(subject) {
-  const before = subject.events.length;
-  subject.door.hold();
+  const noticed = new Promise((resolve) => {
+    subject.notices = () => {
+      subject.door.hold();
+      resolve();
+    };
+  });
   subject.door.cut();
-  await until(() => subject.events.length > before, 15_000, "the client notices that it was cut off");
+  await within(15_000, "the client notices that it was cut off", noticed);
+  subject.notices = () => {};
 }
 
 async function comeBack(subject) {

@@ -56,6 +56,8 @@ export class Room {
 export class Subject {
   received = [];
   events = [];
+  /** Called when the client tells of an event, at once. */
+  notices = () => {};
 
   static async open(cell, scenario, more = {}, prepare = () => {}) {
     const subject = new Subject();
@@ -75,7 +77,10 @@ export class Subject {
     };
     const on = {
       message: (text) => subject.received.push(text),
-      event: (name, detail) => subject.events.push(detail ? `${name} ${detail}` : name),
+      event: (name, detail) => {
+        subject.events.push(detail ? `${name} ${detail}` : name);
+        subject.notices();
+      },
     };
     const page = cell.isLegacy ? fresh(cell.generation) : undefined;
     subject.client = await subscribe(cell.generation, subject.door.url(subject.room.path), on, options, page);
