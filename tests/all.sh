@@ -75,9 +75,24 @@ autobahn() {
     export KOSOKU
 }
 
+proxies() {
+    local name
+    for name in nginx haproxy; do
+        command -v "$name" >/dev/null && continue
+        if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+            echo "installing $name"
+            if apt-get update -qq </dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$name" </dev/null >/dev/null; then
+                command -v "$name" >/dev/null && continue
+            fi
+        fi
+        lack "the tests with $name" "There is none, and it could not be installed: that takes root and apt-get."
+    done
+}
+
 clients
 chromium
 autobahn
+proxies
 
 if ((${#missing[@]} > 0)) && [[ -n ${CI:-} ]]; then
     echo "*** CI is set, so that nothing may be skipped." >&2

@@ -40,6 +40,12 @@ pub(crate) fn kosoku() -> Option<PathBuf> {
     found
 }
 
+/// Whether there is a program of this name. If not, says so; where CI is set, fails.
+pub(crate) fn has_program(name: &str) -> bool {
+    let is_there = std::process::Command::new(name).arg("-v").output().is_ok();
+    is_there || skip(&format!("{name}; bash tests/all.sh installs it when root"))
+}
+
 /// A driver, with its arguments.
 pub(crate) fn node_js(args: &[&str]) -> Command {
     let mut command = Command::new("node");
