@@ -165,6 +165,14 @@ export class Subject {
     await this.has([...texts, "the end"], from);
   }
 
+  /** Publishes `text`, which must be all that the client has, but for what it may have glued to it. */
+  async follows(text, glued) {
+    await this.room.publishes(text);
+    await until(() => this.received.join("").endsWith(text), 30_000, () => `the client has ${brief(text)}; it has ${brief(this.received.join(""))}`);
+    const all = this.received.join("");
+    check(all === text || all === `${glued}${text}`, `received ${brief(all)}`);
+  }
+
   /** The client was opened, and that was all. */
   quiet() {
     const [first, ...more] = this.events;
