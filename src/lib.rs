@@ -13,6 +13,8 @@ pub mod client {
 #[cfg(feature = "node")]
 mod cluster;
 #[cfg(feature = "node")]
+mod connection;
+#[cfg(feature = "node")]
 mod error;
 #[cfg(all(fuzzing, feature = "node"))]
 #[doc(hidden)]
@@ -55,6 +57,8 @@ mod topic;
 
 #[cfg(feature = "node")]
 pub use client::{TlsError, TlsFiles};
+#[cfg(feature = "node")]
+pub use connection::{Connection, Evidence, Transport};
 #[cfg(feature = "node")]
 pub use error::Error;
 #[cfg(feature = "node")]

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use thiserror::Error;
 
 use crate::{
+    connection::Connection,
     id::{InvalidTopicName, SessionId, TopicName},
     message::Message,
     proto::{Close, Recipients, Refused},
@@ -54,6 +55,12 @@ impl Session {
     pub fn param(&self, name: &str) -> Option<&str> {
         let param = self.inner.params.iter().find(|(param, _)| param == name);
         param.map(|(_, value)| value.as_str())
+    }
+
+    /// How the client is connected to this node; `None` if it is connected to another, or away. One
+    /// that polls is there between two polls, too.
+    pub fn connection(&self) -> Option<Connection> {
+        self.inner.hub.connection_of(self.inner.id)
     }
 
     /// Sends a message to this client alone, now or when it is back.

@@ -256,6 +256,46 @@ async fn a_session_goes_from_one_transport_to_another_and_misses_nothing() {
     }
 }
 
+/// Tells each client how it is connected.
+async fn describe(session: Session, _: Message) -> Result<(), Close> {
+    let told = session.connection().map(|it| format!("{:?} {:?}", it.transport, it.evidence));
+    session.send(told.unwrap_or_default()).await?;
+    Ok(())
+}
+
+/// Goal: a handler can see how its client is connected, and by what it is known what the client has.
+#[tokio::test]
+async fn a_handler_sees_how_its_client_is_connected() {
+    let place = Place::new("connections");
+    let node = place.node().route("/chat/{room}", describe).start().await.unwrap();
+    let http = serve(&node);
+    let mut socket = Client::new(http, "/chat/a").await;
+    socket.send("?").await;
+    assert_eq!(socket.text().await, "WebSocket Pong");
+    let session = socket.id.clone();
+    for (name, told) in [
+        ("sse", "EventStream Written"),
+        ("streaming", "Streaming Written"),
+        ("long-polling", "LongPolling NextRequest"),
+    ] {
+        let target = stock(name, &session);
+        let mut stream = Stream::open(http, &target, &[CLOSES]).await;
+        post(http, &target, b"?").await;
+        // It is greeted first, and told again what it did not acknowledge before.
+        let mut heard = String::new();
+        while !heard.ends_with(told) {
+            let next = match name {
+                "sse" => stream.event().await.map(|event| event.data),
+                _ => stream.framed().await,
+            };
+            match next {
+                Some(text) => heard = text,
+                None => stream = Stream::open(http, &target, &[CLOSES]).await,
+            }
+        }
+    }
+}
+
 struct Closed;
 
 impl Handler for Closed {

@@ -507,7 +507,8 @@ mod tests {
             );
             let negotiation = Negotiation::read(&uri.parse().unwrap(), &HeaderMap::new()).unwrap();
             let path = TopicName::parse("/chat").unwrap();
-            let attached = hub.attach(None, SessionId::from_bits(7), path.as_str());
+            let connection = negotiation.connection();
+            let attached = hub.attach(None, SessionId::from_bits(7), path.as_str(), connection);
             let socket = Socket::new(server, Bytes::new(), 1024);
             let opened = Opened::new(hub, mailbox, attached);
             let attachment = Attachment::new(socket, opened, &negotiation, &path);

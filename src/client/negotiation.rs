@@ -6,7 +6,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use thiserror::Error;
 
 use super::{ClientVersion, Framing, Parameters, Transport, jsonp::Callback, websocket};
-use crate::{id::SessionId, postman, proto::Position};
+use crate::{
+    connection::{self, Connection},
+    id::SessionId,
+    postman,
+    proto::Position,
+};
 
 /// What a request says about its client.
 ///
@@ -89,6 +94,20 @@ impl Negotiation {
     /// Whether this is a client of Atmosphere's, with all its habits.
     pub(crate) fn is_stock(&self) -> bool {
         self.protocol || self.client != ClientVersion::Unknown
+    }
+
+    /// How the client is connected, once it is.
+    pub(crate) fn connection(&self) -> Connection {
+        use connection::{Evidence, Transport as Kind};
+        let (kind, evidence) = match self.transport {
+            Transport::WebSocket if self.postman => (Kind::WebSocket, Evidence::Client),
+            Transport::WebSocket => (Kind::WebSocket, Evidence::Pong),
+            Transport::Sse => (Kind::EventStream, Evidence::Written),
+            Transport::Streaming => (Kind::Streaming, Evidence::Written),
+            Transport::Jsonp => (Kind::Jsonp, Evidence::NextRequest),
+            _ => (Kind::LongPolling, Evidence::NextRequest),
+        };
+        Connection::new(kind, evidence)
     }
 
     /// What a transport needs to know must have been said.

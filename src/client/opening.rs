@@ -61,7 +61,7 @@ impl Opened {
         if let Some(asked) = asked {
             catch_up(hub, tasks, asked).await;
         }
-        let attached = hub.attach(asked, fresh_id(), path.as_str());
+        let attached = hub.attach(asked, fresh_id(), path.as_str(), negotiation.connection());
         if let Some(position) = &negotiation.position {
             hub.with(|core, _| core.resume_at(attached.session, path, position));
         }

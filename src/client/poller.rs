@@ -260,6 +260,11 @@ mod tests {
         runtime::{Call, Callee, Mailbox, Tasks},
     };
 
+    const POLLED: crate::Connection = crate::Connection {
+        transport: crate::Transport::LongPolling,
+        evidence: crate::Evidence::NextRequest,
+    };
+
     struct Nobody;
 
     impl Callee for Nobody {
@@ -274,7 +279,7 @@ mod tests {
         let tasks = Tasks::default();
         let (hub, _told) = Hub::new(NodeId::from_bits(1), Limits::default(), tasks.clone());
         let mailbox = Arc::new(Mailbox::new(Nobody, tasks));
-        let attached = hub.attach(None, fresh_id(), "/chat");
+        let attached = hub.attach(None, fresh_id(), "/chat", POLLED);
         let opened = Opened::new(Arc::new(hub), mailbox, attached);
         Poller::new(opened, TopicName::parse("/chat").unwrap(), true)
     }
@@ -294,7 +299,7 @@ mod tests {
         assert!(poller.is_over());
         assert!(poller.begin(None).is_err());
         let session = poller.opened().attached().session;
-        assert!(poller.hub().attach(Some(session), fresh_id(), "/chat").was_gone);
+        assert!(poller.hub().attach(Some(session), fresh_id(), "/chat", POLLED).was_gone);
     }
 
     #[tokio::test]

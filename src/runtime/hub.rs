@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{Scribe, Tasks, clock};
 use crate::{
+    connection::Connection,
     id::{NodeId, SessionId},
     proto::{
         Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Core, Ended, Event,
@@ -76,6 +77,7 @@ struct State {
 struct Slot {
     waker: Option<Waker>,
     ended: Option<Close>,
+    connection: Option<Connection>,
 }
 
 /// Spreads the keys of attachments, which this node counts up: nobody else chooses them, so that
@@ -170,12 +172,14 @@ impl Hub {
         asked: Option<SessionId>,
         fresh: SessionId,
         path: &str,
+        connection: Connection,
     ) -> Attached {
         let now = clock::now();
         let mut state = self.state.lock();
         let attached = state.core.attach(asked, fresh, path, now);
         let due = state.collect(now);
-        let slot = Slot { ended: state.closing.clone(), ..Slot::default() };
+        let (ended, connection) = (state.closing.clone(), Some(connection));
+        let slot = Slot { ended, connection, ..Slot::default() };
         state.slots.insert(attached.key, slot);
         drop(state);
         self.carry_out(due);
@@ -227,6 +231,13 @@ impl Hub {
         }
         drop(state);
         self.carry_out(due);
+    }
+
+    /// How a session's client is connected here, if it is.
+    pub(crate) fn connection_of(&self, session: SessionId) -> Option<Connection> {
+        let state = self.state.lock();
+        let key = state.core.attachment_of(session)?;
+        state.slots.get(&key)?.connection
     }
 
     /// Why an attachment is over, if it is though its client is not gone.

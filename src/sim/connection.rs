@@ -12,10 +12,15 @@ use tokio::{
 
 use super::{Client, machine::Machine, network::Network, seat::Seat};
 use crate::{
+    connection::{self, Evidence, Transport},
     id::{SessionId, TopicName},
     proto::{AttachmentKey, Batch, Budget, Close, CloseCode, Core, Push},
     runtime::{Call, Front, Hub, Mailbox, Turn},
 };
+
+/// What handlers see of how clients are connected.
+const CONNECTED: connection::Connection =
+    connection::Connection { transport: Transport::WebSocket, evidence: Evidence::Client };
 
 /// How much is taken from the logs at once.
 const BUDGET: Budget = Budget { messages: 256, bytes: 64 << 10 };
@@ -85,7 +90,7 @@ async fn connect(
     if let Some(asked) = asked {
         catch_up(&machine.hub, asked).await;
     }
-    let attached = machine.hub.attach(asked, network.fresh_session(), path.as_str());
+    let attached = machine.hub.attach(asked, network.fresh_session(), path.as_str(), CONNECTED);
     let mailbox = machine.routes.mailbox(attached.session, path.as_str());
     let mailbox = mailbox.expect("there is a route for the path");
     if attached.ready_due {
