@@ -18,6 +18,8 @@ mod envelope;
 pub(crate) mod frame;
 mod framing;
 mod greeting;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod head;
 mod host;
 pub(crate) mod http;
@@ -46,6 +48,8 @@ pub(crate) use body::Body;
 pub(crate) use client_version::ClientVersion;
 pub(crate) use framing::Framing;
 pub(crate) use greeting::Greeting;
+#[cfg(feature = "grpc")]
+pub(crate) use grpc::Grpc;
 pub(crate) use host::Hosts;
 pub(crate) use http::{Limits as HttpLimits, listen, serve};
 pub(crate) use negotiation::{Asked, Negotiation, NegotiationError};

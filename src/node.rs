@@ -1,21 +1,26 @@
 //! One node: the thing an application starts, embeds, and shuts down.
 
 mod builder;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod members;
 mod opening;
 
 use std::{
+    convert::Infallible,
     fmt, io,
     net::{SocketAddr, ToSocketAddrs},
     sync::Arc,
     time::Duration,
 };
 
+use http::{Request, Response};
+use hyper::{body::Incoming, service::Service};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::{HttpLimits, Server, Slots, Tls, TlsError, TlsFiles, listen},
+    client::{Body, HttpLimits, Server, Slots, Tls, TlsError, TlsFiles, listen},
     cluster::Mesh,
     id::{InvalidTopicName, MessageId, NodeId, TopicName},
     proto::{Accounting, Close, CloseCode},
@@ -41,6 +46,8 @@ struct Inner {
     hub: Arc<Hub>,
     mesh: Mesh,
     server: Arc<Server>,
+    #[cfg(feature = "grpc")]
+    grpc: Arc<crate::client::Grpc>,
     slots: Slots,
     /// The tasks that serve clients, which end before the others do.
     clients: Tasks,
@@ -170,7 +177,7 @@ impl Node {
     ///
     /// Dropping the future stops accepting; connections that are open stay open.
     pub async fn serve(&self, addr: impl ToSocketAddrs) -> Result<(), ServeError> {
-        self.serve_all(bind(addr)?, None).await;
+        self.serve_all(bind(addr)?, self.service(), None).await;
         Ok(())
     }
 
@@ -193,7 +200,7 @@ impl Node {
     ) -> Result<(), ServeError> {
         let listener = bind(addr)?;
         let tls = Tls::watch(files, &self.inner.clients)?;
-        self.serve_all(listener, Some(&tls)).await;
+        self.serve_all(listener, self.service(), Some(&tls)).await;
         Ok(())
     }
 
@@ -207,7 +214,7 @@ impl Node {
     ///
     /// Dropping the future stops accepting; connections that are open stay open.
     pub async fn serve_listener(&self, listener: std::net::TcpListener) -> Result<(), ServeError> {
-        self.serve_all(adopt(listener)?, None).await;
+        self.serve_all(adopt(listener)?, self.service(), None).await;
         Ok(())
     }
 
@@ -227,7 +234,7 @@ impl Node {
     ) -> Result<(), ServeError> {
         let listener = adopt(listener)?;
         let tls = Tls::watch(files, &self.inner.clients)?;
-        self.serve_all(listener, Some(&tls)).await;
+        self.serve_all(listener, self.service(), Some(&tls)).await;
         Ok(())
     }
 
@@ -252,10 +259,15 @@ impl Node {
 }
 
 impl Node {
-    async fn serve_all(&self, listener: tokio::net::TcpListener, tls: Option<&Tls>) {
+    async fn serve_all<S>(&self, listener: tokio::net::TcpListener, service: S, tls: Option<&Tls>)
+    where
+        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+        S: Clone + Send + 'static,
+        S::Future: Send + 'static,
+    {
         let limits = HttpLimits::default();
         let Inner { slots, clients, .. } = &*self.inner;
-        crate::client::serve(listener, self.service(), tls, slots, clients, limits).await;
+        crate::client::serve(listener, service, tls, slots, clients, limits).await;
         // Who returns from `main` now would cut the shutdown short.
         self.inner.ended.cancelled().await;
     }

@@ -1,5 +1,8 @@
 //! A node as a service, for any server that speaks `tower` or `hyper`.
 
+#[cfg(feature = "grpc")]
+mod grpc;
+
 use std::{
     convert::Infallible,
     future::Future,
@@ -13,6 +16,8 @@ use http::{Request, Response};
 
 use crate::client::Server;
 pub use crate::client::body::Body;
+#[cfg(feature = "grpc")]
+pub use grpc::GrpcService;
 
 /// A node's routes, as a service. Cheap to clone.
 #[derive(Clone, Debug)]

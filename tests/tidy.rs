@@ -92,7 +92,7 @@ const NOT_OURS: &[&str] =
 
 /// What is text, and written by us.
 const WRITTEN: &[&str] =
-    &["css", "html", "js", "json", "md", "mjs", "npmrc", "rs", "sh", "toml", "yml", "run"];
+    &["css", "html", "js", "json", "md", "mjs", "npmrc", "proto", "rs", "sh", "toml", "yml", "run"];
 
 /// What a program wrote.
 const GENERATED: &[&str] = &["Cargo.lock", "package-lock.json"];

@@ -10,6 +10,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+#[cfg(feature = "grpc")]
+use super::grpc::Answer;
 use super::{long_poll::LongPoll, stream::Stream};
 
 /// The body of a node's answer: one piece, nothing, or what a session is sent as it comes.
@@ -26,6 +28,15 @@ enum Rest {
     Whole(Bytes),
     Poll(Box<LongPoll>),
     Stream(Box<Stream>),
+    #[cfg(feature = "grpc")]
+    Grpc(Box<Answer>),
+}
+
+#[cfg(feature = "grpc")]
+impl From<Answer> for Body {
+    fn from(answer: Answer) -> Self {
+        Self(Rest::Grpc(Box::new(answer)))
+    }
 }
 
 impl From<LongPoll> for Body {
@@ -66,12 +77,19 @@ impl http_body::Body for Body {
             }
             Rest::Poll(poll) => ready!(poll.poll_piece(cx)),
             Rest::Stream(stream) => ready!(stream.poll_piece(cx)),
+            #[cfg(feature = "grpc")]
+            Rest::Grpc(answer) => return answer.poll_frame(cx).map(|frame| frame.map(Ok)),
         };
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, Rest::Empty)
+        match &self.0 {
+            Rest::Empty => true,
+            Rest::Whole(_) | Rest::Poll(_) | Rest::Stream(_) => false,
+            #[cfg(feature = "grpc")]
+            Rest::Grpc(answer) => answer.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -79,6 +97,8 @@ impl http_body::Body for Body {
             Rest::Empty => SizeHint::with_exact(0),
             Rest::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Rest::Poll(_) | Rest::Stream(_) => SizeHint::default(),
+            #[cfg(feature = "grpc")]
+            Rest::Grpc(_) => SizeHint::default(),
         }
     }
 }

@@ -229,11 +229,14 @@ const CAUSE_BYTES: usize = 16;
 
 /// Where a wire form is kept beside a message: twice that if texts are bare, and one more if they
 /// are framed.
-mod form {
+pub(super) mod form {
     pub(super) const FRAME: usize = 0;
     pub(super) const POSTMAN_FRAME: usize = 1;
     pub(super) const EVENT: usize = 2;
     pub(super) const CHUNK: usize = 3;
+    /// Where the one form of gRPC is kept, behind those.
+    #[cfg(feature = "grpc")]
+    pub(in crate::client) const GRPC: usize = 8;
 }
 
 /// How often a plain client is asked to confirm what it has, while messages flow.

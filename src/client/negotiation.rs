@@ -86,6 +86,22 @@ impl Negotiation {
         Ok(negotiation)
     }
 
+    /// What a client says that is connected by no request of its own for each session.
+    #[cfg(feature = "grpc")]
+    pub(super) fn of_stream(tracking_id: &str, position: Option<Position>) -> Self {
+        Self {
+            asked: Asked::parse(tracking_id),
+            client: ClientVersion::Unknown,
+            transport: Transport::Streaming,
+            framing: Framing::Bare,
+            protocol: false,
+            heartbeat: AskedHeartbeat::Default,
+            position,
+            postman: false,
+            callback: None,
+        }
+    }
+
     /// Whether the client waits for its first handshake, which tells it its id.
     pub(crate) fn wants_first_handshake(&self) -> bool {
         self.protocol && self.asked == Asked::New && self.transport != Transport::Close
@@ -169,8 +185,15 @@ impl Asked {
     fn read(parameters: &Parameters<'_>) -> Self {
         match parameters.get(name::TRACKING_ID, Negotiation::MAX_VALUE_BYTES).as_deref() {
             None if parameters.has(name::TRACKING_ID) => Self::Foreign,
-            None | Some("" | "0") => Self::New,
-            Some(text) => text.parse().map_or(Self::Foreign, Self::Resume),
+            None => Self::New,
+            Some(text) => Self::parse(text),
+        }
+    }
+
+    fn parse(tracking_id: &str) -> Self {
+        match tracking_id {
+            "" | "0" => Self::New,
+            text => text.parse().map_or(Self::Foreign, Self::Resume),
         }
     }
 

@@ -119,7 +119,7 @@ impl Drop for Opened {
 
 /// Waits for news of a session that is unknown here: a client may be faster than the news of it, and
 /// a node that has just started, or whose peer has just died, may still have to hear of much.
-async fn catch_up(hub: &Hub, tasks: &Tasks, asked: SessionId) {
+pub(super) async fn catch_up(hub: &Hub, tasks: &Tasks, asked: SessionId) {
     let is_known = |core: &Core| core.replica().session(asked).is_some();
     let is_here =
         |core: &Core| core.replica().session(asked).is_some_and(|it| it.claim.node == core.id());

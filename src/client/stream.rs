@@ -33,7 +33,7 @@ use crate::{
 
 /// How long a connection has to stay sound after something was written, until that has arrived:
 /// somewhat longer than the system lets go by without a sign of life from the client.
-const SOUND_FOR: Duration = Duration::from_secs(32);
+pub(super) const SOUND_FOR: Duration = Duration::from_secs(32);
 
 /// How soon an `EventSource` comes back, where it may have wanted to wait longer.
 const RETRY: &[u8] = b"retry:1000\r\n\r\n";

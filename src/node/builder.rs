@@ -199,11 +199,26 @@ impl Builder {
         let swept = Arc::clone(&hub);
         tasks.spawn(span.clone(), async move { swept.sweep().await });
         tasks.spawn(span.clone(), Arc::clone(&routes).attend(duties));
+        #[cfg(feature = "grpc")]
+        let grpc = {
+            let routes: Arc<Routes> = Arc::clone(&routes);
+            Arc::new(crate::client::Grpc::new(Arc::clone(&hub), routes, clients.clone()))
+        };
         let server = Server::new(Arc::clone(&hub), routes, clients.clone(), self.admission, span);
         let server = Arc::new(server);
         let (slots, ended) = (Slots::new(self.connections), CancellationToken::new());
         stop.disarm();
-        Ok(Node { inner: Arc::new(Inner { hub, mesh, server, slots, clients, ended }) })
+        let inner = Inner {
+            hub,
+            mesh,
+            server,
+            #[cfg(feature = "grpc")]
+            grpc,
+            slots,
+            clients,
+            ended,
+        };
+        Ok(Node { inner: Arc::new(inner) })
     }
 }
 

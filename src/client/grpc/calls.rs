@@ -1,0 +1,66 @@
+//! The calls of the service, each as `tonic` wants it.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use prost::Message as _;
+use tonic::{
+    Request, Response, Status, Streaming,
+    server::{ServerStreamingService, StreamingService, UnaryService},
+};
+
+use super::{
+    desk::Desk,
+    dialogue::Dialogue,
+    feed::Feed,
+    message::{AtmosphereMessage, MessageType},
+};
+
+/// The calls of the service.
+pub(super) struct Calls(pub(super) Arc<Desk>);
+
+type Answering<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
+
+impl UnaryService<AtmosphereMessage> for Calls {
+    type Response = Bytes;
+    type Future = Answering<Bytes>;
+
+    /// A call of `Send`.
+    fn call(&mut self, request: Request<AtmosphereMessage>) -> Answering<Bytes> {
+        let desk = Arc::clone(&self.0);
+        Box::pin(async move {
+            let answer = desk.send(request.into_inner()).await?;
+            Ok(Response::new(answer.encode_to_vec().into()))
+        })
+    }
+}
+
+impl ServerStreamingService<AtmosphereMessage> for Calls {
+    type Response = Bytes;
+    type ResponseStream = Feed;
+    type Future = Answering<Feed>;
+
+    /// A call of `Subscribe`.
+    fn call(&mut self, request: Request<AtmosphereMessage>) -> Answering<Feed> {
+        let desk = Arc::clone(&self.0);
+        Box::pin(async move {
+            let message = request.into_inner();
+            if message.kind()? != MessageType::Subscribe {
+                return Err(Status::invalid_argument("the message is not of type SUBSCRIBE"));
+            }
+            Ok(Response::new(Feed::new(desk.subscribe(&message).await?)))
+        })
+    }
+}
+
+impl StreamingService<AtmosphereMessage> for Calls {
+    type Response = Bytes;
+    type ResponseStream = Dialogue;
+    type Future = Answering<Dialogue>;
+
+    /// A call of `Stream`.
+    fn call(&mut self, request: Request<Streaming<AtmosphereMessage>>) -> Answering<Dialogue> {
+        let dialogue = Dialogue::new(Arc::clone(&self.0), request.into_inner());
+        Box::pin(async move { Ok(Response::new(dialogue)) })
+    }
+}
