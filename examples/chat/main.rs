@@ -5,6 +5,8 @@
 //!                                       [--seed ADDR]... [--secret FILE] [--store DIR]
 //! ```
 //!
+//! Built with `--features grpc`, it also takes `--grpc ADDR`, where clients speak gRPC.
+//!
 //! Prints `listening http://ADDR` to standard output once it is ready; logs go to standard error.
 //! Every message that a client of `/chat/{room}` sends, text or bytes, is published as it is to all
 //! clients of that room, the sender among them.
@@ -35,6 +37,10 @@ struct Arguments {
     /// Where browsers connect. Defaults to 127.0.0.1:8080, or the next port that is free.
     #[arg(long, value_name = "ADDR")]
     http: Option<SocketAddr>,
+    /// Where clients connect that speak gRPC. They do not, unless this is given.
+    #[cfg(feature = "grpc")]
+    #[arg(long, value_name = "ADDR")]
+    grpc: Option<SocketAddr>,
     /// The cluster to be a node of.
     #[arg(long, value_name = "NAME", default_value = "chat")]
     cluster: String,
@@ -92,13 +98,30 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
 
     let listener = listen(arguments.http)?;
     let addr = listener.local_addr()?;
+    #[cfg(feature = "grpc")]
+    let grpc = arguments.grpc.map(|addr| listen(Some(addr))).transpose()?;
     let node = start(arguments).await?;
+    #[cfg(feature = "grpc")]
+    if let Some(grpc) = grpc {
+        serve_grpc(node.clone(), grpc);
+    }
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     println!("listening http://{addr}");
     let ending = shutdown(node.clone());
     axum::serve(listener, pages(node)).with_graceful_shutdown(ending).await?;
     Ok(())
+}
+
+/// Serves clients that speak gRPC, until the node has been shut down.
+#[cfg(feature = "grpc")]
+#[expect(clippy::disallowed_methods, reason = "the example is no node")]
+fn serve_grpc(node: Node, listener: TcpListener) {
+    tokio::spawn(async move {
+        if let Err(error) = node.serve_grpc_listener(listener).await {
+            eprintln!("chat: {}", sentence(&error));
+        }
+    });
 }
 
 async fn start(arguments: Arguments) -> Result<Node, exosphere::StartError> {
