@@ -30,6 +30,8 @@ pub enum Transport {
     LongPolling,
     /// A long poll whose answer is a script.
     Jsonp,
+    /// A call of gRPC.
+    Grpc,
 }
 
 /// By what it is known that a client has what it was sent, the weakest first.

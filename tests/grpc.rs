@@ -164,6 +164,10 @@ impl Handler for Chat {
     async fn message(&self, session: &Session, message: Message) -> Result<(), Close> {
         match message.as_text() {
             Some("bye") => return Err(Close::new(CloseCode::Policy, "bye")),
+            Some("how") => {
+                let how = format!("{:?}", session.connection().map(|it| it.transport));
+                session.send(how).await.map(drop)?;
+            }
             Some("only me") => session.send(message).await.map(drop)?,
             _ => session.publish(session.path().as_str(), message).await.map(drop)?,
         }
@@ -303,6 +307,8 @@ async fn two_topics_of_one_stream_are_told_apart() {
         call.say(Said::message(topic, "only me")).await;
         assert_eq!(call.text(topic).await, "only me");
     }
+    call.say(Said::message("/chat/b", "how")).await;
+    assert_eq!(call.text("/chat/b").await, "Some(Grpc)");
     call.say(Said::new(UNSUBSCRIBE, "/chat/a")).await;
     let ack = call.next().await;
     assert_eq!((ack.kind, &*ack.topic, &ack.tracking_id), (ACK, "/chat/a", &a));

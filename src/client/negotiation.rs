@@ -92,7 +92,7 @@ impl Negotiation {
         Self {
             asked: Asked::parse(tracking_id),
             client: ClientVersion::Unknown,
-            transport: Transport::Streaming,
+            transport: Transport::Grpc,
             framing: Framing::Bare,
             protocol: false,
             heartbeat: AskedHeartbeat::Default,
@@ -120,6 +120,8 @@ impl Negotiation {
             Transport::WebSocket => (Kind::WebSocket, Evidence::Pong),
             Transport::Sse => (Kind::EventStream, Evidence::Written),
             Transport::Streaming => (Kind::Streaming, Evidence::Written),
+            #[cfg(feature = "grpc")]
+            Transport::Grpc => (Kind::Grpc, Evidence::Written),
             Transport::Jsonp => (Kind::Jsonp, Evidence::NextRequest),
             _ => (Kind::LongPolling, Evidence::NextRequest),
         };

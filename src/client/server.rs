@@ -186,6 +186,8 @@ impl Server {
                 self.poll(negotiation, path, parts).await
             }
             Transport::WebSocket => Err(responses::not_a_websocket()),
+            #[cfg(feature = "grpc")]
+            Transport::Grpc => Ok(responses::done()),
             Transport::Close | Transport::Undefined => Ok(responses::done()),
         }
     }

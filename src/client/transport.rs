@@ -15,6 +15,9 @@ pub(crate) enum Transport {
     Jsonp,
     /// A request that is answered at once; also a client's way of sending.
     Polling,
+    /// A call of gRPC, of which there is no request of its own for each session.
+    #[cfg(feature = "grpc")]
+    Grpc,
     /// The client goes away, and says so.
     Close,
     /// None of these, or none was named. The request is never held.
