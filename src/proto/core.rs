@@ -14,6 +14,7 @@
 //! replica. Sessions that are attached here read the replica's logs.
 
 mod disk;
+mod doubts;
 mod fates;
 mod links;
 mod pushes;
@@ -40,6 +41,7 @@ pub use watches::{Verdict, WatchKey};
 
 use watches::Watches;
 
+use doubts::Doubts;
 use pushes::{PATIENT_FOR, Pushes};
 use takeover::Takeovers;
 
@@ -204,6 +206,7 @@ pub struct Core {
     /// When somebody was last asked for an origin's operations, and what was missing then.
     pulls: BTreeMap<NodeId, (Instant, Seq)>,
     takeovers: Takeovers,
+    doubts: Doubts,
     pushes: Pushes,
     next_sweep: Option<Instant>,
     next_repeat: Option<Instant>,
@@ -241,6 +244,7 @@ impl Core {
             deadline_of: BTreeMap::new(),
             pulls: BTreeMap::new(),
             takeovers: Takeovers::default(),
+            doubts: Doubts::default(),
             pushes: Pushes::default(),
             next_sweep: None,
             next_repeat: None,

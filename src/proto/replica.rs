@@ -32,13 +32,10 @@ use std::{
 };
 
 use super::{
-    CloseReason, Closed, Entry, Inbox, LogLimits, Membership, Op, Position, Session, SessionState,
-    Stamp, TopicKey, Topics,
+    CloseReason, Closed, Entry, Inbox, LogLimits, Membership, Op, OpenPush, Position, Session,
+    SessionState, Stamp, TopicKey, Topics,
 };
-use crate::{
-    id::{Cause, Epoch, MessageId, NodeId, PushKey, SessionId, TopicName},
-    message::Message,
-};
+use crate::id::{Cause, Epoch, MessageId, NodeId, PushKey, SessionId, TopicName};
 
 /// How long a close is remembered that overtook the claim it closes.
 const TOMBSTONE_FOR: Duration = Duration::from_secs(600);
@@ -198,6 +195,11 @@ impl Replica {
         true
     }
 
+    /// What an operation says counts now, which was applied as if it said nothing.
+    pub fn apply_late(&mut self, id: MessageId, op: Op, now: Instant) {
+        self.fold(id, op, now);
+    }
+
     /// What changed since this was last asked.
     pub fn poll_change(&mut self) -> Option<Change> {
         self.changes.pop_front()
@@ -355,9 +357,8 @@ impl Replica {
 
     /// The handler is about to be told of the first push that is open and that it was not told of on
     /// this node, if there is one.
-    pub fn begin_push(&mut self, session: SessionId) -> Option<(PushKey, Message)> {
-        let push = self.sessions.get_mut(&session)?.inbox.begin()?;
-        Some((push.key.clone(), push.message.clone()))
+    pub fn begin_push(&mut self, session: SessionId) -> Option<&OpenPush> {
+        self.sessions.get_mut(&session)?.inbox.begin()
     }
 
     /// What must have been heard of to know which pushes of a session were handled, as far as it is

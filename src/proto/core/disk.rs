@@ -35,7 +35,7 @@ impl Core {
     pub fn load(&mut self, frame: Frame, now: Instant) -> bool {
         match frame {
             Frame::Operation { id, op, encoded } => {
-                let is_next = self.has_room_for(id.origin) && self.replica.apply(id, op, now);
+                let is_next = self.has_room_for(id.origin) && self.apply_next(id, op, now);
                 if is_next {
                     self.push_tail(id, encoded);
                     self.handle_changes(now);

@@ -228,9 +228,16 @@ impl Core {
         }
     }
 
+    /// Applies the next operation of its origin, as far as it is believed.
+    pub(super) fn apply_next(&mut self, id: MessageId, op: Op, now: Instant) -> bool {
+        let is_next = id.seq == self.replica.applied().get(id.origin);
+        let op = if is_next { self.believe(id, op) } else { op };
+        self.replica.apply(id, op, now)
+    }
+
     /// Applies the next operation of its origin, and keeps it for peers.
     pub(super) fn apply(&mut self, id: MessageId, op: Op, encoded: Encoded, now: Instant) -> bool {
-        let is_next = self.replica.apply(id, op, now);
+        let is_next = self.apply_next(id, op, now);
         if is_next {
             self.record(&encoded);
             self.push_tail(id, encoded);
@@ -244,6 +251,7 @@ impl Core {
             peer.have_due = true;
         }
         self.lanes_due.insert(Lane::Progress);
+        self.check_doubts(now);
         self.handle_changes(now);
         self.release_reports(now);
         self.check_takeovers(now);

@@ -13,7 +13,7 @@ use super::{AttachmentKey, Core, Event, Refused, check_message};
 use crate::{
     id::{MessageId, PushKey, Seq, SessionId},
     message::Message,
-    proto::{CloseReason, Durability, Level, Op, Recipients},
+    proto::{CloseReason, Durability, Inbox, Level, Op, OpenPush, Recipients},
 };
 
 /// How long to wait for peers to come back, once there are fewer than a push should be stored on:
@@ -149,19 +149,24 @@ impl Core {
     }
 
     /// The handler can be told of a session's next push, and is about to be. `None` if it must not
-    /// be: it was told of all, or another node does that, or did until now and is being asked.
+    /// be: it was told of all, or another node does that, or did until now and is being asked, or will
+    /// because this one is about to leave.
     ///
     /// A handler that is told of one at a time is told in the order in which the client sent them,
     /// also where its session was another node's for a while. What it does about this one comes after
-    /// what was done about those before, for everybody.
+    /// what was done about those before, for everybody, and after what accepted this one.
     pub fn begin_push(&mut self, session: SessionId, now: Instant) -> Option<(PushKey, Message)> {
         let owner = self.replica.session(session)?.claim.node;
-        if owner != self.id || self.is_taking_over(session) {
+        if owner != self.id || self.is_taking_over(session) || self.leaving {
             return None;
         }
-        let begun = self.replica.begin_push(session)?;
+        let OpenPush { key, id, message, .. } = self.replica.begin_push(session)?.clone();
+        // Who has not heard of the push could not note what it led to.
+        if !self.replica.is_retired(id.origin) {
+            self.follow_journal(id.origin, id.seq.next(), now);
+        }
         self.follow_handled(session, now);
-        Some(begun)
+        Some((key, message))
     }
 
     /// Who has what this node does next is to know which pushes of a session were handled.
@@ -206,6 +211,15 @@ impl Core {
         } else {
             self.pushes.closing.remove(&session);
             self.close(session, reason, now);
+        }
+    }
+
+    /// Ends the sessions that wait for pushes of which another node said that they are handled.
+    pub(super) fn close_idle(&mut self, now: Instant) {
+        for (session, reason) in self.pushes.closing.clone() {
+            if self.replica.inbox(session).is_none_or(Inbox::is_idle) {
+                self.close_when_idle(session, reason, now);
+            }
         }
     }
 

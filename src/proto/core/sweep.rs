@@ -221,6 +221,8 @@ impl Core {
         self.watch_strangers(now);
         self.adopt_orphans(now);
         self.give_up_waiting(now);
+        self.trust_the_living(now);
+        self.close_idle(now);
         self.retire_dead(now);
     }
 
@@ -243,12 +245,15 @@ impl Core {
         }
     }
 
-    /// Forgets the nodes that have been dead for long, once nothing of theirs is left.
+    /// Forgets the nodes that have been dead for long, once nothing of theirs is left, nor put off: it
+    /// may tell of sessions that this node is to look after.
     fn retire_dead(&mut self, now: Instant) {
-        let kept = self.limits.dead_kept;
-        let is_due = |since: &Instant| now.saturating_duration_since(*since) >= kept;
-        let due: Vec<_> =
-            self.dead.iter().filter(|(_, since)| is_due(since)).map(|(&node, _)| node).collect();
+        let is_due = |node: NodeId, since: Instant| {
+            let is_long = now.saturating_duration_since(since) >= self.limits.dead_kept;
+            is_long && !self.takeovers.puts_off(node)
+        };
+        let dead = self.dead.iter().filter(|&(&node, &since)| is_due(node, since));
+        let due: Vec<_> = dead.map(|(&node, _)| node).collect();
         for node in due {
             if self.replica.forget(node) {
                 self.dead.remove(&node);
@@ -258,6 +263,7 @@ impl Core {
                 self.forget_followed(node);
                 self.peers.values_mut().for_each(|peer| peer.forget(node));
                 self.release_reports(now); // Nothing of it is waited for any more.
+                self.check_doubts(now);
             }
         }
     }

@@ -89,6 +89,11 @@ impl Takeovers {
         }
     }
 
+    /// Whether operations of an origin are kept until what they follow is here.
+    pub(super) fn puts_off(&self, origin: NodeId) -> bool {
+        self.put_off.contains_key(&origin)
+    }
+
     /// The nodes whose operations others wait for here.
     pub(super) fn waited_for(&self) -> impl Iterator<Item = NodeId> {
         let first = self.put_off.values().filter_map(VecDeque::front);
@@ -277,7 +282,7 @@ impl Core {
             return false;
         };
         let is_next = id.seq == self.replica.applied().get(id.origin);
-        is_next && !self.replica.applied().covers(*after) && !self.is_given_up(after.origin, now)
+        is_next && !self.replica.applied().covers(*after) && !self.is_given_up(*after, now)
     }
 
     /// Applies what was put off for what will never come.
@@ -317,10 +322,14 @@ impl Core {
         has_moved
     }
 
-    /// Whether what is missing of an origin will never come.
-    fn is_given_up(&self, origin: NodeId, now: Instant) -> bool {
+    /// Whether an operation that is missing will never come: its node has been dead for long, and no
+    /// other that is there has it.
+    fn is_given_up(&self, id: MessageId, now: Instant) -> bool {
         let is_long = |since: &Instant| now.saturating_duration_since(*since) >= GIVE_UP_AFTER;
-        self.replica.is_retired(origin) || self.dead.get(&origin).is_some_and(is_long)
+        let live = self.live.iter().filter_map(|node| self.peers.get(node));
+        let is_coming = live.filter(|peer| peer.linked).any(|peer| peer.have.covers(id));
+        let is_dead = self.dead.get(&id.origin).is_some_and(is_long);
+        self.replica.is_retired(id.origin) || (is_dead && !is_coming)
     }
 
     /// Whether a takeover is done; ends it if so.

@@ -92,9 +92,13 @@ impl World {
         if pushed.message != message {
             violated("S7 names", text("which is another message"))?;
         }
-        if pushed.finished.iter().any(|id| known.covers(*id)) {
+        // What was said behind what was given up does not count.
+        let counts = |id: &MessageId| known.covers(*id) && !self.core(node).doubts(*id);
+        if pushed.finished.iter().any(counts) {
             violated("S2 once", text("which it knows to be handled"))?;
         }
+        // Who has said goodbye is dead to others: they may have told theirs.
+        let is_split = is_split || self.nodes[node].leaving;
         for &other in &pushed.begun {
             let has_moved = self.connections.iter().filter(|c| c.session == session).count() > 1;
             let is_there = self.is_alive(other) && !self.nodes[other].leaving;

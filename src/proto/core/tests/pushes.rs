@@ -212,6 +212,24 @@ fn what_another_node_handled_comes_first_for_all() {
     assert_eq!(nodes.get(2).replica().applied().get(two), before.next(), "that is said already");
 }
 
+/// Goal: who hears what a push led to has heard of the push, and can note it.
+///
+/// Method: the push was accepted by a node that did not know that it had lost the session.
+#[test]
+fn what_accepted_a_push_comes_before_what_it_led_to_for_all() {
+    let mut nodes = Nodes::new([1, 2]);
+    nodes.attach(2);
+    let id = MessageId::new(NodeId::from_bits(9), Seq::FIRST);
+    let op = Op::Accepted { session: session(), key: key(1), message: Message::from("p") };
+    let (encoded, now) = (Encoded::op(id, &op), nodes.now);
+    let frame = Frame::Operation { id, op, encoded };
+    nodes.get(2).handle_frame(NodeId::from_bits(1), frame, now);
+    let two = NodeId::from_bits(2);
+    let before = nodes.get(2).replica().applied().get(two);
+    assert_eq!(nodes.begun(2), [key(1)]);
+    assert_eq!(nodes.get(2).replica().applied().get(two), before.next());
+}
+
 /// Goal: a client does not overtake itself that comes back to a node which has not heard of all that
 /// was acknowledged to it.
 ///
@@ -256,6 +274,59 @@ fn a_session_ends_once_all_its_pushes_are_handled() {
     for core in nodes.cores.values() {
         assert!(core.replica().session(session()).is_none());
     }
+}
+
+/// Goal: a node that is about to leave begins nothing whose outcome would be refused.
+#[test]
+fn who_is_about_to_leave_tells_no_handler() {
+    let mut nodes = Nodes::new([1, 2]);
+    let attachment = nodes.attach(1);
+    nodes.push(1, attachment, 1);
+    nodes.get(1).begin_leaving();
+    assert_eq!(nodes.begun(1), []);
+    nodes.kill(1);
+    assert_eq!(nodes.begun(2), [key(1)]);
+}
+
+/// Goal: a session ends that waited for a push, also where another node's handler was told of it.
+#[test]
+fn a_session_ends_once_another_node_has_handled_its_pushes() {
+    let mut nodes = Nodes::new([1, 2]);
+    let attachment = nodes.attach(1);
+    nodes.push(1, attachment, 1);
+    let now = nodes.now;
+    nodes.get(1).close_from(attachment, now);
+    nodes.finish(2, 1); // It has taken the other for dead, and knows better by now.
+    nodes.pass(Duration::from_secs(2), Duration::from_millis(100));
+    assert_eq!(nodes.begun(1), []);
+    for core in nodes.cores.values() {
+        assert!(core.replica().session(session()).is_none());
+    }
+}
+
+/// Goal: a node does not forget a dead one before it has heard what that did: it may have to look
+/// after sessions of it.
+///
+/// Method: what a dead node did follows what another did, of which nobody has heard.
+#[test]
+fn a_node_of_which_something_is_put_off_is_not_forgotten() {
+    let limits = Limits { dead_kept: Duration::from_secs(12), ..Limits::default() };
+    let mut nodes = Nodes::new([2]);
+    nodes.add(Core::new(NodeId::from_bits(1), limits));
+    nodes.start(3);
+    nodes.kill(3);
+    let [three, stranger] = [3, 9].map(NodeId::from_bits);
+    let hear = |nodes: &mut Nodes, seq, op: Op| {
+        let (id, now) = (MessageId::new(three, Seq::new(seq)), nodes.now);
+        let encoded = Encoded::op(id, &op);
+        let frame = Frame::Operation { id, op, encoded };
+        nodes.get(1).handle_frame(NodeId::from_bits(2), frame, now);
+    };
+    hear(&mut nodes, 0, Op::Follows { after: MessageId::new(stranger, Seq::FIRST) });
+    nodes.pass(Duration::from_secs(14), Duration::from_millis(500));
+    assert!(!nodes.get(1).replica().is_retired(three));
+    nodes.pass(Duration::from_secs(20), Duration::from_millis(500));
+    assert!(nodes.get(1).replica().is_retired(three), "in the end it is");
 }
 
 /// Goal: who waited for a client in vain, and then for a handler, does not end the session that has
@@ -338,4 +409,64 @@ fn who_comes_late_knows_what_was_pushed() {
     let open: Vec<_> = inbox.open().map(|push| push.key.clone()).collect();
     assert_eq!(open, [key(2), key(3)]);
     assert!(inbox.has(&key(1), nodes.now) && !inbox.has(&key(number), nodes.now));
+}
+
+/// Goal: who gives up what another node's handler had done does not take the push for done: it was on
+/// three nodes, of which two die.
+///
+/// Method: node 3 hears of what node 2 says, and not of what node 1 had published. In the end that
+/// comes from elsewhere, or does not.
+#[test]
+fn behind_what_was_given_up_a_push_is_not_done() {
+    for comes_late in [false, true] {
+        let mut nodes = Nodes::new([1, 2, 3]);
+        let attachment = nodes.attach(1);
+        nodes.push(1, attachment, 1);
+        let [one, two] = [1, 2].map(NodeId::from_bits);
+        let at = |nodes: &mut Nodes, node: NodeId| {
+            MessageId::new(node, nodes.get(3).replica().applied().get(node))
+        };
+        let (effect, follows) = (at(&mut nodes, one), at(&mut nodes, two));
+        let handled = MessageId::new(two, follows.seq.next());
+        let hear = |nodes: &mut Nodes, from, id, op: Op| {
+            let (encoded, now) = (Encoded::op(id, &op), nodes.now);
+            nodes.get(3).handle_frame(from, Frame::Operation { id, op, encoded }, now);
+        };
+        hear(&mut nodes, two, follows, Op::Follows { after: effect });
+        hear(&mut nodes, two, handled, Op::Handled { session: session(), key: key(1) });
+        nodes.kill(1);
+        nodes.kill(2);
+        nodes.pass(Duration::from_secs(20), Duration::from_millis(500));
+        assert!(nodes.get(3).replica().applied().covers(handled));
+        assert!(!nodes.get(3).replica().inbox(session()).unwrap().is_idle(), "it must be open");
+        assert_eq!(nodes.begun(3), [key(1)]);
+        if comes_late {
+            nodes.start(4);
+            let cause = Some(Cause::new(session(), key(1), 0));
+            let (to, message) = (Recipients::Everyone, Message::from("effect"));
+            let op = Op::Published { topic: topic(), to, message, cause };
+            hear(&mut nodes, NodeId::from_bits(4), effect, op);
+        } else {
+            nodes.finish(3, 1);
+        }
+        assert!(nodes.get(3).replica().inbox(session()).unwrap().is_idle());
+    }
+}
+
+/// Goal: a node that passes on what it was told to wait for, and never had, is believed.
+#[test]
+fn who_is_there_and_never_had_what_it_follows_is_believed() {
+    let mut nodes = Nodes::new([1, 2, 3]);
+    let attachment = nodes.attach(2);
+    nodes.push(2, attachment, 1);
+    let [one, two] = [1, 2].map(NodeId::from_bits);
+    nodes.kill(1);
+    let now = nodes.now;
+    nodes.get(2).follow_journal(one, Seq::new(9), now);
+    nodes.finish(2, 1);
+    let end = nodes.get(2).replica().applied().get(two);
+    assert!(nodes.get(3).replica().applied().get(two) < end, "it waits");
+    nodes.pass(Duration::from_secs(20), Duration::from_millis(500));
+    assert_eq!(nodes.get(3).replica().applied().get(two), end);
+    assert!(nodes.get(3).replica().inbox(session()).unwrap().is_idle());
 }
