@@ -80,11 +80,20 @@ impl Pushes {
     pub(super) fn knows_effect(&self, cause: &Cause, position: &Position) -> bool {
         self.effects.get(cause).is_some_and(|ids| ids.iter().any(|id| position.covers(*id)))
     }
+
+    /// Whether a message repeats another that was published for the same cause, and that is known at
+    /// `position`.
+    fn repeats(&self, id: MessageId, cause: &Cause, position: &Position) -> bool {
+        let mut before = self.effects[cause].iter().take_while(|&&other| other != id);
+        before.any(|other| position.covers(*other))
+    }
 }
 
 impl Ghost {
     /// S3: what a client pushed first, was promised to who reads it, and was known to who published
-    /// the later, is read first, unless its node has been dead for so long that nobody waits for it.
+    /// the later, is read first, unless its node has been dead for so long that nobody waits for it, or
+    /// it only repeats what was published for the same cause before, and who published the later knew:
+    /// then that is to be read first.
     ///
     /// Who joined on a node that died with that, and has joined elsewhere before, was promised less
     /// than it gets once it is elsewhere again: what the dead node had published just before.
@@ -107,6 +116,7 @@ impl Ghost {
             });
             if let Some((_, _, later)) = later
                 && !self.given_up.contains(&entry.id().origin)
+                && !self.pushes.repeats(entry.id(), cause, &self.published[later].known)
                 && is_due
                 && !was_told
             {
