@@ -75,7 +75,7 @@ mutate 'a report speaks of what its sender applied only' core/links.rs \
   's/Report::of\(self\.replica\.known\(\)/Report::of(self.replica.applied()/'
 mutate 'operations are applied out of order' replica.rs \
   's/if id\.seq != self\.applied\.get/if id.seq < self.applied.get/'
-mutate 'what a snapshot no longer names stays' replica.rs \
+mutate 'what a snapshot no longer names stays' replica/restore.rs \
   's/self\.drop_absent\(&named, view\);//'
 mutate 'a snapshot does not say what was lost' snapshot.rs \
   's/if \*lost != Position::new\(\)/if false/'
@@ -83,16 +83,16 @@ mutate 'a snapshot does not say what was closed' snapshot.rs \
   's/for \(session, closed\) in replica\.closed_since\(have\)/for (session, closed) in replica.closed_since(have).take(0)/'
 mutate 'the parts of two snapshots mix' core/links.rs \
   's/Some\(older\) if older\.number < number => Arriving::new\(number\),//; s/snapshot\.number > number \|\|//'
-mutate 'a claim ends no older attachment elsewhere' core.rs \
-  's/\} else \{\n\s+self\.end_attachment\(session, Ended::Superseded\);/} else {/'
-mutate 'a closed session may be claimed' replica.rs \
-  's/if !self\.tombstones\.contains_key\(&state\.session\.id\)/if true/'
-mutate 'a departed session may be told to be a member' replica.rs \
+mutate 'a claim ends no older attachment elsewhere' core/takeover.rs \
+  's/self\.end_attachment\(session, Ended::Superseded\);\n(\s+self\.release)/$1/'
+mutate 'a closed session may be claimed' replica/fold.rs \
+  's/if !self\.tombstones\.contains_key\(&id\) \{\n(\s+self\.upsert)/if true {\n$1/'
+mutate 'a departed session may be told to be a member' replica/fold.rs \
   's/known\.depart\(topic, left\);/let _ = (known, topic, left);/'
 mutate 'a session that left departs nowhere' core/sweep.rs \
   's/self\.end_departed\(key, now\);//'
 mutate 'a session rejoins behind what it has yet to get' core.rs \
-  's/member\.map_or_else\(\|\| self\.replica\.applied\(\), \|member\| &member\.acknowledged\)\.clone\(\)/{ let _ = member; self.replica.applied().clone() }/'
+  's/return member\.acknowledged\.clone\(\);/let _ = member;\n            return self.replica.applied().clone();/'
 mutate 'nobody asks for what is missing' core/sweep.rs \
   's/self\.pull_missing\(now\);//'
 mutate 'strangers count as dead at once' core/sweep.rs \
@@ -132,7 +132,7 @@ mutate 'a takeover says nothing of what it follows' core/takeover.rs \
 mutate 'a takeover waits for nothing' core/takeover.rs \
   's/Some\(next\) => here >= \*next,/Some(_) => true,/; s/const WAIT_FOR: Duration = Duration::from_secs\(3\);/const WAIT_FOR: Duration = Duration::ZERO;/'
 mutate 'every node tells the handler' core/pushes.rs \
-  's/match owner == self\.id && !self\.is_taking_over\(session\) \{/match owner.to_bits() < u64::MAX {/; s/\n\s+&& known\.claim\.node == self\.id\n\s+&& !self\.is_taking_over\(session\)//'
+  's/if owner != self\.id \|\| self\.is_taking_over\(session\) \|\| self\.leaving \{/if owner.to_bits() == u64::MAX {/; s/\n\s+&& known\.claim\.node == self\.id\n\s+&& !self\.is_taking_over\(session\)//'
 mutate 'the handler is told again after each takeover' inbox.rs \
   's/push\.begun = true;/push.begun = false;/; s/find\(\|push\| !push\.begun\)/next()/'
 mutate 'a push is accepted as often as it comes' inbox.rs \
@@ -144,9 +144,19 @@ mutate 'what was done before need not come before' core.rs \
 mutate 'a push that is done is opened again' inbox.rs \
   's/None if is_done => \{\}/None if is_done \&\& false => {}/'
 mutate 'a push that is handled before it is accepted opens' inbox.rs \
-  's/self\.open\.retain\(\|push\| push\.key != \*key\);\n\s+self\.remember\(key, now\);/self.open.retain(|push| push.key != *key); let _ = now;/'
+  's/(by\.seq\.next\(\)\);\n)\s+self\.remember\(key, now\);/$1        let _ = now;/'
 mutate 'what follows the forgotten waits for ever' core/sweep.rs \
   's/self\.give_up_waiting\(now\);//'
+mutate 'what a push led to does not follow the push' core/pushes.rs \
+  's/if !self\.replica\.is_retired\(id\.origin\) \{/if false {/'
+mutate 'what a live node has is given up' core/takeover.rs \
+  's/\(is_dead && !is_coming\)/(is_dead || is_coming \&\& false)/'
+mutate 'what is said behind what was given up is believed' core/doubts.rs \
+  's/if doubt\.handled\.len\(\) < MAX_DOUBTED =>/if doubt.handled.len() > MAX_DOUBTED =>/'
+mutate 'a node of which something is put off is forgotten' core/sweep.rs \
+  's/is_long && !self\.takeovers\.puts_off\(node\)/is_long \&\& (true || self.takeovers.puts_off(node))/'
+mutate 'a session waits for ever for what another node handled' core/sweep.rs \
+  's/self\.close_idle\(now\);/let _ = Self::close_idle;/'
 mutate 'a session is closed whatever it has pushed' core/pushes.rs \
   's/if is_own && !is_idle \{/if is_own \&\& !is_idle \&\& false {/'
 

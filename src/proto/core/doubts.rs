@@ -36,10 +36,9 @@ struct Doubt {
 pub(super) struct Doubts(BTreeMap<NodeId, Doubt>);
 
 impl Core {
-    /// Whether an operation was applied that does not count for now.
-    pub fn doubts(&self, id: MessageId) -> bool {
-        let doubt = self.doubts.0.get(&id.origin);
-        doubt.is_some_and(|doubt| doubt.handled.iter().any(|&(doubted, _)| doubted == id))
+    /// The operations that were applied and do not count for now.
+    pub fn doubted(&self) -> impl Iterator<Item = MessageId> {
+        self.doubts.0.values().flat_map(|doubt| doubt.handled.iter().map(|&(id, _)| id))
     }
 
     /// What there is to be applied of an operation, which is the next of its origin.

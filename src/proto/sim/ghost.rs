@@ -90,6 +90,8 @@ pub(super) struct Ghost {
     /// Messages that a node dropped which had not heard that a session was to get them, because the
     /// node that says so was out of its sight.
     pub(super) stranded: BTreeSet<(MessageId, SessionId)>,
+    /// Operations that some node, at some time, did not believe: they stood behind what it had given up.
+    pub(super) doubted: BTreeSet<MessageId>,
     /// Operations that died with the last node that had them: of each origin, from and to.
     perished: Vec<(NodeId, Seq, Seq)>,
     /// Whether a node was ever believed to be dead that was not.

@@ -92,8 +92,8 @@ impl World {
         if pushed.message != message {
             violated("S7 names", text("which is another message"))?;
         }
-        // What was said behind what was given up does not count.
-        let counts = |id: &MessageId| known.covers(*id) && !self.core(node).doubts(*id);
+        // What was said behind what was given up does not count, nor with whom was told so.
+        let counts = |id: &MessageId| known.covers(*id) && !self.ghost.doubted.contains(id);
         if pushed.finished.iter().any(counts) {
             violated("S2 once", text("which it knows to be handled"))?;
         }
@@ -102,7 +102,9 @@ impl World {
         for &other in &pushed.begun {
             let has_moved = self.connections.iter().filter(|c| c.session == session).count() > 1;
             let is_there = self.is_alive(other) && !self.nodes[other].leaving;
-            if other == node || (is_there && !is_split && !has_moved) {
+            // Two that have only just heard of each other may both adopt a session.
+            let is_known = self.has_been_live(node, other) && self.has_been_live(other, node);
+            if other == node || (is_there && is_known && !is_split && !has_moved) {
                 violated("S2 once", text(&format!("as n{other} was, which is there still")))?;
             }
             self.seen.handled_again += 1;

@@ -53,6 +53,8 @@ impl World {
         self.check_memory(node)?;
         self.check_accounts(node)?;
         self.check_home(node)?;
+        let doubted: Vec<_> = self.core(node).doubted().collect();
+        self.ghost.doubted.extend(doubted);
         let applied = self.core(node).replica().applied().clone();
         self.nodes[node].looked = Looked { applied, acknowledged, logs };
         Ok(())
