@@ -325,11 +325,14 @@ impl Core {
     /// Whether an operation that is missing will never come: its node has been dead for long, and no
     /// other that is there has it.
     fn is_given_up(&self, id: MessageId, now: Instant) -> bool {
-        let is_long = |since: &Instant| now.saturating_duration_since(*since) >= GIVE_UP_AFTER;
+        let since = self.dead.get(&id.origin);
+        let is_dead_for = |long| since.is_some_and(|&it| now.saturating_duration_since(it) >= long);
         let live = self.live.iter().filter_map(|node| self.peers.get(node));
         let is_coming = live.filter(|peer| peer.linked).any(|peer| peer.have.covers(id));
-        let is_dead = self.dead.get(&id.origin).is_some_and(is_long);
-        self.replica.is_retired(id.origin) || (is_dead && !is_coming)
+        // By then, who had it has forgotten it with its origin.
+        let is_forgotten = is_dead_for(self.limits.dead_kept.max(GIVE_UP_AFTER));
+        let is_lost = is_dead_for(GIVE_UP_AFTER) && !is_coming;
+        self.replica.is_retired(id.origin) || is_forgotten || is_lost
     }
 
     /// Whether a takeover is done; ends it if so.
