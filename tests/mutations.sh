@@ -22,7 +22,7 @@ cp -r "$root/Cargo.toml" "$root/Cargo.lock" "$root/README.md" "$root/src" "$copy
 mkdir "$copy/tests"
 cp "$root/tests/simulation.rs" "$copy/tests/"
 # What the simulation does not need is not copied, so the manifest must not ask for it.
-sed -i '/^\[\[\(bench\|example\)\]\]/,/^$/d; /^readme/d' "$copy/Cargo.toml"
+sed -i '/^\[\[\(bench\|example\|test\)\]\]/,/^$/d; /^readme/d' "$copy/Cargo.toml"
 missed=0
 
 # mutate <name> <file below src/proto> <perl expression>: one thing is taken out, and put back.

@@ -94,10 +94,10 @@ impl Takeovers {
         self.put_off.contains_key(&origin)
     }
 
-    /// The nodes whose operations others wait for here.
+    /// The nodes whose operations others wait for here, now or once they have waited for others: each
+    /// is waited for for a while only, and all at the same time.
     pub(super) fn waited_for(&self) -> impl Iterator<Item = NodeId> {
-        let first = self.put_off.values().filter_map(VecDeque::front);
-        first.filter_map(|(_, op, _)| match op {
+        self.put_off.values().flatten().filter_map(|(_, op, _)| match op {
             Op::Follows { after } => Some(after.origin),
             _ => None,
         })

@@ -81,19 +81,27 @@ impl Pushes {
         self.effects.get(cause).is_some_and(|ids| ids.iter().any(|id| position.covers(*id)))
     }
 
-    /// Whether a message repeats another that was published for the same cause, and that is known at
-    /// `position`.
-    fn repeats(&self, id: MessageId, cause: &Cause, position: &Position) -> bool {
-        let mut before = self.effects[cause].iter().take_while(|&&other| other != id);
-        before.any(|other| position.covers(*other))
+    /// The others that were published for the same cause as a message: before it, or received before
+    /// by whoever `has` them.
+    fn repeated(
+        &self,
+        id: MessageId,
+        cause: &Cause,
+        has: impl Fn(MessageId) -> bool,
+    ) -> Vec<MessageId> {
+        let all = &self.effects[cause];
+        let at = all.iter().position(|&other| other == id);
+        let others = all.iter().enumerate().filter(|&(other, _)| Some(other) != at);
+        let others = others.filter(|&(other, id)| Some(other) < at || has(*id));
+        others.map(|(_, &id)| id).collect()
     }
 }
 
 impl Ghost {
     /// S3: what a client pushed first, was promised to who reads it, and was known to who published
     /// the later, is read first, unless its node has been dead for so long that nobody waits for it, or
-    /// it only repeats what was published for the same cause before, and who published the later knew:
-    /// then that is to be read first.
+    /// it only repeats what was published for the same cause, and who published the later knew: then
+    /// that is to be read first, or was, or the client was told of a gap in its place.
     ///
     /// Who joined on a node that died with that, and has joined elsewhere before, was promised less
     /// than it gets once it is elsewhere again: what the dead node had published just before.
@@ -108,6 +116,7 @@ impl Ghost {
         let run = (entry.topic().clone(), cause.session, pushed.run);
         let was_told = self.was_told_of(session, entry.id());
         let is_due = self.is_promised(session, entry.id());
+        let repeated = self.pushes.repeated(entry.id(), cause, |other| self.has(session, other));
         let read = self.read.entry(session).or_default().entry(run).or_default();
         let is_news = read.iter().all(|(_, known, _)| known != cause);
         if is_news {
@@ -116,7 +125,7 @@ impl Ghost {
             });
             if let Some((_, _, later)) = later
                 && !self.given_up.contains(&entry.id().origin)
-                && !self.pushes.repeats(entry.id(), cause, &self.published[later].known)
+                && !repeated.iter().any(|id| self.published[later].known.covers(*id))
                 && is_due
                 && !was_told
             {
