@@ -150,7 +150,7 @@ mutate 'what follows the forgotten waits for ever' core/sweep.rs \
 mutate 'what a push led to does not follow the push' core/pushes.rs \
   's/if !self\.replica\.is_retired\(id\.origin\) \{/if false {/'
 mutate 'what a live node has is given up' core/takeover.rs \
-  's/\(is_dead && !is_coming\)/(is_dead || is_coming \&\& false)/'
+  's/is_dead_for\(GIVE_UP_AFTER\) && !is_coming/is_dead_for(GIVE_UP_AFTER) \&\& (true || is_coming)/'
 mutate 'what is said behind what was given up is believed' core/doubts.rs \
   's/if doubt\.handled\.len\(\) < MAX_DOUBTED =>/if doubt.handled.len() > MAX_DOUBTED =>/'
 mutate 'a node of which something is put off is forgotten' core/sweep.rs \
