@@ -218,6 +218,32 @@ async fn an_answer_that_was_not_fetched_comes_again() {
     assert!((0..10).eq(heard));
 }
 
+/// Goal: a client that was cut off before there was something to say to it gets that when it is back,
+/// though its node hears of the message before it hears of the cut.
+///
+/// Method: one thread, so that the node does nothing between the cut and the message.
+#[tokio::test]
+async fn who_was_cut_off_before_an_answer_gets_it_when_it_is_back() {
+    let place = Place::new("cut");
+    let node = chat(&place).await;
+    let http = serve(&node);
+    let session = begin(http).await;
+    let target = stock("long-polling", &session);
+    for n in 0..20 {
+        let parked = Stream::open(http, &target, &[CLOSES]).await;
+        drop(parked);
+        let topic = node.topic("/chat/a").unwrap();
+        topic.publish(n.to_string()).await.unwrap();
+        let mut heard = String::new();
+        while heard != n.to_string() {
+            let mut stream = Stream::open(http, &target, &[CLOSES]).await;
+            while let Some(text) = stream.framed().await {
+                heard = text;
+            }
+        }
+    }
+}
+
 /// Goal: a session is the same over any transport and on any node.
 #[tokio::test]
 async fn a_session_goes_from_one_transport_to_another_and_misses_nothing() {

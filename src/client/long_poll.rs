@@ -2,12 +2,14 @@
 
 use std::{
     fmt,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
+use tokio::task::{JoinHandle, yield_now};
 use tracing::debug;
 
 use super::{
@@ -36,12 +38,21 @@ pub(super) struct LongPoll {
     greeting: Option<Bytes>,
     /// The answer if there is nothing to say for long.
     idle: Bytes,
+    /// The answer, which waits until the connection was looked at.
+    held: Option<(Bytes, Look)>,
     callback: Option<Callback>,
     /// Whether the client asks again only once it has the answer, and does not say what it has.
     is_implicit: bool,
     alarm: Alarm,
     progress: Progress,
 }
+
+/// A round of the runtime, in which it hears of connections. A client may be gone already when there
+/// is something to say, and what says so is only heard of then: an answer that went out before would
+/// be taken for fetched, as the client's next poll says no less.
+///
+/// It is a task, as who is polled again in the same round must not think that the round is over.
+type Look = JoinHandle<()>;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Progress {
@@ -85,6 +96,7 @@ impl LongPoll {
             padding: (!padding.is_empty()).then(|| padding.freeze()),
             greeting,
             idle,
+            held: None,
             callback: negotiation.callback.clone(),
             is_implicit: negotiation.position.is_none()
                 && (negotiation.is_stock() || negotiation.asked.session().is_some()),
@@ -124,8 +136,23 @@ impl LongPoll {
     ///
     /// Why there is nothing more to be said.
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Close>> {
+        if self.held.is_none() {
+            let answer = match ready!(self.poll_said(cx)) {
+                Ok(answer) => answer,
+                Err(close) => return Poll::Ready(Err(close)),
+            };
+            self.held = Some((answer, tokio::spawn(yield_now())));
+        }
+        let (_, look) = self.held.as_mut().expect("an answer is held");
+        let _over = ready!(Pin::new(look).poll(cx));
+        self.progress = Progress::Answered;
+        let (answer, _) = self.held.take().expect("an answer is held");
+        Poll::Ready(Ok(answer))
+    }
+
+    /// Waits for what there is to say.
+    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Close>> {
         if let Some(greeting) = self.greeting.take() {
-            self.progress = Progress::Answered;
             return Poll::Ready(Ok(greeting));
         }
         loop {
@@ -150,10 +177,7 @@ impl LongPoll {
             };
             BATCH.set(batch);
             match answer {
-                Some(answer) => {
-                    self.progress = Progress::Answered;
-                    return Poll::Ready(answer);
-                }
+                Some(answer) => return Poll::Ready(answer),
                 None => self.poller.skip(),
             }
         }

@@ -163,7 +163,6 @@ impl Replica {
             let private = self.topics.open(&TopicName::private(id));
             self.join_private(id, private, first);
         }
-        if is_new {}
     }
 
     pub(super) fn find_member(&self, session: SessionId, topic: &TopicName) -> bool {
