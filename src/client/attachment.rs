@@ -163,8 +163,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         }
     }
 
-    /// Serves the client until it is gone.
-    pub(super) async fn run(mut self) {
+    /// Serves the client until it is gone. Once.
+    ///
+    /// By reference, as a future that owned it would hold it twice, for every client.
+    pub(super) async fn run(&mut self) {
         let wakers =
             Wakers { reading: self.signals.reading_waker(), timing: self.signals.timing_waker() };
         let end = poll_fn(|cx| self.poll_serve(cx, &wakers)).await;
@@ -511,9 +513,10 @@ mod tests {
             let attached = hub.attach(None, SessionId::from_bits(7), path.as_str(), connection);
             let socket = Socket::new(server, Bytes::new(), 1024);
             let opened = Opened::new(hub, mailbox, attached);
-            let attachment = Attachment::new(socket, opened, &negotiation, &path);
+            let mut attachment = Attachment::new(socket, opened, &negotiation, &path);
             let begin = clock::now();
             attachment.run().await;
+            drop(attachment);
             let lived = clock::now() - begin;
             assert!(lived <= HEARTBEAT * patience + CLOSE_PATIENCE, "{asked}: {lived:?}");
             let mut written = Vec::new();

@@ -379,10 +379,11 @@ impl Server {
     ) {
         let session = opened.attached().session.to_string();
         let socket = Socket::new(io, unread, MAX_MESSAGE_BYTES);
-        let attachment = Attachment::new(socket, opened, negotiation, path);
+        let mut attachment = Attachment::new(socket, opened, negotiation, path);
         let span = debug_span!(parent: &self.span, "session", id = &session[..8]);
         self.tasks.spawn(span, async move {
             attachment.run().await;
+            drop(attachment);
             drop(slot);
         });
     }

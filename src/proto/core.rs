@@ -562,7 +562,7 @@ impl Core {
 
     fn membership_of(&self, session: SessionId, topic: &TopicName) -> Option<&Membership> {
         let key = self.replica.topics().find(topic)?;
-        self.replica.topics().get(key).members.get(&session)
+        self.replica.topics().get(key).members.get(&session).map(Box::as_ref)
     }
 
     fn membership_is_open(&self, session: SessionId, topic: &TopicName) -> bool {

@@ -386,7 +386,7 @@ impl Replica {
         let known = self.sessions.get(&id)?;
         let memberships = known.topics.iter().filter_map(|&key| {
             let topic = self.topics.get(key);
-            topic.members.get(&id).map(|member| (topic.name.clone(), member.clone()))
+            topic.members.get(&id).map(|member| (topic.name.clone(), Membership::clone(member)))
         });
         Some(SessionState {
             session: known.session.clone(),
@@ -434,7 +434,7 @@ impl Replica {
         {
             known.topics.push(topic);
             let member = Membership::new(stamp, Position::new());
-            self.topics.get_mut(topic).members.insert(session, member);
+            self.topics.get_mut(topic).members.insert(session, Box::new(member));
             self.changes.push_back(Change::MembershipChanged { session, topic });
         } else if !self.sessions.contains_key(&session)
             && !self.tombstones.contains_key(&session)

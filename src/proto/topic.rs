@@ -20,8 +20,9 @@ pub struct Topic {
     pub name: TopicName,
     /// Its messages.
     pub log: TopicLog,
-    /// The sessions that read it, on whichever nodes they are.
-    pub members: BTreeMap<SessionId, Membership>,
+    /// The sessions that read it, on whichever nodes they are. They are boxed, as a map has room for
+    /// eleven from the first on, and many a topic has one.
+    pub members: BTreeMap<SessionId, Box<Membership>>,
     /// Whether some member may have left, and is a member still for what was published before.
     pub leaving: bool,
 }

@@ -194,7 +194,7 @@ impl Replica {
             None => {
                 known.topics.push(key);
                 self.topics.handle_late_reader(key, &member.acknowledged);
-                self.topics.get_mut(key).members.insert(session, member);
+                self.topics.get_mut(key).members.insert(session, Box::new(member));
             }
         }
         self.changes.push_back(Change::MembershipChanged { session, topic: key });
