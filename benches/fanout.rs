@@ -1,15 +1,21 @@
-//! What it costs to bring one publisher's messages to many WebSockets, and to keep them open.
+//! What it costs to bring one publisher's messages to many clients, and to keep them connected.
 //!
 //! The measure is how many deliveries a second of the server's processor time is worth, as a ratio
-//! to a bare loop of `send` that writes the same bytes to as many sockets of the same clients. The
-//! two take turns in one run, so that a busy machine slows both. The clients are a second process
-//! ([`load`]); each number of clients is measured in a server process of its own.
+//! to a bare loop of `send` that writes the frames of a WebSocket to as many sockets of the same
+//! clients. The two take turns in one run, so that a busy machine slows both. The clients are a second
+//! process ([`load`]); each transport and number of clients is measured in a server process of its own.
+//!
+//! A client that polls asks once for each message where one is outstanding, so its deliveries are
+//! polls there.
 //!
 //! ```text
-//! cargo bench --bench fanout -- [--clients N]... [--bytes N]... [--outstanding N]...
-//!                               [--seconds S] [--rounds N] [--skip-idle]
+//! cargo bench --bench fanout -- [--transport T]... [--clients N]... [--bytes N]...
+//!                               [--outstanding N]... [--seconds S] [--rounds N] [--skip-idle]
 //! ```
 
+#[cfg(target_os = "linux")]
+#[path = "fanout/answer.rs"]
+mod answer;
 #[cfg(target_os = "linux")]
 #[path = "fanout/bare.rs"]
 mod bare;
@@ -28,15 +34,20 @@ mod rounds;
 #[cfg(target_os = "linux")]
 #[path = "fanout/served.rs"]
 mod served;
-#[cfg(target_os = "linux")]
+#[path = "fanout/transport.rs"]
+mod transport;
 #[path = "fanout/wire.rs"]
 mod wire;
 
 use clap::{Parser, ValueEnum};
+use transport::Transport;
 
-/// Measures the fan-out to WebSockets.
+/// Measures the fan-out.
 #[derive(Clone, Debug, Parser)]
 struct Arguments {
+    /// What the clients are connected by. May be given many times.
+    #[arg(long, value_enum, value_name = "T", default_values_t = [Transport::WebSocket])]
+    transport: Vec<Transport>,
     /// How many clients. May be given many times.
     #[arg(long, value_name = "N", default_values_t = [1_000, 5_000])]
     clients: Vec<u16>,
@@ -87,12 +98,16 @@ fn main() -> std::io::Result<()> {
 fn run_all(arguments: &Arguments) -> std::io::Result<()> {
     let most = arguments.clients.iter().max().copied().unwrap_or(0).to_string();
     if !arguments.skip_idle {
-        machine::again("idle", &["--clients", &most])?;
+        for transport in &arguments.transport {
+            let transport = transport.to_string();
+            machine::again("idle", &["--clients", &most, "--transport", &transport])?;
+        }
     }
     rounds::print_head();
-    for clients in &arguments.clients {
+    for (transport, clients) in each_pair(&arguments.transport, &arguments.clients) {
         let mut given = vec!["--clients".to_owned(), clients.to_string()];
         let mut give = |name: &str, value: String| given.extend([format!("--{name}"), value]);
+        give("transport", transport.to_string());
         arguments.bytes.iter().for_each(|bytes| give("bytes", bytes.to_string()));
         arguments.outstanding.iter().for_each(|it| give("outstanding", it.to_string()));
         give("seconds", arguments.seconds.to_string());
@@ -100,6 +115,14 @@ fn run_all(arguments: &Arguments) -> std::io::Result<()> {
         machine::again("rounds", &given)?;
     }
     Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn each_pair<'a, A: Copy, B: Copy>(
+    these: &'a [A],
+    those: &'a [B],
+) -> impl Iterator<Item = (A, B)> + 'a {
+    these.iter().flat_map(|&this| those.iter().map(move |&that| (this, that)))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -8,6 +8,7 @@ use std::{
 use super::{
     load::{Load, Order},
     rounds::{Scenario, Spent, Watch},
+    transport::Transport,
     wire,
 };
 
@@ -21,7 +22,8 @@ impl Bare {
     /// Lets `clients` connect.
     pub(crate) fn open(load: &mut Load, clients: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        load.open(Order { port: listener.local_addr()?.port(), clients, apart: false })?;
+        let (port, transport) = (listener.local_addr()?.port(), Transport::WebSocket);
+        load.open(Order { port, clients, apart: false, transport })?;
         let mut streams = Vec::new();
         for _ in 0..clients {
             let (mut stream, _) = listener.accept()?;

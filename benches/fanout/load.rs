@@ -1,4 +1,5 @@
-//! The clients: thousands of WebSockets in one loop, which count what comes and answer pings.
+//! The clients: thousands of connections in one loop, which count what comes, answer pings, and poll
+//! again.
 //!
 //! On the side channel, which is the standard input, the server says what to open ([`Order`]), and
 //! the clients say with one byte that it is done, and then with one byte each that all of them have
@@ -14,7 +15,9 @@ use std::{
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use super::{
+    answer::Answer,
     machine::{self, Processor},
+    transport::Transport,
     wire::{self, Came, Frames, opcode},
 };
 
@@ -38,19 +41,21 @@ pub(crate) struct Order {
     /// Whether each client has a room of its own, and says something there; otherwise all are in
     /// the same room and listen.
     pub(crate) apart: bool,
+    pub(crate) transport: Transport,
 }
 
 impl Order {
-    const BYTES: usize = 5;
+    const BYTES: usize = 6;
 
     fn to_bytes(self) -> [u8; Self::BYTES] {
         let ([a, b], [c, d]) = (self.port.to_be_bytes(), self.clients.to_be_bytes());
-        [a, b, c, d, u8::from(self.apart)]
+        [a, b, c, d, u8::from(self.apart), self.transport.to_byte()]
     }
 
-    fn from_bytes([a, b, c, d, apart]: [u8; Self::BYTES]) -> Self {
+    fn from_bytes([a, b, c, d, apart, transport]: [u8; Self::BYTES]) -> Self {
         let (port, clients) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-        Self { port, clients, apart: apart != 0 }
+        let transport = Transport::from_byte(transport).expect("the server knows no other");
+        Self { port, clients, apart: apart != 0, transport }
     }
 }
 
@@ -134,9 +139,16 @@ struct Group {
 
 struct Client {
     stream: TcpStream,
-    frames: Frames,
+    hears: Hears,
     group: usize,
     received: usize,
+}
+
+/// How a client hears.
+enum Hears {
+    Frames(Frames),
+    /// Asks this when an answer has ended.
+    Answers(Answer, Vec<u8>),
 }
 
 impl Crowd {
@@ -144,7 +156,7 @@ impl Crowd {
         let group = self.groups.len();
         for number in 0..order.clients {
             let mut client = Client::connect(order, number, group)?;
-            if order.apart {
+            if order.apart && order.transport == Transport::WebSocket {
                 client.say_and_hear()?;
             }
             let data = EventData::new_u64(self.clients.len() as u64);
@@ -163,16 +175,9 @@ impl Crowd {
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let mut bytes = &buffer[..count];
-        while let Some(came) = client.frames.next(&mut bytes) {
-            match came {
-                Came::Message => {
-                    group.count(client.received);
-                    client.received += 1;
-                }
-                Came::Ping(payload) => client.pong(&payload)?,
-                Came::Close => return Err(io::Error::other("the server closed")),
-            }
+        for _ in 0..client.hear(&buffer[..count])? {
+            group.count(client.received);
+            client.received += 1;
         }
         Ok(())
     }
@@ -208,8 +213,36 @@ impl Client {
             true => format!("/chat/{group}-{number}"),
             false => "/chat/all".to_owned(),
         };
-        wire::ask(&mut stream, &path)?;
-        Ok(Self { stream, frames: Frames::default(), group, received: 0 })
+        let again = order.transport.ask(&mut stream, &path)?;
+        let hears = match order.transport {
+            Transport::WebSocket => Hears::Frames(Frames::default()),
+            _ => Hears::Answers(Answer::default(), again),
+        };
+        Ok(Self { stream, hears, group, received: 0 })
+    }
+
+    /// How many messages are in what came. What is to be answered is.
+    fn hear(&mut self, mut bytes: &[u8]) -> io::Result<usize> {
+        let frames = match &mut self.hears {
+            Hears::Frames(frames) => frames,
+            Hears::Answers(answer, again) => {
+                if answer.ends_with(bytes) {
+                    self.stream.write_all(again)?;
+                }
+                return Ok(Answer::count(bytes));
+            }
+        };
+        let mut messages = 0;
+        while let Some(came) = frames.next(&mut bytes) {
+            match came {
+                Came::Message => messages += 1,
+                Came::Ping(payload) => {
+                    self.stream.write_all(&wire::client_frame(opcode::PONG, &payload))?;
+                }
+                Came::Close => return Err(io::Error::other("the server closed")),
+            }
+        }
+        Ok(messages)
     }
 
     /// Says something, and waits until it is back.
@@ -217,23 +250,11 @@ impl Client {
         self.stream.write_all(&wire::client_frame(opcode::TEXT, b"hello"))?;
         let mut buffer = [0; 1_024];
         loop {
-            let count = self.stream.read(&mut buffer)?;
-            let mut bytes = &buffer[..count];
-            let mut heard = count == 0;
-            while let Some(came) = self.frames.next(&mut bytes) {
-                match came {
-                    Came::Message => heard = true,
-                    Came::Ping(payload) => self.pong(&payload)?,
-                    Came::Close => return Err(io::Error::other("the server closed")),
-                }
-            }
-            if heard {
-                return Ok(());
+            match self.stream.read(&mut buffer)? {
+                0 => return Ok(()),
+                count if self.hear(&buffer[..count])? > 0 => return Ok(()),
+                _ => {}
             }
         }
-    }
-
-    fn pong(&mut self, payload: &[u8]) -> io::Result<()> {
-        self.stream.write_all(&wire::client_frame(opcode::PONG, payload))
     }
 }

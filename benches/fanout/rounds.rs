@@ -4,10 +4,12 @@ use std::{io, time::Duration};
 
 use super::{
     Arguments,
+    answer::MESSAGE_END,
     bare::Bare,
     load::{Load, MAX_OUTSTANDING},
     machine::{self, Processor},
     served::Served,
+    transport::Transport,
 };
 
 /// What one delivery costs at most, as a part of what it costs a node: with one message under way.
@@ -19,6 +21,7 @@ const GOAL_OF_ONE: f64 = 6.0;
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
+    pub(crate) transport: Transport,
     pub(crate) clients: u16,
     pub(crate) bytes: usize,
     pub(crate) outstanding: usize,
@@ -28,7 +31,9 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// A message.
     pub(crate) fn text(&self) -> String {
-        "x".repeat(self.bytes)
+        let mut text = "x".repeat(self.bytes.saturating_sub(1));
+        text.push(char::from(MESSAGE_END));
+        text
     }
 }
 
@@ -89,10 +94,10 @@ struct Result {
 /// Measures all that is asked for, with clients that stay.
 pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
     Processor::Server.keep()?;
-    let clients = arguments.clients[0];
+    let (clients, transport) = (arguments.clients[0], arguments.transport[0]);
     let mut load = Load::start()?;
     let served = Served::start()?;
-    served.open(&mut load, clients, false)?;
+    served.open(&mut load, transport, clients, false)?;
     load.side_channel().set_nonblocking(false)?;
     let mut bare = Bare::open(&mut load, clients)?;
     let time = Duration::from_secs_f64(arguments.seconds);
@@ -100,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> io::Result<()> {
         let mut one = None;
         for &outstanding in &arguments.outstanding {
             let outstanding = outstanding.clamp(1, MAX_OUTSTANDING);
-            let scenario = Scenario { clients, bytes, outstanding, time };
+            let scenario = Scenario { transport, clients, bytes, outstanding, time };
             let mut rounds = Vec::new();
             for _ in 0..arguments.rounds.max(1) {
                 let bare = bare.measure(&load, &scenario)?;
@@ -139,11 +144,12 @@ fn sum_up(rounds: &[(Spent, Spent)]) -> Result {
 /// Prints what the columns mean.
 pub(crate) fn print_head() {
     println!(
-        "\n{:>7} {:>6} {:>11} | {:>10} {:>8} | {:>10} {:>8} {:>10} | {:>8} {:>10}",
-        "", "", "", "bare send", "", "node", "", "", "", ""
+        "\n{:>12} {:>7} {:>6} {:>11} | {:>10} {:>8} | {:>10} {:>8} {:>10} | {:>8} {:>10}",
+        "", "", "", "", "bare send", "", "node", "", "", "", ""
     );
     println!(
-        "{:>7} {:>6} {:>11} | {:>10} {:>8} | {:>10} {:>8} {:>10} | {:>8} {:>10}",
+        "{:>12} {:>7} {:>6} {:>11} | {:>10} {:>8} | {:>10} {:>8} {:>10} | {:>8} {:>10}",
+        "transport",
         "clients",
         "bytes",
         "outstanding",
@@ -158,11 +164,13 @@ pub(crate) fn print_head() {
 }
 
 fn print(scenario: &Scenario, result: &Result, one: Option<Spent>) {
-    let verdict = |value: f64, goal: f64| if value >= goal { ' ' } else { '!' };
-    let Scenario { clients, bytes, outstanding, .. } = scenario;
+    let is_goal = scenario.transport == Transport::WebSocket;
+    let verdict = |value: f64, goal: f64| if value >= goal || !is_goal { ' ' } else { '!' };
+    let Scenario { transport, clients, bytes, outstanding, .. } = scenario;
     let Result { bare, served, ratio } = result;
     print!(
-        "{clients:>7} {bytes:>6} {outstanding:>11} | {:>10.0} {:>8.3} | {:>10.0} {:>8.3} {:>10.0}",
+        "{transport:>12} {clients:>7} {bytes:>6} {outstanding:>11} | {:>10.0} {:>8.3} | {:>10.0} \
+         {:>8.3} {:>10.0}",
         bare.per_second,
         bare.micros,
         served.per_second,

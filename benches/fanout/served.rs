@@ -17,6 +17,7 @@ use tokio::{
 use super::{
     load::{Load, Order},
     rounds::{Scenario, Spent, Watch},
+    transport::Transport,
 };
 
 /// How long a node may see to what it put off while the others had their turn.
@@ -48,8 +49,14 @@ impl Served {
     }
 
     /// Lets `clients` connect: each in a room of its own, or all in one.
-    pub(crate) fn open(&self, load: &mut Load, clients: u16, apart: bool) -> io::Result<()> {
-        load.open(Order { port: self.port, clients, apart })?;
+    pub(crate) fn open(
+        &self,
+        load: &mut Load,
+        transport: Transport,
+        clients: u16,
+        apart: bool,
+    ) -> io::Result<()> {
+        load.open(Order { port: self.port, clients, apart, transport })?;
         let mut side_channel = self.side_channel(load)?;
         self.runtime.block_on(side_channel.read_exact(&mut [0]))?;
         self.rest(SETTLE);

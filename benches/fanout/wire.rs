@@ -28,7 +28,8 @@ pub(crate) fn answer(stream: &mut (impl Read + Write)) -> io::Result<()> {
     stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
 }
 
-fn read_head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
+/// The head of what comes.
+pub(crate) fn read_head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(HEAD_END) {
         stream.read_exact(&mut byte)?;

@@ -54,6 +54,14 @@ pub(super) struct LongPoll {
 /// It is a task, as who is polled again in the same round must not think that the round is over.
 type Look = JoinHandle<()>;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it ends with the round, and nobody waits for it at shutdown"
+)]
+fn look() -> Look {
+    tokio::spawn(yield_now())
+}
+
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Progress {
     Parked,
@@ -141,7 +149,7 @@ impl LongPoll {
                 Ok(answer) => answer,
                 Err(close) => return Poll::Ready(Err(close)),
             };
-            self.held = Some((answer, tokio::spawn(yield_now())));
+            self.held = Some((answer, look()));
         }
         let (_, look) = self.held.as_mut().expect("an answer is held");
         let _over = ready!(Pin::new(look).poll(cx));
