@@ -17,7 +17,7 @@ use clap::Parser;
 use exosphere::{
     Message,
     id::{NodeId, SessionId, TopicName},
-    proto::{AttachmentKey, Budget, Core, Lane, Limits, Position, Recipients, wire::Frame},
+    proto::{AttachmentKey, Budget, Core, Holder, Lane, Limits, Position, Recipients, wire::Frame},
 };
 
 /// How many sessions there are.
@@ -98,7 +98,8 @@ impl World {
         for session in 0..sessions {
             let (at, id) = (session % 2, SessionId::from_bits(session as u128));
             let core = &mut world.nodes[at];
-            let key = core.attach(None, id, world.topic.as_str(), world.now).key;
+            let key =
+                core.attach(None, id, world.topic.as_str(), &Holder::default(), world.now).key;
             core.join(id, &world.topic, world.now).expect("the session was just attached");
             world.sessions.push((at, key));
         }

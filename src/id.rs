@@ -1,14 +1,17 @@
 //! Names for things. Each is its own type, so that one cannot be passed for another.
 
+mod bits;
+mod principal;
 mod push_key;
 mod topic_name;
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+pub use principal::{InvalidPrincipal, Principal};
 pub use push_key::{Cause, InvalidPushKey, PushKey};
 pub use topic_name::{InvalidTopicName, TopicName};
 
@@ -56,10 +59,11 @@ impl FromStr for NodeId {
 
 /// A client's session. It outlives any one connection, and any one transport.
 ///
-/// Its text form, a UUID, is what Atmosphere calls the tracking id. Whoever knows it can take the
-/// session over, so show it to nobody but its client.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct SessionId(u128);
+/// Its text form, a UUID, is what Atmosphere calls the tracking id. Whoever knows it, and is the same
+/// [`Principal`], can take the session over, so show it to nobody but its client.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct SessionId(#[serde(with = "bits")] u128);
 
 impl SessionId {
     /// The id with these bits, of which at least 122 should be random.
@@ -91,28 +95,20 @@ impl FromStr for SessionId {
     }
 }
 
-impl Serialize for SessionId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0.to_be_bytes())
+/// A browser, whichever of its pages are clients: what its cookie says.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct BrowserId(#[serde(with = "bits")] u128);
+
+impl BrowserId {
+    /// The id with these bits, of which at least 122 should be random.
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
     }
-}
 
-impl<'de> Deserialize<'de> for SessionId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = SessionId;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("16 bytes")
-            }
-
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<SessionId, E> {
-                let bytes = bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))?;
-                Ok(SessionId(u128::from_be_bytes(bytes)))
-            }
-        }
-        deserializer.deserialize_bytes(Visitor)
+    /// The bits of this id.
+    pub const fn to_bits(self) -> u128 {
+        self.0
     }
 }
 

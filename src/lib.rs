@@ -63,7 +63,10 @@ pub use connection::{Connection, Evidence, Transport};
 pub use error::Error;
 #[cfg(feature = "node")]
 pub use handler::Handler;
-pub use id::{InvalidPushKey, InvalidTopicName, MessageId, NodeId, PushKey, SessionId, TopicName};
+pub use id::{
+    InvalidPrincipal, InvalidPushKey, InvalidTopicName, MessageId, NodeId, Principal, PushKey,
+    SessionId, TopicName,
+};
 #[cfg(feature = "node")]
 pub use json::{Json, json};
 pub use message::Message;

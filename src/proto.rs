@@ -30,6 +30,7 @@ mod attachment;
 mod close;
 mod core;
 mod durability;
+mod holder;
 mod inbox;
 mod journal;
 mod ledger;
@@ -58,6 +59,7 @@ pub use core::{
     Verdict, WatchKey,
 };
 pub use durability::{Durability, Level};
+pub use holder::Holder;
 pub use inbox::{Inbox, InboxMemory, OpenPush};
 pub use journal::{Tail, TailLimits};
 pub use op::Op;

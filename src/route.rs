@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     handler::AnyHandler,
-    id::{SessionId, TopicName},
+    id::{Principal, SessionId, TopicName},
     proto::{Close, Core},
     runtime::{Call, Callee, Duty, Front, Hub, Mailbox, Tasks, because},
     session::Session,
@@ -86,23 +86,35 @@ impl Routes {
                 Duty::Ended(session, reason) => (session, Call::Disconnect(reason)),
                 Duty::Pushed(session) => (session, Call::Push),
             };
-            if let Some(mailbox) = self.mailbox(session.id, &session.path) {
+            let principal = session.holder.principal.as_ref();
+            if let Some(mailbox) = self.mailbox(session.id, &session.path, principal) {
                 mailbox.post(call);
             }
         }
     }
 
-    fn open(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>> {
-        let (session, handler) = self.bind(session, path)?;
+    fn open(
+        &self,
+        session: SessionId,
+        path: &str,
+        principal: Option<&Principal>,
+    ) -> Option<Arc<Mailbox>> {
+        let (session, handler) = self.bind(session, path, principal)?;
         let bound = Bound { session, handler, hub: Arc::clone(&self.hub) };
         Some(Arc::new(Mailbox::new(bound, self.clients.clone())))
     }
 
-    fn bind(&self, session: SessionId, path: &str) -> Option<(Session, Arc<dyn AnyHandler>)> {
+    fn bind(
+        &self,
+        session: SessionId,
+        path: &str,
+        principal: Option<&Principal>,
+    ) -> Option<(Session, Arc<dyn AnyHandler>)> {
         let found = self.table.0.at(path).ok()?;
         let name = TopicName::parse(path).ok()?;
         let params = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let session = Session::new(session, name, params.collect(), Arc::clone(&self.hub));
+        let (params, hub) = (params.collect(), Arc::clone(&self.hub));
+        let session = Session::new(session, name, params, principal.cloned(), hub);
         Some((session, Arc::clone(found.value)))
     }
 }
@@ -112,12 +124,17 @@ impl Front for Routes {
         self.table.0.at(path).is_ok()
     }
 
-    fn mailbox(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>> {
+    fn mailbox(
+        &self,
+        session: SessionId,
+        path: &str,
+        principal: Option<&Principal>,
+    ) -> Option<Arc<Mailbox>> {
         let mut mailboxes = self.mailboxes.lock();
         if let Some(mailbox) = mailboxes.by_session.get(&session).and_then(Weak::upgrade) {
             return Some(mailbox);
         }
-        let mailbox = self.open(session, path)?;
+        let mailbox = self.open(session, path, principal)?;
         if mailboxes.by_session.len() >= mailboxes.sweep_at {
             mailboxes.by_session.retain(|_, mailbox| mailbox.strong_count() > 0);
             mailboxes.sweep_at = 64 + 2 * mailboxes.by_session.len();
@@ -130,17 +147,23 @@ impl Front for Routes {
         &'a self,
         session: SessionId,
         path: &str,
+        principal: Option<&Principal>,
         request: Request<Bytes>,
     ) -> Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send + 'a>> {
-        let bound = self.bind(session, path);
+        let bound = self.bind(session, path, principal);
         Box::pin(async move {
             let (session, handler) = bound?;
             handler.request(&session, request).await
         })
     }
 
-    fn visitor(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>> {
-        self.open(session, path)
+    fn visitor(
+        &self,
+        session: SessionId,
+        path: &str,
+        principal: Option<&Principal>,
+    ) -> Option<Arc<Mailbox>> {
+        self.open(session, path, principal)
     }
 }
 

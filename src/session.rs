@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::{
     connection::Connection,
-    id::{InvalidTopicName, SessionId, TopicName},
+    id::{InvalidTopicName, Principal, SessionId, TopicName},
     message::Message,
     proto::{Close, Recipients, Refused},
     runtime::{Hub, next_cause},
@@ -26,6 +26,7 @@ struct Inner {
     id: SessionId,
     path: TopicName,
     params: Vec<(String, String)>,
+    principal: Option<Principal>,
     hub: Arc<Hub>,
 }
 
@@ -34,14 +35,16 @@ impl Session {
         id: SessionId,
         path: TopicName,
         params: Vec<(String, String)>,
+        principal: Option<Principal>,
         hub: Arc<Hub>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { id, path, params, hub }) }
+        Self { inner: Arc::new(Inner { id, path, params, principal, hub }) }
     }
 
     /// The name by which any node knows this session.
     ///
-    /// Whoever knows it can take the session over, so show it to nobody but its client.
+    /// Whoever knows it, and is the same [principal](Self::principal), can take the session over, so
+    /// show it to nobody but its client.
     pub fn id(&self) -> SessionId {
         self.inner.id
     }
@@ -55,6 +58,13 @@ impl Session {
     pub fn param(&self, name: &str) -> Option<&str> {
         let param = self.inner.params.iter().find(|(param, _)| param == name);
         param.map(|(_, value)| value.as_str())
+    }
+
+    /// Who the client is, if the application has authenticated it: see
+    /// [`Builder::authenticate`](crate::Builder::authenticate). It is the same for the session's life,
+    /// on every node.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.inner.principal.as_ref()
     }
 
     /// How the client is connected to this node; `None` if it is connected to another, or away. One
@@ -79,6 +89,9 @@ impl Session {
     }
 
     /// Lets this client read a topic, from now on. Harmless if it does already.
+    ///
+    /// A new session whose client handed in a position reads the topic of its path from there on, as
+    /// far as messages are kept: whoever may join a topic may read what is kept of it.
     ///
     /// # Errors
     ///

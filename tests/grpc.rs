@@ -10,8 +10,10 @@ use std::{
     time::Duration,
 };
 
-use exosphere::{Close, CloseCode, Handler, Message, Node, Session};
+use bytes::Bytes;
+use exosphere::{Close, CloseCode, Handler, Message, Node, Principal, Session};
 use futures_util::{StreamExt, stream};
+use http::{Response, StatusCode, request::Parts};
 use support::{Client, PATIENCE, Place, Received, post, sees, serve, spawn, until, within};
 use tokio::sync::mpsc;
 use tonic::{
@@ -88,18 +90,33 @@ fn path(method: &str) -> PathAndQuery {
     format!("/org.atmosphere.grpc.AtmosphereService/{method}").parse().unwrap()
 }
 
+/// A request of who says that it is `user`.
+fn by<T>(user: &str, said: T) -> Request<T> {
+    let mut request = Request::new(said);
+    request.metadata_mut().insert("x-user", user.parse().unwrap());
+    request
+}
+
 async fn send(addr: SocketAddr, said: Said) -> Result<Said, Status> {
+    send_by(addr, "", said).await
+}
+
+async fn send_by(addr: SocketAddr, user: &str, said: Said) -> Result<Said, Status> {
     let mut grpc = Grpc::new(connect(addr).await);
     grpc.ready().await.unwrap();
     let codec = ProstCodec::<Said, Said>::default();
-    Ok(grpc.unary(Request::new(said), path("Send"), codec).await?.into_inner())
+    Ok(grpc.unary(by(user, said), path("Send"), codec).await?.into_inner())
 }
 
 async fn subscribe(addr: SocketAddr, said: Said) -> Result<Streaming<Said>, Status> {
+    subscribe_by(addr, "", said).await
+}
+
+async fn subscribe_by(addr: SocketAddr, user: &str, said: Said) -> Result<Streaming<Said>, Status> {
     let mut grpc = Grpc::new(connect(addr).await);
     grpc.ready().await.unwrap();
     let codec = ProstCodec::<Said, Said>::default();
-    Ok(grpc.server_streaming(Request::new(said), path("Subscribe"), codec).await?.into_inner())
+    Ok(grpc.server_streaming(by(user, said), path("Subscribe"), codec).await?.into_inner())
 }
 
 /// A call of `Stream`.
@@ -110,6 +127,11 @@ struct Call {
 
 impl Call {
     async fn new(addr: SocketAddr) -> Self {
+        Self::by(addr, "").await
+    }
+
+    /// A call of who says that it is `user`.
+    async fn by(addr: SocketAddr, user: &str) -> Self {
         let (out, outgoing) = mpsc::channel(16);
         let outgoing = stream::unfold(outgoing, |mut outgoing| async move {
             outgoing.recv().await.map(|said| (said, outgoing))
@@ -117,7 +139,7 @@ impl Call {
         let mut grpc = Grpc::new(connect(addr).await);
         grpc.ready().await.unwrap();
         let codec = ProstCodec::<Said, Said>::default();
-        let called = grpc.streaming(Request::new(outgoing), path("Stream"), codec).await;
+        let called = grpc.streaming(by(user, outgoing), path("Stream"), codec).await;
         Self { out, incoming: called.unwrap().into_inner() }
     }
 
@@ -177,11 +199,65 @@ impl Handler for Chat {
 
 async fn chat(place: &Place) -> (Node, SocketAddr) {
     let node = place.node().route("/chat/{room}", Chat).start().await.unwrap();
+    let addr = serve_grpc(&node);
+    (node, addr)
+}
+
+/// Serves gRPC on a port of its own.
+fn serve_grpc(node: &Node) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let served = node.clone();
     spawn(async move { served.serve_grpc_listener(listener).await.unwrap() });
-    (node, addr)
+    addr
+}
+
+/// Believes who a client says that it is, but lets Mallory not in.
+async fn authenticate(request: Parts) -> Result<Option<Principal>, Response<Bytes>> {
+    match request.headers.get("x-user").map(|user| user.to_str().unwrap()) {
+        Some("mallory") => {
+            let mut refused = Response::new(Bytes::new());
+            *refused.status_mut() = StatusCode::UNAUTHORIZED;
+            Err(refused)
+        }
+        user => Ok(user.and_then(|user| Principal::new(user).ok())),
+    }
+}
+
+/// Goal: a session is its principal's by every call, and nobody else's who knows its tracking id.
+#[tokio::test]
+async fn a_stranger_who_knows_a_tracking_id_gets_nothing_of_its_session() {
+    let place = Place::new("grpc-holders");
+    let builder = || place.node().route("/chat/{room}", Chat).authenticate(authenticate);
+    let nodes = [builder().start().await.unwrap(), builder().start().await.unwrap()];
+    sees(&nodes[0], 2).await;
+    let grpc = nodes.each_ref().map(serve_grpc);
+    let mut alice = Call::by(grpc[0], "alice").await;
+    let id = alice.subscribe(Said::new(SUBSCRIBE, "/chat/a")).await;
+    let asked = || Said::new(SUBSCRIBE, "/chat/a").of(&id);
+    for addr in grpc {
+        for stranger in ["bob", ""] {
+            let mut call = Call::by(addr, stranger).await;
+            assert_ne!(call.subscribe(asked()).await, id, "{stranger:?}");
+            let mut feed = subscribe_by(addr, stranger, asked()).await.unwrap();
+            let ack = within(PATIENCE, "an answer", feed.next()).await.unwrap().unwrap();
+            assert_ne!(ack.tracking_id, id, "{stranger:?}");
+            for kind in [UNSUBSCRIBE, MESSAGE, HEARTBEAT] {
+                let said = Said::new(kind, "/chat/a").of(&id);
+                let refused = send_by(addr, stranger, said).await.unwrap_err();
+                assert_eq!(refused.code(), Code::NotFound, "{stranger:?} {kind}");
+            }
+        }
+        let refused = send_by(addr, "mallory", Said::message("/chat/a", "m").of(&id)).await;
+        assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
+        let mut feed = subscribe_by(addr, "mallory", asked()).await.unwrap();
+        let refused = within(PATIENCE, "an answer", feed.next()).await.unwrap();
+        assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
+        send_by(addr, "alice", Said::message("/chat/a", "own").of(&id)).await.unwrap();
+        assert_eq!(alice.text("/chat/a").await, "own", "nothing else was published");
+    }
+    let mut moved = Call::by(grpc[1], "alice").await;
+    assert_eq!(moved.subscribe(asked()).await, id);
 }
 
 async fn two(name: &str) -> (Place, [Node; 2], [SocketAddr; 2]) {

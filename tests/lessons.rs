@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use exosphere::{
     Close, Handler, Message, Node, NodeId, Session, SessionId, TopicName,
-    proto::{Budget, Core, Limits, Recipients},
+    proto::{Budget, Core, Holder, Limits, Recipients},
 };
 use serde_json::Value;
 use support::{Client, PATIENCE, Place, Sequence, Stream, now, sees, serve, spawn, until, within};
@@ -104,7 +104,7 @@ fn issue_2117_a_session_is_kept_from_when_its_client_is_gone() {
     let (start, session) = (now(), SessionId::from_bits(7));
     let mut core = Core::new(NodeId::from_bits(1), Limits::default());
     let room = TopicName::parse(ROOM).unwrap();
-    let key = core.attach(None, session, ROOM, start).key;
+    let key = core.attach(None, session, ROOM, &Holder::default(), start).key;
     core.join(session, &room, start).unwrap();
     let read = |core: &mut Core, key, text: &str| {
         let batch = core.read(key, ALL);
@@ -125,13 +125,15 @@ fn issue_2117_a_session_is_kept_from_when_its_client_is_gone() {
     send(&mut core, "while it is away", later);
     let back = later + kept - Duration::from_secs(1);
     core.handle_timeout(back);
-    let attached = core.attach(Some(session), SessionId::from_bits(8), ROOM, back);
+    let attached =
+        core.attach(Some(session), SessionId::from_bits(8), ROOM, &Holder::default(), back);
     assert!(attached.resumed);
     read(&mut core, attached.key, "while it is away");
 
     core.detach(attached.key, kept, back);
     core.handle_timeout(back + kept);
-    let late = core.attach(Some(session), SessionId::from_bits(9), ROOM, back + kept);
+    let late =
+        core.attach(Some(session), SessionId::from_bits(9), ROOM, &Holder::default(), back + kept);
     assert!(!late.resumed, "it was away for too long");
 }
 

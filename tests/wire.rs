@@ -15,7 +15,7 @@ use exosphere::{
     Message,
     id::{MessageId, NodeId, Seq, SessionId, TopicName},
     proto::{
-        Core, Lane, Limits, Op, Position, Recipients,
+        Core, Holder, Lane, Limits, Op, Position, Recipients,
         wire::{Encoded, Frame, MAX_FRAME_BYTES, WireError, split_frame},
     },
 };
@@ -290,7 +290,7 @@ fn linked(now: Instant) -> Core {
     let mut core = Core::new(NodeId::from_bits(0xa), Limits::default());
     core.handle_link_up(peer(), Position::new(), now);
     let session = SessionId::from_bits(1);
-    core.attach(None, session, "/chat", now);
+    core.attach(None, session, "/chat", &Holder::default(), now);
     let topic = TopicName::parse("/chat/lobby").expect("a name");
     core.join(session, &topic, now).expect("the session is there");
     core

@@ -5,7 +5,7 @@ use std::time::Instant;
 use exosphere::{
     Message,
     id::{MessageId, NodeId, SessionId, TopicName},
-    proto::{AttachmentKey, Budget, Core, Lane, Limits, Op, Position, Recipients},
+    proto::{AttachmentKey, Budget, Core, Holder, Lane, Limits, Op, Position, Recipients},
 };
 
 /// All that there is to read.
@@ -29,7 +29,7 @@ impl World {
         let sessions = (0..readers as u128).map(SessionId::from_bits);
         let readers = sessions
             .map(|session| {
-                let key = core.attach(None, session, "/chat/lobby", now).key;
+                let key = core.attach(None, session, "/chat/lobby", &Holder::default(), now).key;
                 core.join(session, &topic, now).expect("the session was just attached");
                 key
             })

@@ -510,7 +510,8 @@ mod tests {
             let negotiation = Negotiation::read(&uri.parse().unwrap(), &HeaderMap::new()).unwrap();
             let path = TopicName::parse("/chat").unwrap();
             let connection = negotiation.connection();
-            let attached = hub.attach(None, SessionId::from_bits(7), path.as_str(), connection);
+            let (fresh, holder) = (SessionId::from_bits(7), &negotiation.holder);
+            let attached = hub.attach(None, fresh, path.as_str(), holder, connection);
             let socket = Socket::new(server, Bytes::new(), 1024);
             let opened = Opened::new(hub, mailbox, attached);
             let mut attachment = Attachment::new(socket, opened, &negotiation, &path);

@@ -43,15 +43,16 @@ use calls::Calls;
 use codec::Codec;
 use desk::Desk;
 
-use super::{Body, responses};
+use super::{Body, Reception, responses};
 use crate::{
-    proto::wire::MAX_MESSAGE_BYTES,
+    proto::{Holder, wire::MAX_MESSAGE_BYTES},
     runtime::{Front, Hub, Tasks},
 };
 
 /// The gRPC clients' side of a node.
 pub(crate) struct Grpc {
     desk: Arc<Desk>,
+    reception: Arc<Reception>,
     /// The services beside our own, by name.
     others: Vec<(&'static str, Route)>,
 }
@@ -62,7 +63,12 @@ type Route = Box<dyn Fn(Request<tonic::body::Body>) -> Answering + Send + Sync>;
 type Answering = Pin<Box<dyn Future<Output = Response<tonic::body::Body>> + Send>>;
 
 impl Grpc {
-    pub(crate) fn new(hub: Arc<Hub>, front: Arc<dyn Front>, tasks: Tasks) -> Self {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        front: Arc<dyn Front>,
+        tasks: Tasks,
+        reception: Arc<Reception>,
+    ) -> Self {
         let health = HealthReporter::new();
         let set = health.set_service_status(SERVICE, ServingStatus::Serving).now_or_never();
         set.expect("nobody else has the reporter");
@@ -73,7 +79,7 @@ impl Grpc {
             (REFLECTION, route(descriptors().build_v1().expect(described))),
             (OLD_REFLECTION, route(descriptors().build_v1alpha().expect(described))),
         ];
-        Self { desk: Arc::new(Desk::new(hub, front, tasks)), others }
+        Self { desk: Arc::new(Desk::new(hub, front, tasks)), reception, others }
     }
 
     /// Answers a request.
@@ -87,30 +93,42 @@ impl Grpc {
         }
         let answer = match self.desk.tasks().is_cancelled() {
             true => desk::shutting_down().into_http(),
-            false => self.route(request.map(tonic::body::Body::new)).await,
+            false => match self.route(request.map(tonic::body::Body::new)).await {
+                Ok(answer) => answer,
+                Err(refused) => return refused.map(Body::from),
+            },
         };
         answer.map(|body| Body::from(Answer::new(body, self.desk.tasks().clone())))
     }
 
-    async fn route(&self, request: Request<tonic::body::Body>) -> Response<tonic::body::Body> {
+    /// # Errors
+    ///
+    /// The application's answer to who may not ask.
+    async fn route(
+        &self,
+        request: Request<tonic::body::Body>,
+    ) -> Result<Response<tonic::body::Body>, Response<Bytes>> {
         let path = request.uri().path().to_owned();
         let called = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         let (service, method) = called.unwrap_or_default();
         if service != SERVICE {
             let other = self.others.iter().find(|(name, _)| *name == service);
-            return match other {
+            return Ok(match other {
                 Some((_, route)) => route(request).await,
                 None => unknown(),
-            };
+            });
         }
-        let calls = Calls(Arc::clone(&self.desk));
+        let (parts, body) = request.into_parts();
+        let holder = Holder::new(self.reception.principal(&parts).await?, None);
+        let request = Request::from_parts(parts, body);
+        let calls = Calls { desk: Arc::clone(&self.desk), holder };
         let mut grpc = tonic::server::Grpc::new(Codec).max_decoding_message_size(MAX_SAID_BYTES);
-        match method {
+        Ok(match method {
             "Stream" => grpc.streaming(calls, request).await,
             "Subscribe" => grpc.server_streaming(calls, request).await,
             "Send" => grpc.unary(calls, request).await,
             _ => unknown(),
-        }
+        })
     }
 }
 

@@ -110,7 +110,7 @@ pub(crate) async fn serve<S, B>(
             Ok((stream, peer)) => {
                 refused = 0;
                 let span = debug_span!("http", %peer);
-                let Some(slot) = slots.take(&stream) else {
+                let Some(slot) = slots.take(&stream, tls.is_some()) else {
                     tasks.spawn(span, slots.clone().refuse(stream));
                     continue;
                 };

@@ -10,7 +10,7 @@ use crate::{
     connection::{self, Connection},
     id::SessionId,
     postman,
-    proto::Position,
+    proto::{Holder, Position},
 };
 
 /// What a request says about its client.
@@ -32,6 +32,8 @@ pub(crate) struct Negotiation {
     pub(crate) postman: bool,
     /// What a client wants to be called that loads scripts.
     pub(crate) callback: Option<Callback>,
+    /// Who makes the request, which others have found out.
+    pub(crate) holder: Holder,
 }
 
 impl Negotiation {
@@ -80,6 +82,7 @@ impl Negotiation {
                 Some(_) => return Err(NegotiationError::Postman),
             },
             callback: value(name::CALLBACK).and_then(|text| Callback::read(&text)),
+            holder: Holder::default(),
         };
         negotiation.check_version()?;
         negotiation.check_transport()?;
@@ -88,7 +91,7 @@ impl Negotiation {
 
     /// What a client says that is connected by no request of its own for each session.
     #[cfg(feature = "grpc")]
-    pub(super) fn of_stream(tracking_id: &str, position: Option<Position>) -> Self {
+    pub(super) fn of_stream(tracking_id: &str, position: Option<Position>, holder: Holder) -> Self {
         Self {
             asked: Asked::parse(tracking_id),
             client: ClientVersion::Unknown,
@@ -99,6 +102,7 @@ impl Negotiation {
             position,
             postman: false,
             callback: None,
+            holder,
         }
     }
 
@@ -312,6 +316,7 @@ mod tests {
             position: None,
             postman: false,
             callback: None,
+            holder: Holder::default(),
         };
         assert_eq!(read, Ok(expected));
     }

@@ -41,7 +41,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Attaches the session that a client asks for, or a new one.
+    /// Attaches the session that a client asks for, if it is one of the client's, or a new one.
     ///
     /// # Cancel safety
     ///
@@ -61,11 +61,13 @@ impl Opened {
         if let Some(asked) = asked {
             catch_up(hub, tasks, asked).await;
         }
-        let attached = hub.attach(asked, fresh_id(), path.as_str(), negotiation.connection());
+        let (holder, connection) = (&negotiation.holder, negotiation.connection());
+        let attached = hub.attach(asked, fresh_id(), path.as_str(), holder, connection);
         if let Some(position) = &negotiation.position {
             hub.with(|core, _| core.resume_at(attached.session, path, position));
         }
-        let mailbox = front.mailbox(attached.session, path.as_str());
+        let principal = holder.principal.as_ref();
+        let mailbox = front.mailbox(attached.session, path.as_str(), principal);
         let mailbox = mailbox.expect("somebody answers for the path");
         let opened = Self::new(Arc::clone(hub), mailbox, attached);
         if opened.is_back(negotiation) {

@@ -43,6 +43,15 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// Whether the page that made a request came over TLS, and so its request did, too: a browser
+    /// sends no other.
+    pub(crate) fn is_secure(headers: &HeaderMap) -> bool {
+        let origin = headers.get(header::ORIGIN);
+        origin.is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
+    }
+}
+
 fn is_same(scheme: &str, page: &Authority, host: &Authority) -> bool {
     let default = match scheme {
         "http" => 80,

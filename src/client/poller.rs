@@ -256,7 +256,7 @@ mod tests {
     };
     use crate::{
         id::NodeId,
-        proto::Limits,
+        proto::{Holder, Limits},
         runtime::{Call, Callee, Mailbox, Tasks},
     };
 
@@ -279,7 +279,7 @@ mod tests {
         let tasks = Tasks::default();
         let (hub, _told) = Hub::new(NodeId::from_bits(1), Limits::default(), tasks.clone());
         let mailbox = Arc::new(Mailbox::new(Nobody, tasks));
-        let attached = hub.attach(None, fresh_id(), "/chat", POLLED);
+        let attached = hub.attach(None, fresh_id(), "/chat", &Holder::default(), POLLED);
         let opened = Opened::new(Arc::new(hub), mailbox, attached);
         Poller::new(opened, TopicName::parse("/chat").unwrap(), true)
     }
@@ -299,7 +299,12 @@ mod tests {
         assert!(poller.is_over());
         assert!(poller.begin(None).is_err());
         let session = poller.opened().attached().session;
-        assert!(poller.hub().attach(Some(session), fresh_id(), "/chat", POLLED).was_gone);
+        assert!(
+            poller
+                .hub()
+                .attach(Some(session), fresh_id(), "/chat", &Holder::default(), POLLED)
+                .was_gone
+        );
     }
 
     #[tokio::test]

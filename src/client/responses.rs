@@ -115,11 +115,13 @@ pub(crate) fn switching_protocols(accept: &str) -> Response<Body> {
     response
 }
 
-/// Adds what a page needs to be allowed to read `response`, if it may have it.
+/// Adds what a page needs to be allowed to read `response`, if it may have it; and to send the node's
+/// cookies, if that has any.
 pub(crate) fn allow_origin<B, T>(
     response: &mut Response<B>,
     request: &Request<T>,
     listed: &[String],
+    has_cookies: bool,
 ) {
     let Some(origin) = request.headers().get(header::ORIGIN) else { return };
     let headers = response.headers_mut();
@@ -129,6 +131,10 @@ pub(crate) fn allow_origin<B, T>(
     {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+        if has_cookies {
+            let allowed = HeaderValue::from_static("true");
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
+        }
     }
 }
 
@@ -255,7 +261,7 @@ mod tests {
             let request = Request::builder().header("host", "localhost:8080");
             let request = request.header("origin", origin).body(()).unwrap();
             let mut response = done();
-            allow_origin(&mut response, &request, &["http://listed.example".to_owned()]);
+            allow_origin(&mut response, &request, &["http://listed.example".to_owned()], false);
             response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN).cloned()
         };
         assert_eq!(ask("http://localhost:8080").unwrap(), "http://localhost:8080");

@@ -23,7 +23,9 @@ use super::{
     opening::{self, Opened},
     poller::{Begun, Connection, Poller},
     polls::Polls,
-    receive, responses, script,
+    receive,
+    reception::Reception,
+    responses, script,
     stream::Stream,
     websocket,
 };
@@ -49,6 +51,7 @@ pub(crate) struct Server {
     front: Arc<dyn Front>,
     tasks: Tasks,
     admission: Admission,
+    reception: Arc<Reception>,
     polls: Arc<Polls>,
     span: Span,
 }
@@ -59,12 +62,13 @@ impl Server {
         front: Arc<dyn Front>,
         tasks: Tasks,
         admission: Admission,
+        reception: Arc<Reception>,
         span: Span,
     ) -> Self {
         let polls = Arc::<Polls>::default();
         let (swept, ending) = (Arc::clone(&polls), tasks.clone());
         tasks.spawn(span.clone(), async move { swept.sweep(&ending).await });
-        Self { hub, front, tasks, admission, polls, span }
+        Self { hub, front, tasks, admission, reception, polls, span }
     }
 
     /// Answers a request.
@@ -78,7 +82,8 @@ impl Server {
             Ok(response) | Err(response) => response,
         };
         let request = Request::from_parts(parts, ());
-        responses::allow_origin(&mut response, &request, &self.admission.origins);
+        let has_cookies = self.reception.cookies.is_some();
+        responses::allow_origin(&mut response, &request, &self.admission.origins, has_cookies);
         response
     }
 
@@ -115,18 +120,18 @@ impl Server {
         if parts.method == Method::OPTIONS {
             return Ok(responses::options());
         }
-        let negotiation = Negotiation::read(&parts.uri, &parts.headers)?;
+        let mut negotiation = Negotiation::read(&parts.uri, &parts.headers)?;
+        let received = self.reception.receive(parts).await;
+        negotiation.holder = received.map_err(|answer| answer.map(Body::from))?;
         if negotiation.transport == Transport::Close {
-            return Ok(self.close(&negotiation));
+            return Ok(self.close(&negotiation, &path));
         }
         match parts.method {
             Method::GET if websocket::is_upgrade(&parts.headers) => {
-                let response = websocket::accept(parts)?;
+                let mut response = websocket::accept(parts)?;
                 let upgrade = upgrade.ok_or_else(responses::not_a_websocket)?;
-                if !self.hub.with(|core, _| core.has_room_for_session(negotiation.asked.session()))
-                {
-                    return Err(responses::no_room());
-                }
+                self.check_room(&negotiation, &path)?;
+                self.reception.offer_cookie(&mut response, parts, &negotiation.holder);
                 self.upgrade(upgrade, negotiation, path, slot.cloned()).await;
                 Ok(response)
             }
@@ -152,7 +157,9 @@ impl Server {
         let session = self.session_of(negotiation, path);
         let request = Request::from_parts(parts.clone(), body.clone());
         let asked = session.unwrap_or_else(opening::fresh_id);
-        if let Some(response) = self.front.request(asked, path.as_str(), request).await {
+        let principal = negotiation.holder.principal.as_ref();
+        let answered = self.front.request(asked, path.as_str(), principal, request);
+        if let Some(response) = answered.await {
             return Ok(response.map(Body::from));
         }
         match parts.method {
@@ -162,14 +169,25 @@ impl Server {
         }
     }
 
-    /// The session that a request names, if that is one of this path.
+    /// The session that a request names, if that is one of this path and of who makes the request.
     fn session_of(&self, negotiation: &Negotiation, path: &TopicName) -> Option<SessionId> {
+        let (path, holder) = (path.as_str(), &negotiation.holder);
         negotiation.asked.session().filter(|&session| {
-            self.hub.with(|core, _| {
-                let known = core.replica().session(session);
-                known.is_some_and(|known| *known.path == *path.as_str())
-            })
+            self.hub.with(|core, _| core.replica().session_of(session, path, holder).is_some())
         })
+    }
+
+    /// Refuses a client for whose session there is no room.
+    #[expect(clippy::result_large_err, reason = "it is the answer, once for each request")]
+    fn check_room(
+        &self,
+        negotiation: &Negotiation,
+        path: &TopicName,
+    ) -> Result<(), Response<Body>> {
+        let (asked, holder) = (negotiation.asked.session(), &negotiation.holder);
+        let has_room =
+            self.hub.with(|core, _| core.has_room_for_session(asked, path.as_str(), holder));
+        has_room.then_some(()).ok_or_else(responses::no_room)
     }
 
     /// A client that is answered as things happen.
@@ -180,7 +198,7 @@ impl Server {
         parts: &Parts,
     ) -> Result<Response<Body>, Response<Body>> {
         match negotiation.transport {
-            Transport::Sse | Transport::Streaming => self.stream(negotiation, path).await,
+            Transport::Sse | Transport::Streaming => self.stream(negotiation, path, parts).await,
             Transport::Jsonp if !self.admission.scripts => Err(responses::no_scripts()),
             Transport::Jsonp | Transport::LongPolling | Transport::Polling => {
                 self.poll(negotiation, path, parts).await
@@ -198,10 +216,7 @@ impl Server {
         negotiation: &Negotiation,
         path: &TopicName,
     ) -> Result<Opened, Response<Body>> {
-        let asked = negotiation.asked.session();
-        if !self.hub.with(|core, _| core.has_room_for_session(asked)) {
-            return Err(responses::no_room());
-        }
+        self.check_room(negotiation, path)?;
         let opened = Opened::open(&self.hub, &*self.front, &self.tasks, negotiation, path).await;
         match self.hub.ended(opened.attached().key) {
             Some(close) => Err(responses::error(status_of(&close), &close.reason)),
@@ -213,6 +228,7 @@ impl Server {
         &self,
         negotiation: &Negotiation,
         path: &TopicName,
+        parts: &Parts,
     ) -> Result<Response<Body>, Response<Body>> {
         let opened = self.open(negotiation, path).await?;
         let session = opened.attached().session;
@@ -223,6 +239,7 @@ impl Server {
         let body = Body::from(Stream::new(opened, negotiation, path));
         let mut response = responses::text(kind, body);
         responses::name_session(&mut response, session);
+        self.reception.offer_cookie(&mut response, parts, &negotiation.holder);
         Ok(response)
     }
 
@@ -232,7 +249,7 @@ impl Server {
         path: &TopicName,
         parts: &Parts,
     ) -> Result<Response<Body>, Response<Body>> {
-        let asked = negotiation.asked.session();
+        let asked = self.session_of(negotiation, path);
         let found = asked.and_then(|session| self.polls.find(session, path));
         let begun = found.as_ref().map(|poller| poller.begin(negotiation.position.as_ref()));
         let waits = negotiation.protocol && negotiation.client == ClientVersion::Modern;
@@ -267,6 +284,7 @@ impl Server {
             _ => self.answer_whole(poll, &poller, path).await?,
         };
         responses::name_session(&mut response, poller.opened().attached().session);
+        self.reception.offer_cookie(&mut response, parts, &negotiation.holder);
         Ok(response)
     }
 
@@ -293,8 +311,8 @@ impl Server {
     }
 
     /// The client says that it is done. It is told that this is well, whatever it was.
-    fn close(&self, negotiation: &Negotiation) -> Response<Body> {
-        if let Some(session) = negotiation.asked.session() {
+    fn close(&self, negotiation: &Negotiation, path: &TopicName) -> Response<Body> {
+        if let Some(session) = self.session_of(negotiation, path) {
             self.hub.with(|core, now| core.close(session, CloseReason::Client, now));
         }
         responses::done()
@@ -310,9 +328,10 @@ impl Server {
         body: Bytes,
     ) -> Result<Response<Body>, Response<Body>> {
         let session = self.session_of(negotiation, path);
+        let principal = negotiation.holder.principal.as_ref();
         let mailbox = match session {
-            Some(session) => self.front.mailbox(session, path.as_str()),
-            None => self.front.visitor(opening::fresh_id(), path.as_str()),
+            Some(session) => self.front.mailbox(session, path.as_str(), principal),
+            None => self.front.visitor(opening::fresh_id(), path.as_str(), principal),
         };
         let mailbox = mailbox.ok_or_else(responses::not_found)?;
         let message = read_message(parts, body);

@@ -39,6 +39,8 @@ pub(crate) struct Slots {
 pub(crate) struct Slot {
     /// The address that the client has connected to, if the system says.
     pub(crate) local: Option<IpAddr>,
+    /// Whether it is connected over TLS.
+    pub(crate) is_secure: bool,
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
@@ -59,10 +61,10 @@ impl Slots {
     }
 
     /// A place for this client, if there is one.
-    pub(crate) fn take(&self, stream: &TcpStream) -> Option<Slot> {
+    pub(crate) fn take(&self, stream: &TcpStream, is_secure: bool) -> Option<Slot> {
         let permit = Arc::clone(&self.connections).try_acquire_owned().ok()?;
         let local = stream.local_addr().ok().map(|addr| addr.ip());
-        Some(Slot { local, _permit: Arc::new(permit) })
+        Some(Slot { local, is_secure, _permit: Arc::new(permit) })
     }
 
     /// Tells a client that there is no place for it.

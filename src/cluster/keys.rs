@@ -64,6 +64,11 @@ impl Keys {
         hmac::Key::new(hmac::HMAC_SHA256, &key)
     }
 
+    /// The key that seals the cookies of browsers.
+    pub(super) fn cookies(&self) -> [u8; 32] {
+        self.expand(b"cookies", b"")
+    }
+
     /// The key of the connection ids that a node at `addr` hands out.
     pub(super) fn connection_ids(&self, addr: SocketAddr) -> u64 {
         u64::from_le_bytes(self.expand(b"connection ids", addr.to_string().as_bytes()))

@@ -92,6 +92,7 @@ pub(crate) struct Mesh {
     addr: SocketAddr,
     gossip: Arc<Gossip>,
     roster: watch::Receiver<Roster>,
+    cookie_key: [u8; 32],
 }
 
 /// What every task of the mesh may need.
@@ -128,6 +129,7 @@ impl Mesh {
             return Err(MeshError::Unspecified { addr });
         }
         let keys = Keys::derive(&config.secret()?, &config.cluster);
+        let cookie_key = keys.cookies();
         let identity = Identity::new(&keys, hub.id()).map_err(transport)?;
         let endpoint = bind(&Binder::new(&identity, &keys).map_err(transport)?, config.addr)?;
         let addr = endpoint.local_addr().map_err(transport)?;
@@ -155,12 +157,17 @@ impl Mesh {
         if tokio::time::timeout(FIRST_PEER_PATIENCE, roster.changed()).await.is_err() {
             debug!("no peer yet");
         }
-        Ok(Self { hub, endpoint, addr, gossip, roster })
+        Ok(Self { hub, endpoint, addr, gossip, roster, cookie_key })
     }
 
     /// Where peers reach this node.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The key that seals the cookies of browsers, which is the same on every node.
+    pub(crate) fn cookie_key(&self) -> &[u8] {
+        &self.cookie_key
     }
 
     /// The live nodes, now and whenever that changes.

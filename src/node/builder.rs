@@ -1,17 +1,19 @@
 //! How a node is to be, and how it starts.
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt, future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use bytes::Bytes;
+use http::{Response, request::Parts};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use super::{Inner, Node, opening::Opened};
 use crate::{
-    client::{Admission, Hosts, Server, Slots},
+    client::{Admission, Authenticate, Cookies, Hosts, Reception, Server, Slots},
     cluster::{Mesh, MeshConfig, MeshError},
     handler::Handler,
-    id::NodeId,
+    id::{NodeId, Principal},
     proto::{Durability, Limits},
     route::{InvalidRoute, Routes, Table},
     runtime::{Hub, Tasks},
@@ -30,6 +32,8 @@ const MAX_CLUSTER_BYTES: usize = 64;
 pub struct Builder {
     mesh: MeshConfig,
     admission: Admission,
+    authenticate: Option<Authenticate>,
+    has_cookies: bool,
     connections: usize,
     routes: Table,
     limits: Limits,
@@ -43,7 +47,17 @@ impl Builder {
         let mesh = MeshConfig::new(cluster);
         let (routes, limits) = (Table::default(), Limits::default());
         let admission = Admission { origins: Vec::new(), hosts: Hosts::default(), scripts: false };
-        Self { mesh, admission, connections: MAX_CONNECTIONS, routes, limits, store: None, mistake }
+        Self {
+            mesh,
+            admission,
+            authenticate: None,
+            has_cookies: false,
+            connections: MAX_CONNECTIONS,
+            routes,
+            limits,
+            store: None,
+            mistake,
+        }
     }
 
     /// Lets `handler` have the sessions of clients that connect to `path`.
@@ -111,6 +125,67 @@ impl Builder {
     /// else. Defaults to not: any page at all can read what comes so.
     pub fn jsonp(mut self, is_allowed: bool) -> Self {
         self.admission.scripts = is_allowed;
+        self
+    }
+
+    /// Asks the application who makes a request, before anything comes of it. The answer may be the
+    /// client's [`Principal`]; `None` for anybody; or a response, which is all that the client gets.
+    ///
+    /// A session belongs to the principal of the request that began it, whichever node it goes to:
+    /// for all others it is as if there was none of its id. So who signs in, or out, begins anew. It
+    /// is asked for each request, of whatever transport: once for a WebSocket or a stream, however
+    /// long that lasts, and for each poll and POST. Pages are asked for their origin before.
+    ///
+    /// Without this, a client is who the `Principal` says that a layer in front of the node has put
+    /// into the request's extensions, and anybody if there is none. gRPC clients are asked the same
+    /// way.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use exosphere::{Node, Principal};
+    /// use http::{Response, StatusCode, header, request::Parts};
+    ///
+    /// async fn authenticate(request: Parts) -> Result<Option<Principal>, Response<Bytes>> {
+    ///     let token = request.headers.get(header::AUTHORIZATION);
+    ///     match token.map(|token| token.as_bytes()) {
+    ///         None => Ok(None),
+    ///         Some(b"Bearer of-alice") => Ok(Principal::new("alice").ok()),
+    ///         Some(_) => {
+    ///             let mut refused = Response::new(Bytes::new());
+    ///             *refused.status_mut() = StatusCode::FORBIDDEN;
+    ///             Err(refused)
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let builder = Node::builder("chat").authenticate(authenticate);
+    /// # drop(builder);
+    /// ```
+    pub fn authenticate<F, Fut>(mut self, authenticate: F) -> Self
+    where
+        F: Fn(Parts) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Option<Principal>, Response<Bytes>>> + Send + 'static,
+    {
+        self.authenticate = Some(Box::new(move |request| Box::pin(authenticate(request))));
+        self
+    }
+
+    /// Whether browsers are given a cookie, by which their sessions are bound to them. Defaults to
+    /// not.
+    ///
+    /// The cookie says which browser it is, sealed by a key that every node of the cluster has. A
+    /// session that was begun by a request with a cookie is found only by requests with the same,
+    /// whoever knows its id. Who shows none yet is given one with the answer that begins its session,
+    /// which is not bound, as it may be a program, or a page, whose requests carry no cookies; the next
+    /// one is. Scripts cannot read it (`HttpOnly`), it is forgotten with the browser's windows, and
+    /// is sent by pages of the same site; by those of other sites only over TLS, and if
+    /// [`allow_origin`](Self::allow_origin) has named an origin: then pages of those must ask with
+    /// credentials by every transport that they use (`withCredentials`, `credentials: "include"`), or
+    /// they lose their sessions when they go from one to the other.
+    pub fn browser_cookies(mut self, are_given: bool) -> Self {
+        self.has_cookies = are_given;
         self
     }
 
@@ -196,15 +271,20 @@ impl Builder {
         }
         let routes = Arc::new(Routes::new(self.routes, Arc::clone(&hub), clients.clone()));
 
+        let are_foreign = !self.admission.origins.is_empty();
+        let cookies = self.has_cookies.then(|| Cookies::new(mesh.cookie_key(), are_foreign));
+        let reception = Arc::new(Reception { authenticate: self.authenticate, cookies });
         let swept = Arc::clone(&hub);
         tasks.spawn(span.clone(), async move { swept.sweep().await });
         tasks.spawn(span.clone(), Arc::clone(&routes).attend(duties));
         #[cfg(feature = "grpc")]
         let grpc = {
             let routes: Arc<Routes> = Arc::clone(&routes);
-            Arc::new(crate::client::Grpc::new(Arc::clone(&hub), routes, clients.clone()))
+            let (hub, reception) = (Arc::clone(&hub), Arc::clone(&reception));
+            Arc::new(crate::client::Grpc::new(hub, routes, clients.clone(), reception))
         };
-        let server = Server::new(Arc::clone(&hub), routes, clients.clone(), self.admission, span);
+        let server =
+            Server::new(Arc::clone(&hub), routes, clients.clone(), self.admission, reception, span);
         let server = Arc::new(server);
         let (slots, ended) = (Slots::new(self.connections), CancellationToken::new());
         stop.disarm();

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use crate::{
         id::{Epoch, Seq},
-        proto::{Presence, Stamp},
+        proto::{Holder, Presence, Stamp},
     };
 
     fn upto(seq: u64) -> Position {
@@ -132,6 +132,7 @@ mod tests {
             presence: Presence::Attached,
             ready: true,
             path: "/a".into(),
+            holder: Holder::default(),
         };
         let joined = |stamp| Membership::new(stamp, Position::new());
         let owned = session(at(sender, 3));

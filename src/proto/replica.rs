@@ -32,8 +32,8 @@ use std::{
 };
 
 use super::{
-    CloseReason, Closed, Entry, Inbox, LogLimits, Membership, Op, OpenPush, Position, Session,
-    SessionState, Stamp, TopicKey, Topics,
+    CloseReason, Closed, Entry, Holder, Inbox, LogLimits, Membership, Op, OpenPush, Position,
+    Session, SessionState, Stamp, TopicKey, Topics,
 };
 use crate::id::{Cause, Epoch, MessageId, NodeId, PushKey, SessionId, TopicName};
 
@@ -318,6 +318,11 @@ impl Replica {
     /// The session called `id`.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
         self.sessions.get(&id).map(|known| &known.session)
+    }
+
+    /// The session called `id`, if its client has asked for `path`, and who shows `shown` may use it.
+    pub fn session_of(&self, id: SessionId, path: &str, shown: &Holder) -> Option<&Session> {
+        self.session(id).filter(|session| &*session.path == path && session.holder.admits(shown))
     }
 
     /// How many sessions there are.

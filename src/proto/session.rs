@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Position;
+use super::{Holder, Position};
 use crate::id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName};
 
 /// When something was decided about a session: the later stamp wins, wherever it is compared.
@@ -88,6 +88,8 @@ pub struct Session {
     pub ready: bool,
     /// The path its client asked for, by which its handler is found.
     pub path: Arc<str>,
+    /// Who may use it.
+    pub holder: Holder,
 }
 
 /// That a session reads a topic, and how far it has read.

@@ -6,25 +6,36 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use super::Mailbox;
-use crate::id::SessionId;
+use crate::id::{Principal, SessionId};
 
 /// Finds out who answers for a path.
 pub(crate) trait Front: Send + Sync {
     /// Whether there is a handler for `path`.
     fn has_route(&self, path: &str) -> bool;
 
-    /// The mailbox of `session`, whose client asked for `path`; the same for each call, as long as
-    /// the session is known here. `None` if there is no handler for the path.
-    fn mailbox(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>>;
+    /// The mailbox of `session`, whose client is `principal` and asked for `path`; the same for each
+    /// call, as long as the session is known here. `None` if there is no handler for the path.
+    fn mailbox(
+        &self,
+        session: SessionId,
+        path: &str,
+        principal: Option<&Principal>,
+    ) -> Option<Arc<Mailbox>>;
 
     /// What the handler of `path` answers to a request that no client connects by, if anything.
     fn request<'a>(
         &'a self,
         session: SessionId,
         path: &str,
+        principal: Option<&Principal>,
         request: Request<Bytes>,
     ) -> Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send + 'a>>;
 
     /// A mailbox for one message of a client that has no session.
-    fn visitor(&self, session: SessionId, path: &str) -> Option<Arc<Mailbox>>;
+    fn visitor(
+        &self,
+        session: SessionId,
+        path: &str,
+        principal: Option<&Principal>,
+    ) -> Option<Arc<Mailbox>>;
 }

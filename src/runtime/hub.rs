@@ -21,7 +21,7 @@ use crate::{
     id::{NodeId, SessionId},
     proto::{
         Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Core, Ended, Event,
-        Lane, Limits, Session, Verdict, WatchKey,
+        Holder, Lane, Limits, Session, Verdict, WatchKey,
     },
 };
 
@@ -166,17 +166,18 @@ impl Hub {
         value
     }
 
-    /// A client is connected to `path`: see [`Core::attach`].
+    /// A client is connected to `path`, and shows that it is `holder`: see [`Core::attach`].
     pub(crate) fn attach(
         &self,
         asked: Option<SessionId>,
         fresh: SessionId,
         path: &str,
+        holder: &Holder,
         connection: Connection,
     ) -> Attached {
         let now = clock::now();
         let mut state = self.state.lock();
-        let attached = state.core.attach(asked, fresh, path, now);
+        let attached = state.core.attach(asked, fresh, path, holder, now);
         let due = state.collect(now);
         let (ended, connection) = (state.closing.clone(), Some(connection));
         let slot = Slot { ended, connection, ..Slot::default() };

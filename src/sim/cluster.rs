@@ -11,8 +11,8 @@ use super::{
     network::Network,
 };
 use crate::{
-    id::{InvalidTopicName, TopicName},
-    proto::Accounting,
+    id::{InvalidTopicName, Principal, TopicName},
+    proto::{Accounting, Holder},
     runtime::{Front, Tasks},
     topic::Topic,
 };
@@ -60,13 +60,26 @@ impl Cluster {
     ///
     /// If there is no route for `path`.
     pub fn client(&self, node: usize, path: &str) -> Client {
+        self.client_of(Holder::default(), node, path)
+    }
+
+    /// A new client, as [`client`](Self::client) has it, which the application has authenticated.
+    ///
+    /// # Panics
+    ///
+    /// If there is no route for `path`.
+    pub fn client_as(&self, principal: Principal, node: usize, path: &str) -> Client {
+        self.client_of(Holder::new(Some(principal), None), node, path)
+    }
+
+    fn client_of(&self, holder: Holder, node: usize, path: &str) -> Client {
         let machines = self.network.machines();
         let has_route = machines.first().is_none_or(|machine| machine.routes.has_route(path));
         let path = TopicName::parse(path).ok().filter(|_| has_route);
         let path = path.expect("there is a route for the client's path");
         let client = Client::new(self.network.roll(), self.network.len());
         client.connect(node);
-        let connecting = connection::run(Arc::clone(&self.network), path, client.clone());
+        let connecting = connection::run(Arc::clone(&self.network), path, holder, client.clone());
         let _guard = self.runtime.enter();
         self.tasks.spawn(Span::none(), connecting);
         client

@@ -14,7 +14,7 @@ use super::{Client, machine::Machine, network::Network, seat::Seat};
 use crate::{
     connection::{self, Evidence, Transport},
     id::{SessionId, TopicName},
-    proto::{AttachmentKey, Batch, Budget, Close, CloseCode, Core, Push},
+    proto::{AttachmentKey, Batch, Budget, Close, CloseCode, Core, Holder, Push},
     runtime::{Call, Front, Hub, Mailbox, Turn},
 };
 
@@ -53,7 +53,7 @@ struct Connection {
 }
 
 /// Does what a client is to do, until it is over.
-pub(super) async fn run(network: Arc<Network>, path: TopicName, client: Client) {
+pub(super) async fn run(network: Arc<Network>, path: TopicName, holder: Holder, client: Client) {
     let (seat, mut wish) = (client.seat(), client.wishes());
     loop {
         let wished = *wish.borrow_and_update();
@@ -66,7 +66,7 @@ pub(super) async fn run(network: Arc<Network>, path: TopicName, client: Client) 
             Wish::Over => return,
         };
         if let Some(machine) = network.machine_from(place)
-            && let Some(close) = connect(&network, &machine, &path, seat, &mut wish).await
+            && let Some(close) = connect(&network, &machine, &path, &holder, seat, &mut wish).await
         {
             seat.lock().ended = Some(close);
             return;
@@ -82,6 +82,7 @@ async fn connect(
     network: &Network,
     machine: &Machine,
     path: &TopicName,
+    holder: &Holder,
     seat: &Mutex<Seat>,
     wish: &mut watch::Receiver<Wish>,
 ) -> Option<Close> {
@@ -90,8 +91,9 @@ async fn connect(
     if let Some(asked) = asked {
         catch_up(&machine.hub, asked).await;
     }
-    let attached = machine.hub.attach(asked, network.fresh_session(), path.as_str(), CONNECTED);
-    let mailbox = machine.routes.mailbox(attached.session, path.as_str());
+    let (fresh, path) = (network.fresh_session(), path.as_str());
+    let attached = machine.hub.attach(asked, fresh, path, holder, CONNECTED);
+    let mailbox = machine.routes.mailbox(attached.session, path, holder.principal.as_ref());
     let mailbox = mailbox.expect("there is a route for the path");
     if attached.ready_due {
         mailbox.post(Call::Ready);

@@ -12,6 +12,7 @@ use crate::proto::wire::{Frame, SnapshotPart};
 
 /// Something that was stored.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Loaded {
     /// All parts of a checkpoint. Always the first, if there is one.
     Checkpoint(Vec<SnapshotPart>),

@@ -99,6 +99,12 @@ impl Stream {
         }
     }
 
+    /// The rest of the answer.
+    pub(crate) async fn rest(&mut self) -> String {
+        while self.receive().await.is_some() {}
+        std::mem::take(&mut self.body)
+    }
+
     /// Receives one more chunk into the body; `None` at the end.
     async fn receive(&mut self) -> Option<()> {
         loop {

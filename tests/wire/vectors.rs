@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, sync::Arc, time::Instant};
 use bytes::Bytes;
 use exosphere::{
     Message,
-    id::{Cause, Epoch, MessageId, NodeId, PushKey, Seq, SessionId, TopicName},
+    id::{
+        BrowserId, Cause, Epoch, MessageId, NodeId, Principal, PushKey, Seq, SessionId, TopicName,
+    },
     proto::{
-        CloseReason, Closed, Core, Entry, Inbox, Limits, Membership, Op, OpenPush, Position,
-        Presence, Recipients, Released, SessionState, Stamp,
+        CloseReason, Closed, Core, Entry, Holder, Inbox, Limits, Membership, Op, OpenPush,
+        Position, Presence, Recipients, Released, SessionState, Stamp,
         progress::Report,
         wire::{Encoded, Frame, Hello, SnapshotPart},
     },
@@ -238,14 +240,14 @@ fn released() -> Released {
 /// A session as its first claim has it.
 fn new_session() -> SessionState {
     let mut core = Core::new(node(1), Limits::default());
-    core.attach(None, session(1), "/chat/lobby", start());
+    core.attach(None, session(1), "/chat/lobby", &Holder::default(), start());
     core.replica().state_of(session(1)).expect("it was just attached")
 }
 
 /// A session that is over.
 fn closed_session() -> Closed {
     let mut core = Core::new(node(1), Limits::default());
-    core.attach(None, session(2), "/chat/lobby", start());
+    core.attach(None, session(2), "/chat/lobby", &Holder::default(), start());
     core.close(session(2), CloseReason::Client, start());
     let closed = core.replica().closed_since(&Position::new()).next();
     let (_, mut closed) = closed.expect("it was just closed");
@@ -260,6 +262,8 @@ fn joined_session() -> SessionState {
     state.session.claim = Stamp::new(Epoch::new(2), node(2), Seq::new(6));
     state.session.presence = Presence::Detached;
     state.session.ready = true;
+    let (alice, browser) = (Principal::new("alice"), BrowserId::from_bits(0xb0));
+    state.session.holder = Holder::new(alice.ok(), Some(browser));
     let mut joined = Membership::new(stamp(2), position(&[(1, 2)]));
     joined.carried = Some(state.session.claim);
     joined.acknowledged = position(&[(1, 17), (2, 5)]);

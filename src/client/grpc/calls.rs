@@ -15,9 +15,13 @@ use super::{
     feed::Feed,
     message::{AtmosphereMessage, MessageType},
 };
+use crate::proto::Holder;
 
-/// The calls of the service.
-pub(super) struct Calls(pub(super) Arc<Desk>);
+/// The calls of the service, made by `holder`.
+pub(super) struct Calls {
+    pub(super) desk: Arc<Desk>,
+    pub(super) holder: Holder,
+}
 
 type Answering<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
 
@@ -27,9 +31,9 @@ impl UnaryService<AtmosphereMessage> for Calls {
 
     /// A call of `Send`.
     fn call(&mut self, request: Request<AtmosphereMessage>) -> Answering<Bytes> {
-        let desk = Arc::clone(&self.0);
+        let (desk, holder) = (Arc::clone(&self.desk), self.holder.clone());
         Box::pin(async move {
-            let answer = desk.send(request.into_inner()).await?;
+            let answer = desk.send(request.into_inner(), &holder).await?;
             Ok(Response::new(answer.encode_to_vec().into()))
         })
     }
@@ -42,13 +46,13 @@ impl ServerStreamingService<AtmosphereMessage> for Calls {
 
     /// A call of `Subscribe`.
     fn call(&mut self, request: Request<AtmosphereMessage>) -> Answering<Feed> {
-        let desk = Arc::clone(&self.0);
+        let (desk, holder) = (Arc::clone(&self.desk), self.holder.clone());
         Box::pin(async move {
             let message = request.into_inner();
             if message.kind()? != MessageType::Subscribe {
                 return Err(Status::invalid_argument("the message is not of type SUBSCRIBE"));
             }
-            Ok(Response::new(Feed::new(desk.subscribe(&message).await?)))
+            Ok(Response::new(Feed::new(desk.subscribe(&message, holder).await?)))
         })
     }
 }
@@ -60,7 +64,8 @@ impl StreamingService<AtmosphereMessage> for Calls {
 
     /// A call of `Stream`.
     fn call(&mut self, request: Request<Streaming<AtmosphereMessage>>) -> Answering<Dialogue> {
-        let dialogue = Dialogue::new(Arc::clone(&self.0), request.into_inner());
+        let dialogue =
+            Dialogue::new(Arc::clone(&self.desk), self.holder.clone(), request.into_inner());
         Box::pin(async move { Ok(Response::new(dialogue)) })
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         opening::{self, Opened},
     },
     id::{SessionId, TopicName},
-    proto::{Close, CloseCode, CloseReason, Session},
+    proto::{Close, CloseCode, CloseReason, Holder},
     runtime::{Call, Front, Hub, Tasks},
 };
 
@@ -56,11 +56,13 @@ impl Desk {
     pub(super) async fn subscribe(
         &self,
         message: &AtmosphereMessage,
+        holder: Holder,
     ) -> Result<Subscription, Status> {
         let topic = self.topic(&message.topic)?;
-        let negotiation = Negotiation::of_stream(&message.tracking_id, message.read_position()?);
-        let asked = negotiation.asked.session();
-        if !self.hub.with(|core, _| core.has_room_for_session(asked)) {
+        let position = message.read_position()?;
+        let negotiation = Negotiation::of_stream(&message.tracking_id, position, holder);
+        let (asked, holder) = (negotiation.asked.session(), &negotiation.holder);
+        if !self.hub.with(|core, _| core.has_room_for_session(asked, topic.as_str(), holder)) {
             let why = "there are as many sessions as there may be; waiting helps";
             return Err(Status::resource_exhausted(why));
         }
@@ -81,12 +83,14 @@ impl Desk {
         &self,
         topic: &str,
         session: Option<SessionId>,
+        holder: &Holder,
         call: Call,
     ) -> Result<(), Status> {
         let topic = self.topic(topic)?;
+        let principal = holder.principal.as_ref();
         let mailbox = match session {
-            Some(session) => self.front.mailbox(session, topic.as_str()),
-            None => self.front.visitor(opening::fresh_id(), topic.as_str()),
+            Some(session) => self.front.mailbox(session, topic.as_str(), principal),
+            None => self.front.visitor(opening::fresh_id(), topic.as_str(), principal),
         };
         let mailbox = mailbox.expect("somebody answers for the topic");
         mailbox.ask(call).await.map_err(|close| status_of(&close))
@@ -100,9 +104,10 @@ impl Desk {
     pub(super) async fn send(
         &self,
         message: AtmosphereMessage,
+        holder: &Holder,
     ) -> Result<AtmosphereMessage, Status> {
         let kind = message.kind()?;
-        let (session, path) = self.session(&message.tracking_id).await?;
+        let (session, path) = self.session(&message.tracking_id, holder).await?;
         let topic = match &*message.topic {
             "" => path.clone(),
             named => named.to_owned(),
@@ -111,9 +116,9 @@ impl Desk {
         match kind {
             MessageType::Message => {
                 let call = Call::Message(message.into_message()?);
-                self.tell(&topic, named, call).await?;
+                self.tell(&topic, named, holder, call).await?;
             }
-            MessageType::Heartbeat => self.tell(&topic, named, Call::Heartbeat).await?,
+            MessageType::Heartbeat => self.tell(&topic, named, holder, Call::Heartbeat).await?,
             MessageType::Unsubscribe if named.is_some() => {
                 self.hub.with(|core, now| core.close(session, CloseReason::Client, now));
             }
@@ -127,20 +132,26 @@ impl Desk {
     }
 
     /// The session of a tracking id, and its path.
-    async fn session(&self, tracking_id: &str) -> Result<(SessionId, String), Status> {
+    async fn session(
+        &self,
+        tracking_id: &str,
+        holder: &Holder,
+    ) -> Result<(SessionId, String), Status> {
         let unknown = || Status::not_found("there is no session of this tracking id");
         let session: SessionId = tracking_id.parse().map_err(|_| unknown())?;
-        let mut path = self.path_of(session);
+        let mut path = self.path_of(session, holder);
         if path.is_none() {
             opening::catch_up(&self.hub, &self.tasks, session).await;
-            path = self.path_of(session);
+            path = self.path_of(session, holder);
         }
         Ok((session, path.ok_or_else(unknown)?))
     }
 
-    fn path_of(&self, session: SessionId) -> Option<String> {
-        let known = |session: &Session| session.path.to_string();
-        self.hub.with(|core, _| core.replica().session(session).map(known))
+    fn path_of(&self, session: SessionId, holder: &Holder) -> Option<String> {
+        self.hub.with(|core, _| {
+            let known = core.replica().session(session);
+            known.filter(|known| known.holder.admits(holder)).map(|known| known.path.to_string())
+        })
     }
 
     /// A topic that somebody answers for.

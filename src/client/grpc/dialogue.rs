@@ -25,7 +25,10 @@ use super::{
     message::{AtmosphereMessage, MessageType},
     subscription::Subscription,
 };
-use crate::runtime::{Call, Full};
+use crate::{
+    proto::Holder,
+    runtime::{Call, Full},
+};
 
 /// How many topics one stream may subscribe to. One more is refused; another stream helps.
 const MAX_SUBSCRIPTIONS: usize = 64;
@@ -33,6 +36,7 @@ const MAX_SUBSCRIPTIONS: usize = 64;
 /// Any number of topics, both ways.
 pub(super) struct Dialogue {
     desk: Arc<Desk>,
+    holder: Holder,
     incoming: Streaming<AtmosphereMessage>,
     subscriptions: BTreeMap<String, Subscription>,
     /// What the client has asked for and is not done. It is not read from meanwhile.
@@ -52,9 +56,13 @@ enum Done {
 }
 
 impl Dialogue {
-    pub(super) fn new(desk: Arc<Desk>, incoming: Streaming<AtmosphereMessage>) -> Self {
+    pub(super) fn new(
+        desk: Arc<Desk>,
+        holder: Holder,
+        incoming: Streaming<AtmosphereMessage>,
+    ) -> Self {
         let (subscriptions, out) = (BTreeMap::new(), VecDeque::new());
-        Self { desk, incoming, subscriptions, work: None, out, is_over: false }
+        Self { desk, holder, incoming, subscriptions, work: None, out, is_over: false }
     }
 
     fn poll_subscriptions(&mut self, cx: &mut Context<'_>) {
@@ -122,9 +130,9 @@ impl Dialogue {
             let why = format!("a stream has at most {MAX_SUBSCRIPTIONS} topics; another one helps");
             return Err(Status::resource_exhausted(why));
         }
-        let desk = Arc::clone(&self.desk);
+        let (desk, holder) = (Arc::clone(&self.desk), self.holder.clone());
         self.work = Some(Box::pin(async move {
-            match desk.subscribe(&message).await {
+            match desk.subscribe(&message, holder).await {
                 Ok(subscription) => Done::Subscribed(Box::new(subscription)),
                 Err(status) => Done::Refused(message.topic, status),
             }
@@ -145,9 +153,9 @@ impl Dialogue {
         let topic = message.topic.clone();
         let call = Call::Message(message.into_message()?);
         let Some(subscription) = self.subscriptions.get(&topic) else {
-            let desk = Arc::clone(&self.desk);
+            let (desk, holder) = (Arc::clone(&self.desk), self.holder.clone());
             self.work = Some(Box::pin(async move {
-                match desk.tell(&topic, None, call).await {
+                match desk.tell(&topic, None, &holder, call).await {
                     Ok(()) => Done::Told,
                     Err(status) => Done::Refused(topic, status),
                 }

@@ -97,7 +97,7 @@ export interface Client {
   /** Ends the session. What was not acknowledged is given up. */
   close(): void;
   readonly state: State;
-  /** The session's id. Who knows it can take the session over. */
+  /** The session's id. Who knows it, and is the same user, can take the session over. */
   readonly session: string | null;
   /** The node that the client is connected to, or was. */
   readonly node: string | null;

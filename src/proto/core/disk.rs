@@ -229,7 +229,7 @@ mod tests {
     use crate::{
         id::{NodeId, PushKey, SessionId, TopicName},
         message::Message,
-        proto::{Budget, Durability, Level, Limits, Op, Presence, Push, Recipients},
+        proto::{Budget, Durability, Holder, Level, Limits, Op, Presence, Push, Recipients},
     };
 
     const ALL: Budget = Budget { messages: usize::MAX, bytes: usize::MAX };
@@ -286,7 +286,8 @@ mod tests {
     }
 
     fn read(core: &mut Core, now: Instant) -> Vec<String> {
-        let attached = core.attach(Some(SESSION), SessionId::from_bits(2), "/a", now);
+        let attached =
+            core.attach(Some(SESSION), SessionId::from_bits(2), "/a", &Holder::default(), now);
         assert!(attached.resumed);
         let batch = core.read(attached.key, ALL);
         let texts = batch.entries.iter().map(|entry| entry.message().as_text().unwrap());
@@ -305,7 +306,7 @@ mod tests {
         let mut core = Core::new(NodeId::from_bits(1), Limits::default());
         core.handle_disk();
         disk.store(&mut core, now);
-        let attached = core.attach(None, SESSION, "/a", now);
+        let attached = core.attach(None, SESSION, "/a", &Holder::default(), now);
         core.join(SESSION, &topic(), now).unwrap();
         publish(&mut core, "read", now);
         core.read(attached.key, ALL);
@@ -420,7 +421,7 @@ mod tests {
         let (now, mut disk) = (start(), Disk::default());
         let mut core = Core::new(NodeId::from_bits(1), Limits::default());
         core.handle_disk();
-        core.attach(None, SESSION, "/a", now);
+        core.attach(None, SESSION, "/a", &Holder::default(), now);
         disk.store(&mut core, now);
         let mut core = disk.load(2, now);
         sweep(&mut core, now, now + Duration::from_secs(10));

@@ -4,7 +4,10 @@
 //! What other nodes have begun is taken in any case: all nodes must come to know the same.
 
 use super::{Core, Refused};
-use crate::id::{SessionId, TopicName};
+use crate::{
+    id::{SessionId, TopicName},
+    proto::Holder,
+};
 
 impl Core {
     /// This node is about to leave: from now on it accepts nothing that peers would not get. What it
@@ -21,10 +24,16 @@ impl Core {
         }
     }
 
-    /// Whether a client may be attached that asks for this session, or for a new one.
-    pub fn has_room_for_session(&self, asked: Option<SessionId>) -> bool {
-        self.replica.session_count() < self.limits.sessions
-            || asked.is_some_and(|session| self.replica.session(session).is_some())
+    /// Whether a client may be attached that asks for this session, or for a new one: see
+    /// [`attach`](Self::attach).
+    pub fn has_room_for_session(
+        &self,
+        asked: Option<SessionId>,
+        path: &str,
+        holder: &Holder,
+    ) -> bool {
+        let is_there = |session| self.replica.session_of(session, path, holder).is_some();
+        self.replica.session_count() < self.limits.sessions || asked.is_some_and(is_there)
     }
 
     /// Whether a topic is open, or may be opened.

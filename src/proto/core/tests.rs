@@ -7,14 +7,16 @@ use std::{
 
 use super::{Core, Ended, Event, Fate, Lane, Limits, Pending, Refused, Verdict};
 use crate::{
-    id::{MessageId, NodeId, Seq, SessionId, TopicName},
+    id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName},
     message::Message,
     proto::{
-        AttachmentKey, Budget, CloseReason, Ending, LogLimits, Op, Position, Recipients, Replica,
+        AttachmentKey, Budget, CloseReason, Ending, Holder, LogLimits, Op, Position, Recipients,
+        Replica,
         wire::{Encoded, Frame, SnapshotPart},
     },
 };
 
+mod holders;
 mod pushes;
 
 const ALL: Budget = Budget { messages: usize::MAX, bytes: usize::MAX };
@@ -125,7 +127,8 @@ impl Nodes {
 
     fn attach(&mut self, id: u64) -> AttachmentKey {
         let now = self.now;
-        let key = self.get(id).attach(Some(session()), session(), "/a", now).key;
+        let key =
+            self.get(id).attach(Some(session()), session(), "/a", &Holder::default(), now).key;
         self.settle();
         key
     }
@@ -251,7 +254,7 @@ fn a_session_that_has_left_holds_nothing_up() {
         let mut nodes = Nodes::new([1, 2]);
         let key = nodes.attach(1);
         let (now, other) = (nodes.now, SessionId::from_bits(8));
-        let other_key = nodes.get(2).attach(None, other, "/a", now).key;
+        let other_key = nodes.get(2).attach(None, other, "/a", &Holder::default(), now).key;
         nodes.get(1).join(session(), &topic(), now).unwrap();
         nodes.get(2).join(other, &topic(), now).unwrap();
         nodes.get(2).set_ready(other, now);
@@ -432,7 +435,7 @@ fn only_news_of_who_lacks_a_message_is_a_reason_to_look_for_it() {
     let sessions = (1..=SESSIONS).map(|session| SessionId::from_bits(session.into()));
     let mut keys: Vec<_> = sessions
         .map(|session| {
-            let key = core.attach(None, session, "/a", now).key;
+            let key = core.attach(None, session, "/a", &Holder::default(), now).key;
             core.join(session, &topic(), now).unwrap();
             key
         })

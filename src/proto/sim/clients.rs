@@ -10,9 +10,9 @@ use super::{
     world::{Happening, Micros, Parcel, World, short},
 };
 use crate::{
-    id::{MessageId, PushKey, SessionId, TopicName},
+    id::{MessageId, Principal, PushKey, SessionId, TopicName},
     message::Message,
-    proto::{AttachmentKey, Budget, CloseReason, Mark, Position, Recipients, Stamp},
+    proto::{AttachmentKey, Budget, CloseReason, Holder, Mark, Position, Recipients, Stamp},
 };
 
 /// A client, which has at most one connection that it listens to.
@@ -54,6 +54,11 @@ pub(super) struct Connection {
     pub(super) pushes_at: Micros,
     /// The pushes that have arrived, and that the server has yet to take.
     pub(super) unread: VecDeque<PushKey>,
+}
+
+/// What every client shows: who forgets that of a session gives it to nobody any more.
+fn holder() -> Holder {
+    Holder::new(Principal::new("client").ok(), None)
 }
 
 /// What a client that is connected may do.
@@ -281,7 +286,7 @@ impl World {
         asked.into_iter().for_each(|session| self.note_hurried(node, session));
         let fresh =
             SessionId::from_bits(u128::from(self.dice.roll()) << 64 | u128::from(self.dice.roll()));
-        let attached = self.core_mut(node).attach(asked, fresh, "/path", now);
+        let attached = self.core_mut(node).attach(asked, fresh, "/path", &holder(), now);
         let (key, session) = (attached.key, attached.session);
         let number = self.connections.len();
         self.say(|| {

@@ -222,8 +222,8 @@ impl World {
             |stamp: Stamp| format!("{}@{}-{}", stamp.epoch, &stamp.node.short()[..4], stamp.seq);
         let mut states = BTreeMap::new();
         for session in replica.sessions() {
-            let Session { id, claim, presence, ready, .. } = session;
-            let what = format!("{} {presence:?} {ready}", stamp(*claim));
+            let Session { id, claim, presence, ready, holder, .. } = session;
+            let what = format!("{} {presence:?} {ready} {holder:?}", stamp(*claim));
             states.insert((short(*id), String::new(), what), Position::new());
             for (topic, member) in replica.state_of(*id).into_iter().flat_map(|s| s.memberships) {
                 let until = member.until.map(|until| brief(&self.of_living(&until)));

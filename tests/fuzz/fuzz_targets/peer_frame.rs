@@ -11,7 +11,7 @@ use exosphere::{
     Message,
     id::{NodeId, SessionId, TopicName},
     proto::{
-        Budget, Core, Lane, Limits, Position, Recipients,
+        Budget, Core, Lane, Holder, Limits, Position, Recipients,
         wire::{Encoded, Frame, split_frame},
     },
 };
@@ -71,7 +71,7 @@ impl Node {
         let now = std::time::Instant::now();
         let mut core = Core::new(NodeId::from_bits(0x0198_c9c4_0000_0002), Limits::default());
         core.handle_link_up(peer(), Position::new(), now);
-        core.attach(None, session(), "/chat/lobby", now);
+        core.attach(None, session(), "/chat/lobby", &Holder::default(), now);
         core.join(session(), &topic(), now).expect("the session is there");
         Self { core, now }
     }

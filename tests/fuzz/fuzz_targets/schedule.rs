@@ -15,7 +15,7 @@ use exosphere::{
     Message,
     id::{NodeId, Seq, SessionId, TopicName},
     proto::{
-        AttachmentKey, Budget, CloseReason, Core, Event, Lane, Limits, LogLimits, Recipients,
+        AttachmentKey, Budget, CloseReason, Core, Event, Lane, Holder, Limits, LogLimits, Recipients,
         TailLimits, wire::Frame,
     },
 };
@@ -91,7 +91,7 @@ impl World {
             4 => {
                 self.next_session += 1; // A name is never used again.
                 let fresh = SessionId::from_bits(self.next_session);
-                let attached = core.attach(Some(session), fresh, "/", now);
+                let attached = core.attach(Some(session), fresh, "/", &Holder::default(), now);
                 self.attachments[node].push((attached.key, BTreeMap::new()));
                 self.sessions[rest % 4] = attached.session;
             }

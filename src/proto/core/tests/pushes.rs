@@ -378,7 +378,7 @@ fn the_last_owner_says_how_far_its_client_has_read() {
         nodes.publish(1); // The second report must wait for the first to be a while ago.
         assert_eq!(nodes.receive(1, key), 1);
     }
-    let behind = nodes.get(2).attach(Some(session()), session(), "/a", now).key;
+    let behind = nodes.get(2).attach(Some(session()), session(), "/a", &Holder::default(), now).key;
     assert!(nodes.get(2).is_taking_over(session()));
     assert!(nodes.get(2).read(behind, ALL).is_empty(), "the last owner is being asked");
     nodes.settle();

@@ -1,0 +1,26 @@
+//! How ids of 128 bits are written and read: as 16 bytes, big endian.
+
+use std::fmt;
+
+use serde::{Deserializer, Serializer, de};
+
+pub(super) fn serialize<S: Serializer>(bits: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(&bits.to_be_bytes())
+}
+
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+    struct Visitor;
+    impl de::Visitor<'_> for Visitor {
+        type Value = u128;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("16 bytes")
+        }
+
+        fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<u128, E> {
+            let bytes = bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))?;
+            Ok(u128::from_be_bytes(bytes))
+        }
+    }
+    deserializer.deserialize_bytes(Visitor)
+}
