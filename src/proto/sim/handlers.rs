@@ -5,12 +5,12 @@ use std::cmp::Ordering;
 
 use super::{
     Checked,
-    pushed::Pushes,
+    pushed::{Begun, Pushes},
     violated,
     world::{Happening, World, short},
 };
 use crate::{
-    id::{Cause, MessageId, PushKey, SessionId},
+    id::{Cause, Epoch, MessageId, PushKey, SessionId},
     message::Message,
     proto::Recipients,
 };
@@ -99,19 +99,31 @@ impl World {
         }
         // Who has said goodbye is dead to others: they may have told theirs.
         let is_split = is_split || self.nodes[node].leaving;
-        for &other in &pushed.begun {
+        let begun = self.begun(node, session);
+        for &Begun { node: other, epoch, ref strangers } in &pushed.begun {
             let has_moved = self.connections.iter().filter(|c| c.session == session).count() > 1;
             let is_there = self.is_alive(other) && !self.nodes[other].leaving;
-            // Two that have only just heard of each other may both adopt a session.
-            let is_known = self.has_been_live(node, other) && self.has_been_live(other, node);
+            // Two that have only just heard of each other may both adopt a session, and tell of what
+            // is open then for as long as their handlers take.
+            let both_adopted = epoch == begun.epoch && strangers.contains(&node);
+            let is_known = !begun.strangers.contains(&other) && !both_adopted;
             if other == node || (is_there && is_known && !is_split && !has_moved) {
                 violated("S2 once", text(&format!("as n{other} was, which is there still")))?;
             }
             self.seen.handled_again += 1;
         }
-        let pushed = self.ghost.pushes.get_mut(session, &key);
-        pushed.into_iter().for_each(|pushed| pushed.begun.push(node));
+        if let Some(pushed) = self.ghost.pushes.get_mut(session, &key) {
+            pushed.begun.push(begun);
+        }
         Ok(Some(key))
+    }
+
+    fn begun(&self, node: usize, session: SessionId) -> Begun {
+        let known = self.core(node).replica().session(session);
+        let epoch = known.map_or(Epoch::default(), |known| known.claim.epoch);
+        let is_known = |other| self.has_been_live(node, other) && self.has_been_live(other, node);
+        let others = (0..self.nodes.len()).filter(|&other| other != node);
+        Begun { node, epoch, strangers: others.filter(|&other| !is_known(other)).collect() }
     }
 
     /// A handler publishes a message because of a push.

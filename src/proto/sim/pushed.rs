@@ -1,13 +1,23 @@
 //! What really became of pushes, as nobody in the cluster can know it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checked, ghost::Ghost, violated, world::short};
 use crate::{
-    id::{Cause, MessageId, PushKey, SessionId},
+    id::{Cause, Epoch, MessageId, PushKey, SessionId},
     message::Message,
     proto::{Entry, Position},
 };
+
+/// A node's handler was told of a push.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) node: usize,
+    /// The claim of the session by which it was.
+    pub(super) epoch: Epoch,
+    /// The nodes that had not been known to it for long, or not it to them.
+    pub(super) strangers: BTreeSet<usize>,
+}
 
 /// One push.
 #[derive(Debug)]
@@ -25,7 +35,7 @@ pub(super) struct Pushed {
     /// Whether the last node that had stored it died.
     pub(super) lost: bool,
     /// The nodes whose handlers were told.
-    pub(super) begun: Vec<usize>,
+    pub(super) begun: Vec<Begun>,
     /// The operations that say that a handler has returned.
     pub(super) finished: Vec<MessageId>,
 }
