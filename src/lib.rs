@@ -85,7 +85,7 @@ pub use route::InvalidRoute;
 #[cfg(feature = "grpc")]
 pub use service::GrpcService;
 #[cfg(feature = "node")]
-pub use service::{Body, NodeService};
+pub use service::{Body, NodeService, RequestBody};
 #[cfg(feature = "node")]
 pub use session::{JoinError, Session};
 #[cfg(feature = "node")]

@@ -1,5 +1,6 @@
 //! One node: the thing an application starts, embeds, and shuts down.
 
+mod app;
 mod builder;
 #[cfg(feature = "grpc")]
 mod grpc;
@@ -8,6 +9,7 @@ mod opening;
 
 use std::{
     convert::Infallible,
+    error::Error as StdError,
     fmt, io,
     net::{SocketAddr, ToSocketAddrs},
     sync::Arc,
@@ -20,7 +22,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    client::{Body, HttpLimits, Server, Slots, Tls, TlsError, TlsFiles, listen},
+    client::{HttpLimits, Server, Slots, Tls, TlsError, TlsFiles, listen},
     cluster::Mesh,
     id::{InvalidTopicName, MessageId, NodeId, TopicName},
     proto::{Accounting, Close, CloseCode},
@@ -259,11 +261,17 @@ impl Node {
 }
 
 impl Node {
-    async fn serve_all<S>(&self, listener: tokio::net::TcpListener, service: S, tls: Option<&Tls>)
-    where
-        S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    async fn serve_all<S, B>(
+        &self,
+        listener: tokio::net::TcpListener,
+        service: S,
+        tls: Option<&Tls>,
+    ) where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
         S: Clone + Send + 'static,
         S::Future: Send + 'static,
+        B: http_body::Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>>,
+        B: Send + 'static,
     {
         let limits = HttpLimits::default();
         let Inner { slots, clients, .. } = &*self.inner;

@@ -1,5 +1,6 @@
 //! A node as a service, for any server that speaks `tower` or `hyper`.
 
+mod app;
 #[cfg(feature = "grpc")]
 mod grpc;
 
@@ -16,6 +17,8 @@ use http::{Request, Response};
 
 use crate::client::Server;
 pub use crate::client::body::Body;
+pub(crate) use app::AppService;
+pub use app::RequestBody;
 #[cfg(feature = "grpc")]
 pub use grpc::GrpcService;
 

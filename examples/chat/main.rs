@@ -105,11 +105,12 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(grpc) = grpc {
         serve_grpc(node.clone(), grpc);
     }
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
     println!("listening http://{addr}");
-    let ending = shutdown(node.clone());
-    axum::serve(listener, pages(node)).with_graceful_shutdown(ending).await?;
+    let ended = async {
+        shutdown(&node).await;
+        Ok(())
+    };
+    tokio::try_join!(node.serve_app(listener, pages(node.clone())), ended)?;
     Ok(())
 }
 
@@ -212,7 +213,7 @@ fn listen(asked: Option<SocketAddr>) -> io::Result<TcpListener> {
 }
 
 /// Waits for Ctrl-C or SIGTERM, and ends the node: its clients go elsewhere.
-async fn shutdown(node: Node) {
+async fn shutdown(node: &Node) {
     let interrupted = signal::ctrl_c();
     #[cfg(unix)]
     let terminated = async {

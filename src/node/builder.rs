@@ -192,7 +192,8 @@ impl Builder {
     /// How many clients may be connected to this node at a time. Further ones are answered by 503.
     ///
     /// Defaults to 100,000. Each costs a file descriptor, of which the system may allow fewer: then
-    /// further ones wait. It is not counted who connects to a server that the node is mounted in.
+    /// further ones wait. It is not counted who connects to a server of yours that the node is mounted
+    /// in, unless the node [serves](crate::Node::serve_app) that.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self
