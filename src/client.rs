@@ -13,6 +13,7 @@ mod alarm;
 mod attachment;
 pub(crate) mod body;
 mod client_version;
+mod conversation;
 mod cookies;
 mod dialect;
 mod envelope;
@@ -42,6 +43,7 @@ mod slots;
 mod stream;
 mod tls;
 mod transport;
+mod upgraded;
 pub(crate) mod websocket;
 mod write_queue;
 
@@ -65,7 +67,7 @@ pub(crate) use slots::{Slot, Slots};
 pub(crate) use tls::Tls;
 pub use tls::{TlsError, TlsFiles};
 pub(crate) use transport::Transport;
-pub(crate) use websocket::{Incoming, Socket, SocketError};
+pub(crate) use websocket::{Incoming, Reader, Socket, SocketError};
 pub(crate) use write_queue::WriteQueue;
 
 #[cfg(feature = "client")]

@@ -54,6 +54,8 @@ pub mod sim;
 mod store;
 #[cfg(feature = "node")]
 mod topic;
+#[cfg(feature = "node")]
+mod websocket;
 
 #[cfg(feature = "node")]
 pub use client::{TlsError, TlsFiles};
@@ -94,3 +96,5 @@ pub use store::{Cut, Recovered, StoreState};
 pub use topic::{
     InvalidPattern, MessageReport, NoDisk, PublishError, Receipt, Stored, Topic, Topics,
 };
+#[cfg(feature = "node")]
+pub use websocket::{SendError, WebSocket, WebSocketEnd, WebSocketHandler};

@@ -18,26 +18,29 @@ use crate::{
     handler::AnyHandler,
     id::{Principal, SessionId, TopicName},
     proto::{Close, Core},
-    runtime::{Call, Callee, Duty, Front, Hub, Mailbox, Tasks, because},
+    runtime::{Bare, Call, Callee, Duty, Front, Happening, Hub, Line, Mailbox, Tasks, because},
     session::Session,
+    websocket::{AnyWebSocketHandler, WebSocket},
 };
 
 /// Handlers by their path templates, before the node has started.
 #[derive(Default)]
-pub(crate) struct Table(matchit::Router<Arc<dyn AnyHandler>>);
+pub(crate) struct Table(matchit::Router<Route>);
+
+/// Who answers for the paths of a template.
+pub(crate) enum Route {
+    Sessions(Arc<dyn AnyHandler>),
+    WebSockets(Arc<dyn AnyWebSocketHandler>),
+}
 
 impl Table {
-    /// Lets `handler` answer for the paths of `template`.
-    pub(crate) fn insert(
-        &mut self,
-        template: &str,
-        handler: Arc<dyn AnyHandler>,
-    ) -> Result<(), InvalidRoute> {
+    /// Lets somebody answer for the paths of `template`.
+    pub(crate) fn insert(&mut self, template: &str, route: Route) -> Result<(), InvalidRoute> {
         let invalid = |why: String| InvalidRoute { template: template.to_owned(), why };
         if !template.starts_with('/') {
             return Err(invalid("it does not begin with a slash".to_owned()));
         }
-        self.0.insert(template, handler).map_err(|err| invalid(err.to_string()))
+        self.0.insert(template, route).map_err(|err| invalid(err.to_string()))
     }
 }
 
@@ -111,17 +114,17 @@ impl Routes {
         principal: Option<&Principal>,
     ) -> Option<(Session, Arc<dyn AnyHandler>)> {
         let found = self.table.0.at(path).ok()?;
+        let Route::Sessions(handler) = found.value else { return None };
         let name = TopicName::parse(path).ok()?;
-        let params = found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let (params, hub) = (params.collect(), Arc::clone(&self.hub));
+        let (params, hub) = (own(&found.params), Arc::clone(&self.hub));
         let session = Session::new(session, name, params, principal.cloned(), hub);
-        Some((session, Arc::clone(found.value)))
+        Some((session, Arc::clone(handler)))
     }
 }
 
 impl Front for Routes {
     fn has_route(&self, path: &str) -> bool {
-        self.table.0.at(path).is_ok()
+        self.table.0.at(path).is_ok_and(|found| matches!(found.value, Route::Sessions(_)))
     }
 
     fn mailbox(
@@ -165,6 +168,25 @@ impl Front for Routes {
     ) -> Option<Arc<Mailbox>> {
         self.open(session, path, principal)
     }
+
+    fn is_bare(&self, path: &str) -> bool {
+        self.table.0.at(path).is_ok_and(|found| matches!(found.value, Route::WebSockets(_)))
+    }
+
+    fn bare(&self, path: &str, principal: Option<Principal>) -> Option<Bare> {
+        let found = self.table.0.at(path).ok()?;
+        let Route::WebSockets(handler) = found.value else { return None };
+        let (name, line) = (TopicName::parse(path).ok()?, Arc::new(Line::new()));
+        let (hub, params) = (Arc::clone(&self.hub), own(&found.params));
+        let socket = WebSocket::new(name, params, principal, Arc::clone(&line), hub);
+        let bound = BoundSocket { socket, handler: Arc::clone(handler), line: Arc::clone(&line) };
+        let mailbox = Arc::new(Mailbox::new(bound, self.clients.clone()));
+        Some(Bare { mailbox, line, whole_bytes: handler.whole_bytes() })
+    }
+}
+
+fn own(params: &matchit::Params<'_, '_>) -> Vec<(String, String)> {
+    params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 impl fmt::Debug for Routes {
@@ -223,5 +245,25 @@ impl Callee for Bound {
 
     fn end(&self, close: Close) {
         self.session.close(close);
+    }
+}
+
+/// A handler of bare WebSockets, bound to the one that it is told about.
+struct BoundSocket {
+    socket: WebSocket,
+    handler: Arc<dyn AnyWebSocketHandler>,
+    line: Arc<Line>,
+}
+
+impl Callee<Happening> for BoundSocket {
+    fn call(
+        &self,
+        happening: Happening,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>> {
+        self.handler.call(&self.socket, happening)
+    }
+
+    fn end(&self, close: Close) {
+        self.line.close(close.code.get(), close.reason);
     }
 }

@@ -6,7 +6,11 @@ pub(crate) mod clock;
 #[cfg(feature = "node")]
 mod front;
 #[cfg(feature = "node")]
+mod happening;
+#[cfg(feature = "node")]
 mod hub;
+#[cfg(feature = "node")]
+mod line;
 #[cfg(feature = "node")]
 mod mailbox;
 #[cfg(feature = "node")]
@@ -17,9 +21,15 @@ mod tasks;
 #[cfg(feature = "node")]
 pub(crate) use because::{because, next_cause};
 #[cfg(feature = "node")]
-pub(crate) use front::Front;
+pub(crate) use front::{Bare, Front};
+#[cfg(feature = "node")]
+pub(crate) use happening::Happening;
+#[cfg(feature = "node")]
+pub use happening::WebSocketEnd;
 #[cfg(feature = "node")]
 pub(crate) use hub::{Duty, Hub, Turn};
+#[cfg(feature = "node")]
+pub(crate) use line::{Line, Over, Saying};
 #[cfg(feature = "node")]
 pub(crate) use mailbox::{Call, Callee, Full, Mailbox};
 #[cfg(feature = "node")]

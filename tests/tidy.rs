@@ -35,10 +35,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cluster", &["id", "message", "proto", "runtime"]),
     ("topic", &["id", "message", "proto", "runtime"]),
     ("session", &["connection", "id", "message", "proto", "runtime", "topic"]),
+    ("websocket", &["id", "message", "proto", "runtime", "topic"]),
     ("handler", &["message", "proto", "runtime", "session", "topic"]),
     ("reply", &[]),
     ("json", &["handler", "message", "proto", "reply", "session"]),
-    ("route", &["handler", "id", "proto", "runtime", "session"]),
+    ("route", &["handler", "id", "proto", "runtime", "session", "websocket"]),
     (
         "sim",
         &[
@@ -58,8 +59,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "node",
         &[
-            "client", "cluster", "handler", "id", "proto", "route", "runtime", "service", "store",
+            "client",
+            "cluster",
+            "handler",
+            "id",
+            "proto",
+            "route",
+            "runtime",
+            "service",
+            "store",
             "topic",
+            "websocket",
         ],
     ),
     ("error", &["id", "node", "session", "topic"]),

@@ -47,10 +47,10 @@ pub(super) const BUDGET: Budget = Budget { messages: 256, bytes: 64 << 10 };
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// After how many heartbeats without an answer a client is taken to be gone.
-const MAX_MISSED: u32 = 2;
+pub(super) const MAX_MISSED: u32 = 2;
 
 /// How long a client may take to confirm that the connection is closed.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The number of a ping that is a heartbeat: no mark has it.
 const HEARTBEAT_PING: u64 = 0;
@@ -277,9 +277,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
                         return self.poll_incoming(cx, reading);
                     }
                 }
-                Incoming::Ping => {}
-                Incoming::Pong(Some(number)) => self.handle_pong(number),
-                Incoming::Pong(None) => {}
+                Incoming::Ping(_) => {}
+                Incoming::Pong(payload) => {
+                    frame::pong_number(&payload).into_iter().for_each(|it| self.handle_pong(it));
+                }
+                Incoming::Piece { .. } => unreachable!("a session has whole messages only"),
                 Incoming::Closed { code, .. } if code == CloseCode::Normal.get() => {
                     return Poll::Ready(End::Done);
                 }
@@ -512,7 +514,7 @@ mod tests {
             let connection = negotiation.connection();
             let (fresh, holder) = (SessionId::from_bits(7), &negotiation.holder);
             let attached = hub.attach(None, fresh, path.as_str(), holder, connection);
-            let socket = Socket::new(server, Bytes::new(), 1024);
+            let socket = Socket::new(server, Bytes::new(), crate::client::Reader::new(1024));
             let opened = Opened::new(hub, mailbox, attached);
             let mut attachment = Attachment::new(socket, opened, &negotiation, &path);
             let begin = clock::now();

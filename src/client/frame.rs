@@ -5,6 +5,7 @@
 use bytes::Bytes;
 
 use super::Framing;
+use crate::proto::CloseCode;
 
 /// A text, framed as its receivers asked for.
 pub(crate) fn text(framing: Framing, text: &str) -> Bytes {
@@ -18,7 +19,12 @@ pub(crate) fn binary(bytes: &[u8]) -> Bytes {
 
 /// A ping with a number in it, which the client sends back in its pong.
 pub(crate) fn ping(number: u64) -> Bytes {
-    frame(opcode::PING, &[], &number.to_be_bytes())
+    ping_of(&number.to_be_bytes())
+}
+
+/// A ping with this payload, of at most 125 bytes, which the client sends back in its pong.
+pub(crate) fn ping_of(payload: &[u8]) -> Bytes {
+    frame(opcode::PING, &[], payload)
 }
 
 /// The number in a pong, if it answers a [`ping`] of ours.
@@ -31,10 +37,10 @@ pub(crate) fn pong(payload: &[u8]) -> Bytes {
     frame(opcode::PONG, &[], payload)
 }
 
-/// The end. `reason` is cut at 123 bytes; with [`close_code::NONE`] there is neither.
+/// The end. `reason` is cut at 123 bytes; with [`CloseCode::NONE`] there is neither.
 pub(crate) fn close(code: u16, reason: &str) -> Bytes {
     match code {
-        close_code::NONE => frame(opcode::CLOSE, &[], &[]),
+        CloseCode::NONE => frame(opcode::CLOSE, &[], &[]),
         _ => {
             let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
             frame(opcode::CLOSE, &code.to_be_bytes(), reason.as_bytes())
@@ -85,8 +91,6 @@ pub(crate) mod opcode {
 pub(crate) mod close_code {
     /// A frame broke the rules.
     pub(crate) const PROTOCOL: u16 = 1002;
-    /// There was no code. Never on the wire.
-    pub(crate) const NONE: u16 = 1005;
     /// A text was not UTF-8.
     pub(crate) const NOT_TEXT: u16 = 1007;
     /// A message was too big.
@@ -112,7 +116,7 @@ const MAX_REASON_BYTES: usize = MAX_TINY - 2;
 mod tests {
     use tokio_tungstenite::tungstenite::{
         Message, WebSocket,
-        protocol::{Role, frame::coding::CloseCode},
+        protocol::{Role, frame::coding},
     };
 
     use super::*;
@@ -153,8 +157,8 @@ mod tests {
         // 61 of two bytes each are 122; the next would be bytes 123 and 124.
         let reason = "\u{e9}".repeat(80);
         let Message::Close(Some(close)) = read(&close(4000, &reason)) else { panic!("no close") };
-        assert_eq!(close.code, CloseCode::Library(4000));
+        assert_eq!(close.code, coding::CloseCode::Library(4000));
         assert_eq!(close.reason.as_str(), "\u{e9}".repeat(61));
-        assert_eq!(read(&super::close(close_code::NONE, "ignored")), Message::Close(None));
+        assert_eq!(read(&super::close(CloseCode::NONE, "ignored")), Message::Close(None));
     }
 }

@@ -5,20 +5,12 @@ use std::{error::Error as StdError, fmt, future::poll_fn, sync::Arc, time::Durat
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Version, header, request::Parts};
 use http_body::Body as HttpBody;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::{rt::TokioIo, server::conn::auto};
+use hyper::upgrade::OnUpgrade;
 use percent_encoding::percent_decode_str;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
-use tracing::{Span, debug, debug_span};
+use tracing::{Span, debug_span};
 
 use super::{
-    Admission, Body, ClientVersion, Framing, Greeting, Negotiation, Origin, Slot, Socket,
-    Transport,
-    attachment::Attachment,
-    head,
+    Admission, Body, ClientVersion, Framing, Greeting, Negotiation, Origin, Slot, Transport, head,
     long_poll::LongPoll,
     opening::{self, Opened},
     poller::{Begun, Connection, Poller},
@@ -27,6 +19,7 @@ use super::{
     reception::Reception,
     responses, script,
     stream::Stream,
+    upgraded::{self, Attach, Converse},
     websocket,
 };
 use crate::{
@@ -108,7 +101,8 @@ impl Server {
         let checked = self.admission.hosts.check(&parts.uri, &parts.headers, local);
         checked.map_err(|host| responses::unknown_host(&host))?;
         let path = read_path(parts.uri.path())?;
-        if !self.front.has_route(path.as_str()) {
+        let is_bare = self.front.is_bare(path.as_str());
+        if !is_bare && !self.front.has_route(path.as_str()) {
             let script = script::answer(&parts.method, path.as_str(), &parts.headers);
             return Err(script.unwrap_or_else(responses::not_found));
         }
@@ -119,6 +113,9 @@ impl Server {
         }
         if parts.method == Method::OPTIONS {
             return Ok(responses::options());
+        }
+        if is_bare {
+            return self.converse(&path, parts, upgrade).await;
         }
         let mut negotiation = Negotiation::read(&parts.uri, &parts.headers)?;
         let received = self.reception.receive(parts).await;
@@ -132,7 +129,7 @@ impl Server {
                 let upgrade = upgrade.ok_or_else(responses::not_a_websocket)?;
                 self.check_room(&negotiation, &path)?;
                 self.reception.offer_cookie(&mut response, parts, &negotiation.holder);
-                self.upgrade(upgrade, negotiation, path, slot.cloned()).await;
+                self.attach(upgrade, negotiation, path, slot.cloned()).await;
                 Ok(response)
             }
             Method::GET if negotiation.transport != Transport::Undefined => {
@@ -355,56 +352,47 @@ impl Server {
         }
     }
 
-    /// Serves the WebSocket, once the server that holds the connection lets go of it.
+    /// Makes the connection of a request the attachment of the session that is asked for.
     ///
     /// Returns when the session is open, so that who is answered then misses nothing that is
     /// published after the answer.
-    async fn upgrade(
-        self: &Arc<Self>,
+    async fn attach(
+        &self,
         upgrade: OnUpgrade,
         negotiation: Negotiation,
         path: TopicName,
         slot: Option<Slot>,
     ) {
         let opened = Opened::open(&self.hub, &*self.front, &self.tasks, &negotiation, &path).await;
-        let server = Arc::clone(self);
-        self.tasks.spawn(self.span.clone(), async move {
-            let upgraded = match upgrade.await {
-                Ok(upgraded) => upgraded,
-                Err(error) => return debug!(%error, "a client left before the upgrade"),
-            };
-            match take_stream(upgraded) {
-                Ok((stream, unread)) => {
-                    server.attach(stream, unread, opened, &negotiation, &path, slot);
-                }
-                Err(upgraded) => {
-                    let io = TokioIo::new(upgraded);
-                    server.attach(io, Bytes::new(), opened, &negotiation, &path, slot);
-                }
-            }
-        });
+        let session = opened.attached().session.to_string();
+        let span = debug_span!(parent: &self.span, "session", id = &session[..8]);
+        let attach = Attach { opened, negotiation, path, slot };
+        upgraded::upgrade(upgrade, attach, &self.tasks, self.span.clone(), span);
     }
 
-    /// Attaches a connection to its session, in a task of its own: what the handshake needed is
-    /// gone then.
-    fn attach<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    /// Hands the connection of a request to a handler of bare WebSockets.
+    async fn converse(
         &self,
-        io: IO,
-        unread: Bytes,
-        opened: Opened,
-        negotiation: &Negotiation,
         path: &TopicName,
-        slot: Option<Slot>,
-    ) {
-        let session = opened.attached().session.to_string();
-        let socket = Socket::new(io, unread, MAX_MESSAGE_BYTES);
-        let mut attachment = Attachment::new(socket, opened, negotiation, path);
-        let span = debug_span!(parent: &self.span, "session", id = &session[..8]);
-        self.tasks.spawn(span, async move {
-            attachment.run().await;
-            drop(attachment);
-            drop(slot);
-        });
+        parts: &Parts,
+        upgrade: Option<OnUpgrade>,
+    ) -> Result<Response<Body>, Response<Body>> {
+        let principal = self.reception.principal(parts).await;
+        let principal = principal.map_err(|answer| answer.map(Body::from))?;
+        let response = websocket::accept(parts)?;
+        let upgrade = upgrade.ok_or_else(responses::not_a_websocket)?;
+        let bare = self.front.bare(path.as_str(), principal);
+        let bare = bare.expect("somebody answers for the path");
+        let mut request = Request::new(());
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = parts.uri.clone();
+        *request.version_mut() = parts.version;
+        *request.headers_mut() = parts.headers.clone();
+        let (tasks, slot) = (self.tasks.clone(), parts.extensions.get().cloned());
+        let span = debug_span!(parent: &self.span, "websocket", path = parts.uri.path());
+        let converse = Converse { bare, request, tasks, slot };
+        upgraded::upgrade(upgrade, converse, &self.tasks, self.span.clone(), span);
+        Ok(response)
     }
 }
 
@@ -421,18 +409,6 @@ fn connection_of(negotiation: &Negotiation, parts: &Parts) -> Option<Connection>
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").finish_non_exhaustive()
-    }
-}
-
-/// The bare connection, and what of it was read already, if it is TCP: without what the server that
-/// accepted it put around it, it takes less memory, and less time for each write.
-fn take_stream(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
-        Err(upgraded) => {
-            let parts = auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded)?;
-            Ok((parts.io.into_inner(), parts.read_buf))
-        }
     }
 }
 

@@ -97,7 +97,6 @@ impl WriteQueue {
     }
 
     /// Whether all is written.
-    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }

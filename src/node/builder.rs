@@ -15,8 +15,9 @@ use crate::{
     handler::Handler,
     id::{NodeId, Principal},
     proto::{Durability, Limits},
-    route::{InvalidRoute, Routes, Table},
+    route::{InvalidRoute, Route, Routes, Table},
     runtime::{Hub, Tasks},
+    websocket::WebSocketHandler,
 };
 
 /// How many clients may be connected, unless that is set.
@@ -65,10 +66,24 @@ impl Builder {
     /// A segment `{name}` stands for any one segment, and `{*name}` at the end for all that follow;
     /// see [`Session::param`](crate::Session::param). Each concrete path is a topic of its own.
     pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
-        if let Err(err) = self.routes.insert(path, Arc::new(handler)) {
+        self.insert(path, Route::Sessions(Arc::new(handler)));
+        self
+    }
+
+    /// Lets `handler` have the bare WebSockets of clients that connect to `path`, which may have
+    /// parameters as that of a [`route`](Self::route). Nothing else is served there.
+    ///
+    /// They keep the rules and limits of all others: who may connect, how many, how long a client may
+    /// be silent, and how much may wait for it.
+    pub fn websocket(mut self, path: &str, handler: impl WebSocketHandler) -> Self {
+        self.insert(path, Route::WebSockets(Arc::new(handler)));
+        self
+    }
+
+    fn insert(&mut self, path: &str, route: Route) {
+        if let Err(err) = self.routes.insert(path, route) {
             self.mistake.get_or_insert_with(|| err.into());
         }
-        self
     }
 
     /// Where this node talks with its peers: one UDP port.

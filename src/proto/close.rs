@@ -47,8 +47,16 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// The number that stands for none. Never on the wire.
+    pub const NONE: u16 = 1005;
+
     /// The number on the wire.
     pub const fn get(self) -> u16 {
         self as u16
+    }
+
+    /// Whether this number may be on the wire. Those between are reserved, or were never given out.
+    pub const fn may_be_sent(code: u16) -> bool {
+        matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 }

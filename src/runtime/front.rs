@@ -5,12 +5,12 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use http::{Request, Response};
 
-use super::Mailbox;
+use super::{Happening, Line, Mailbox};
 use crate::id::{Principal, SessionId};
 
 /// Finds out who answers for a path.
 pub(crate) trait Front: Send + Sync {
-    /// Whether there is a handler for `path`.
+    /// Whether there is a handler of sessions for `path`.
     fn has_route(&self, path: &str) -> bool;
 
     /// The mailbox of `session`, whose client is `principal` and asked for `path`; the same for each
@@ -38,4 +38,20 @@ pub(crate) trait Front: Send + Sync {
         path: &str,
         principal: Option<&Principal>,
     ) -> Option<Arc<Mailbox>>;
+
+    /// Whether there is a handler of bare WebSockets for `path`.
+    fn is_bare(&self, path: &str) -> bool;
+
+    /// What a WebSocket needs that `principal` asks for at `path`. `None` if there is no handler of
+    /// bare WebSockets for it.
+    fn bare(&self, path: &str, principal: Option<Principal>) -> Option<Bare>;
+}
+
+/// What a bare WebSocket needs: who is told what comes, and where what goes comes from.
+#[derive(Debug)]
+pub(crate) struct Bare {
+    pub(crate) mailbox: Arc<Mailbox<Happening>>,
+    pub(crate) line: Arc<Line>,
+    /// How long a message may be that the handler is told as a whole.
+    pub(crate) whole_bytes: usize,
 }

@@ -1,8 +1,8 @@
-//! What is to be told to a session's handler, one thing at a time and in order.
+//! What is to be told to a handler, one thing at a time and in order.
 //!
 //! A mailbox belongs to a session, not to a connection: what comes over a WebSocket, in a POST and
-//! from the sweeper goes through the same queue. A task runs the queue while there is something in
-//! it, so that an idle session costs none.
+//! from the sweeper goes through the same queue. Only a WebSocket that is bare has one of its own. A
+//! task runs the queue while there is something in it, so that an idle session costs none.
 
 use std::{
     collections::VecDeque,
@@ -45,7 +45,22 @@ pub(crate) enum Call {
     Disconnect(CloseReason),
 }
 
-impl Call {
+/// What a mailbox has to know of what is put into it.
+pub(crate) trait Word: Send + 'static {
+    /// How many bytes of messages it has.
+    fn bytes(&self) -> usize;
+
+    /// Whether nothing comes after it.
+    fn is_last(&self) -> bool;
+
+    /// Makes one of this and of something that waits, if the two can be told as one.
+    fn join<'a>(&self, waiting: impl DoubleEndedIterator<Item = &'a mut Self>) -> bool {
+        let _ = waiting;
+        false
+    }
+}
+
+impl Word for Call {
     fn bytes(&self) -> usize {
         match self {
             Self::Message(message) => message.len(),
@@ -57,31 +72,48 @@ impl Call {
             | Self::Resumed => 0,
         }
     }
+
+    fn is_last(&self) -> bool {
+        matches!(self, Self::Disconnect(_))
+    }
+
+    /// Makes one of two gaps in a row of the same topic. So there are at most as many as a session
+    /// has topics, whatever the handler does.
+    fn join<'a>(&self, waiting: impl DoubleEndedIterator<Item = &'a mut Self>) -> bool {
+        let Self::Gap(gap) = self else { return false };
+        let earlier = waiting.rev().find_map(|call| match call {
+            Self::Gap(earlier) if earlier.topic == gap.topic => Some(earlier),
+            _ => None,
+        });
+        earlier.is_some_and(|earlier| {
+            earlier.to.merge(&gap.to);
+            true
+        })
+    }
 }
 
-/// A handler, on behalf of one session.
-pub(crate) trait Callee: Send + Sync {
+/// A handler, on behalf of one session, or of one bare WebSocket.
+pub(crate) trait Callee<W = Call>: Send + Sync {
     /// Tells the handler.
-    fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>>;
+    fn call(&self, call: W) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>>;
 
-    /// The handler wants the session to end.
+    /// The handler wants it to end.
     fn end(&self, close: Close);
 }
 
 /// The mailbox has no room. Nothing was put in; waiting for [`Mailbox::poll_room`] helps.
 #[derive(Debug)]
-pub(crate) struct Full(pub(crate) Call);
+pub(crate) struct Full<W = Call>(pub(crate) W);
 
-/// A session's mailbox.
-pub(crate) struct Mailbox {
-    callee: Box<dyn Callee>,
+/// The mailbox of a session, or of a bare WebSocket.
+pub(crate) struct Mailbox<W = Call> {
+    callee: Box<dyn Callee<W>>,
     tasks: Tasks,
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<W>>,
 }
 
-#[derive(Default)]
-struct Queue {
-    letters: VecDeque<Letter>,
+struct Queue<W> {
+    letters: VecDeque<Letter<W>>,
     bytes: usize,
     running: bool,
     /// Why the handler wants the session to end, if it does: it is told of nothing more but that.
@@ -90,23 +122,23 @@ struct Queue {
     waiting: Vec<Waker>,
 }
 
-struct Letter {
-    call: Call,
+struct Letter<W> {
+    call: W,
     answer: Option<oneshot::Sender<Result<(), Close>>>,
 }
 
-impl Mailbox {
-    pub(crate) fn new(callee: impl Callee + 'static, tasks: Tasks) -> Self {
+impl<W: Word> Mailbox<W> {
+    pub(crate) fn new(callee: impl Callee<W> + 'static, tasks: Tasks) -> Self {
         Self { callee: Box::new(callee), tasks, queue: Mutex::default() }
     }
 
     /// Puts something in, whether there is room or not: for what cannot be refused.
-    pub(crate) fn post(self: &Arc<Self>, call: Call) {
+    pub(crate) fn post(self: &Arc<Self>, call: W) {
         self.put(Letter { call, answer: None });
     }
 
     /// Puts something in, if there is room.
-    pub(crate) fn try_post(self: &Arc<Self>, call: Call) -> Result<(), Full> {
+    pub(crate) fn try_post(self: &Arc<Self>, call: W) -> Result<(), Full<W>> {
         let has_room = self.queue.lock().has_room();
         if !has_room {
             return Err(Full(call));
@@ -121,7 +153,7 @@ impl Mailbox {
     ///
     /// Dropping the future before there was room puts nothing in; after that, the handler is told
     /// all the same.
-    pub(crate) async fn ask(self: &Arc<Self>, call: Call) -> Result<(), Close> {
+    pub(crate) async fn ask(self: &Arc<Self>, call: W) -> Result<(), Close> {
         poll_fn(|cx| self.poll_room(cx)).await;
         let (answer, answered) = oneshot::channel();
         self.put(Letter { call, answer: Some(answer) });
@@ -141,11 +173,9 @@ impl Mailbox {
         Poll::Pending
     }
 
-    fn put(self: &Arc<Self>, letter: Letter) {
+    fn put(self: &Arc<Self>, letter: Letter<W>) {
         let mut queue = self.queue.lock();
-        if let Call::Gap(gap) = &letter.call
-            && queue.widen(gap)
-        {
+        if letter.call.join(queue.letters.iter_mut().map(|waiting| &mut waiting.call)) {
             return;
         }
         queue.bytes += letter.call.bytes();
@@ -161,7 +191,7 @@ impl Mailbox {
         while let Some(Letter { call, answer }) = self.take() {
             let ended = self.queue.lock().ended.clone();
             let said = match ended {
-                Some(close) if !matches!(call, Call::Disconnect(_)) => Err(close),
+                Some(close) if !call.is_last() => Err(close),
                 _ => self.tell(call).await,
             };
             if let Some(answer) = answer {
@@ -171,11 +201,11 @@ impl Mailbox {
     }
 
     /// Tells the handler. After an error, or a panic, it is told of the end only.
-    async fn tell(&self, call: Call) -> Result<(), Close> {
-        let is_last = matches!(call, Call::Disconnect(_));
+    async fn tell(&self, call: W) -> Result<(), Close> {
+        let is_last = call.is_last();
         let said = AssertUnwindSafe(self.callee.call(call)).catch_unwind().await;
         let said = said.unwrap_or_else(|_| {
-            error!("a handler panicked; its session is closed");
+            error!("a handler panicked; what it handled is closed");
             Err(Close::new(CloseCode::Internal, "the handler failed"))
         });
         let over = || Close::new(CloseCode::Normal, "the session is over");
@@ -189,7 +219,7 @@ impl Mailbox {
     }
 
     /// The next letter; if there is none, the queue is no longer run.
-    fn take(&self) -> Option<Letter> {
+    fn take(&self) -> Option<Letter<W>> {
         let mut queue = self.queue.lock();
         let letter = queue.letters.pop_front();
         match &letter {
@@ -207,26 +237,25 @@ impl Mailbox {
     }
 }
 
-impl Queue {
-    /// Makes one of two gaps in a row of the same topic, if one is waiting already. So there are at
-    /// most as many as a session has topics, whatever the handler does.
-    fn widen(&mut self, gap: &Gap) -> bool {
-        let waiting = self.letters.iter_mut().rev().find_map(|letter| match &mut letter.call {
-            Call::Gap(waiting) if waiting.topic == gap.topic => Some(waiting),
-            _ => None,
-        });
-        waiting.is_some_and(|waiting| {
-            waiting.to.merge(&gap.to);
-            true
-        })
+impl<W> Default for Queue<W> {
+    fn default() -> Self {
+        Self {
+            letters: VecDeque::new(),
+            bytes: 0,
+            running: false,
+            ended: None,
+            waiting: Vec::new(),
+        }
     }
+}
 
+impl<W> Queue<W> {
     fn has_room(&self) -> bool {
         self.letters.len() < MAX_WAITING && self.bytes < MAX_WAITING_BYTES
     }
 }
 
-impl fmt::Debug for Mailbox {
+impl<W> fmt::Debug for Mailbox<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox").finish_non_exhaustive()
     }

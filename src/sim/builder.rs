@@ -6,7 +6,7 @@ use super::{Cluster, machine::Plan};
 use crate::{
     handler::Handler,
     proto::{Durability, Limits},
-    route::{InvalidRoute, Table},
+    route::{InvalidRoute, Route, Table},
 };
 
 /// How a simulated cluster is to be. See [`Cluster::builder`].
@@ -55,7 +55,7 @@ impl Builder {
     pub fn start(self) -> Result<Cluster, InvalidRoute> {
         let mut table = Table::default();
         for (path, handler) in &self.plan.routes {
-            table.insert(path, handler())?;
+            table.insert(path, Route::Sessions(handler()))?;
         }
         Ok(Cluster::start(self.seed, self.nodes, self.plan))
     }

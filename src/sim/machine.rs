@@ -11,7 +11,7 @@ use crate::{
     handler::AnyHandler,
     id::NodeId,
     proto::{Close, Limits},
-    route::{Routes, Table},
+    route::{Route, Routes, Table},
     runtime::{Call, Hub, Tasks},
     session::Session,
 };
@@ -40,7 +40,9 @@ impl Machine {
         let mut table = Table::default();
         for (path, make) in &plan.routes {
             let mortal = Mortal { handler: make(), dead: dead.clone() };
-            table.insert(path, Arc::new(mortal)).expect("the builder has tried the routes");
+            table
+                .insert(path, Route::Sessions(Arc::new(mortal)))
+                .expect("the builder has tried the routes");
         }
         let (hub, duties) = Hub::new(id, plan.limits, tasks.clone());
         let hub = Arc::new(hub);

@@ -232,6 +232,19 @@ impl RawSocket {
         let _ = self.stream.write_all(bytes).await; // It may have been closed for the first of them.
     }
 
+    /// The next frame, which is short: its first byte, and its payload.
+    pub(crate) async fn next(&mut self) -> (u8, Vec<u8>) {
+        let read = async {
+            let first = self.stream.read_u8().await.expect("a frame comes");
+            let length = usize::from(self.stream.read_u8().await.unwrap());
+            assert!(length <= 125, "a long frame");
+            let mut payload = vec![0; length];
+            self.stream.read_exact(&mut payload).await.unwrap();
+            (first, payload)
+        };
+        within(PATIENCE, "a frame", read).await
+    }
+
     /// The code of the close frame that comes, after which the connection ends.
     pub(crate) async fn closed(&mut self) -> u16 {
         let read = async {

@@ -19,7 +19,7 @@ use tokio_tungstenite::{
 };
 
 use super::*;
-use crate::client::{self, Socket, websocket};
+use crate::client::{self, Reader, Socket, websocket};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -43,7 +43,7 @@ async fn answer(
     if accepted.is_ok() {
         tasks.spawn(Span::none(), async move {
             let io = TokioIo::new(upgrade.await.unwrap());
-            echo(Socket::new(io, Bytes::new(), 1024)).await;
+            echo(Socket::new(io, Bytes::new(), Reader::new(1024))).await;
         });
     }
     Ok(accepted.unwrap_or_else(Response::from))

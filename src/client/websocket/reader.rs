@@ -6,21 +6,26 @@
 //!
 //! # Invariants
 //!
-//! 1. A message under way has at most `limit_bytes`, and memory for little more than what has come.
+//! 1. A message under way has at most `limit_bytes`, and memory for little more than what has come. Of
+//!    one that is handed over in pieces, no more is kept than the beginning of a character.
 //! 2. A control frame under way has at most 125 bytes.
+
+use std::mem;
 
 use bytes::Bytes;
 
 use super::Violation;
 use crate::{
-    client::frame::{self, close_code, opcode},
+    client::frame::{self, opcode},
     message::Message,
+    proto::CloseCode,
 };
 
 /// The frames of one client.
 #[derive(Debug)]
 pub(crate) struct Reader {
     limit_bytes: usize,
+    beyond: Beyond,
     stage: Stage,
     /// The message whose last frame is still to come, as far as it has come.
     message: Option<Fragments>,
@@ -31,18 +36,33 @@ pub(crate) struct Reader {
 pub(crate) enum ClientFrame {
     /// A message, in however many frames it came.
     Message(Message),
+    /// What has come of a message that is too long to be handed over as a whole.
+    Piece { piece: Message, is_last: bool },
     /// A question, to be sent back in a pong.
     Ping(Bytes),
     /// The answer to a ping, or to none.
     Pong(Bytes),
-    /// The end, with [`close_code::NONE`] if the client does not say why.
+    /// The end, with [`CloseCode::NONE`] if the client does not say why.
     Close { code: u16, reason: String },
+}
+
+/// What becomes of a message that is longer than the limit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Beyond {
+    Refused,
+    InPieces,
 }
 
 impl Reader {
     /// A reader that refuses messages of more than `limit_bytes`.
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, stage: Stage::Head(Head::default()), message: None }
+        let stage = Stage::Head(Head::default());
+        Self { limit_bytes, beyond: Beyond::Refused, stage, message: None }
+    }
+
+    /// A reader that hands over messages of more than `limit_bytes` in pieces, as they come.
+    pub(crate) fn in_pieces(limit_bytes: usize) -> Self {
+        Self { beyond: Beyond::InPieces, ..Self::new(limit_bytes) }
     }
 
     /// Takes bytes from the front of `input` until they make up a frame, or are used up.
@@ -59,11 +79,14 @@ impl Reader {
                 }
                 Stage::Data(payload) => {
                     let message = self.message.as_mut().expect("data belongs to a message");
-                    if !payload.read(input, &mut message.bytes) {
-                        return Ok(None);
-                    }
-                    if let Some(frame) = self.end_data()? {
-                        return Ok(Some(frame));
+                    let is_read = payload.read(input, &mut message.bytes);
+                    let frame = match is_read {
+                        true => self.end_data()?,
+                        false if message.is_long => message.take_piece(false)?,
+                        false => None,
+                    };
+                    if frame.is_some() || !is_read {
+                        return Ok(frame);
                     }
                 }
                 Stage::Control { payload, bytes } => {
@@ -94,35 +117,37 @@ impl Reader {
             return Ok(());
         }
         let continues = header.opcode == opcode::CONTINUATION;
-        let so_far = match &self.message {
+        match &self.message {
             Some(_) if !continues => return Err(Violation::Unfinished),
             None if continues => return Err(Violation::NothingToContinue),
-            Some(message) => message.bytes.len(),
-            None => 0,
-        };
-        if header.payload_bytes > (self.limit_bytes - so_far) as u64 {
-            return Err(Violation::TooBig(self.limit_bytes));
+            _ => {}
         }
         let is_text = header.opcode == opcode::TEXT;
-        self.message.get_or_insert_with(|| Fragments { is_text, bytes: Vec::new() });
+        let message = self.message.get_or_insert_with(|| Fragments::new(is_text));
+        let left_bytes = self.limit_bytes.saturating_sub(message.bytes.len());
+        if header.payload_bytes > left_bytes as u64 {
+            match self.beyond {
+                Beyond::Refused => return Err(Violation::TooBig(self.limit_bytes)),
+                Beyond::InPieces => message.is_long = true,
+            }
+        }
         self.stage = Stage::Data(Payload::new(header));
         Ok(())
     }
 
     fn end_data(&mut self) -> Result<Option<ClientFrame>, Violation> {
         let Stage::Data(payload) = self.take_stage() else { unreachable!("called at data's end") };
-        if !payload.header.is_final {
-            return Ok(None);
-        }
-        let Fragments { is_text, mut bytes } =
-            self.message.take().expect("data belongs to a message");
-        bytes.shrink_to_fit();
-        let bytes = Bytes::from(bytes);
-        let message = match is_text {
-            true => Message::from_utf8(bytes).map_err(|_| Violation::NotText)?,
-            false => Message::binary(bytes),
+        let is_last = payload.header.is_final;
+        let message = self.message.as_mut().expect("data belongs to a message");
+        let frame = match message.is_long {
+            true => message.take_piece(is_last)?,
+            false if is_last => Some(ClientFrame::Message(message.take(is_last)?)),
+            false => None,
         };
-        Ok(Some(ClientFrame::Message(message)))
+        if is_last {
+            self.message = None;
+        }
+        Ok(frame)
     }
 
     fn end_control(&mut self) -> Result<ClientFrame, Violation> {
@@ -137,18 +162,17 @@ impl Reader {
     }
 
     fn take_stage(&mut self) -> Stage {
-        std::mem::replace(&mut self.stage, Stage::Head(Head::default()))
+        mem::replace(&mut self.stage, Stage::Head(Head::default()))
     }
 }
 
 fn read_close(payload: &[u8]) -> Result<ClientFrame, Violation> {
     let (code, reason) = match payload {
-        [] => return Ok(ClientFrame::Close { code: close_code::NONE, reason: String::new() }),
+        [] => return Ok(ClientFrame::Close { code: CloseCode::NONE, reason: String::new() }),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
         [_] => return Err(Violation::CloseCode),
     };
-    // The codes between are reserved, or never on the wire, or were never given out.
-    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+    if !CloseCode::may_be_sent(code) {
         return Err(Violation::CloseCode);
     }
     let reason = str::from_utf8(reason).map_err(|_| Violation::NotText)?;
@@ -172,7 +196,45 @@ enum Stage {
 #[derive(Debug)]
 struct Fragments {
     is_text: bool,
+    /// Whether it is too long to be handed over as a whole.
+    is_long: bool,
+    /// What has come, and was not handed over.
     bytes: Vec<u8>,
+}
+
+impl Fragments {
+    fn new(is_text: bool) -> Self {
+        Self { is_text, is_long: false, bytes: Vec::new() }
+    }
+
+    /// What can be handed over of a message that is too long, if there is anything.
+    fn take_piece(&mut self, is_last: bool) -> Result<Option<ClientFrame>, Violation> {
+        let piece = self.take(is_last)?;
+        let is_worth_it = is_last || !piece.is_empty();
+        Ok(is_worth_it.then_some(ClientFrame::Piece { piece, is_last }))
+    }
+
+    /// What there is, but for the beginning of a character that may still come.
+    fn take(&mut self, is_last: bool) -> Result<Message, Violation> {
+        let mut bytes = mem::take(&mut self.bytes);
+        if self.is_text && !is_last {
+            self.bytes = bytes.split_off(end_of_characters(&bytes));
+        }
+        bytes.shrink_to_fit();
+        let bytes = Bytes::from(bytes);
+        match self.is_text {
+            true => Message::from_utf8(bytes).map_err(|_| Violation::NotText),
+            false => Ok(Message::binary(bytes)),
+        }
+    }
+}
+
+/// Where the last character ends of which all is there, if what follows may be the beginning of one.
+fn end_of_characters(bytes: &[u8]) -> usize {
+    match str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
+    }
 }
 
 /// The first bytes of a frame, as far as they have come.
@@ -301,217 +363,4 @@ const MASKED: u8 = 0x80;
 const MAX_RESERVED_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
-mod tests {
-    use std::io::Cursor;
-
-    use tokio_tungstenite::tungstenite::{
-        self, WebSocket,
-        protocol::{Role, WebSocketConfig},
-    };
-
-    use super::*;
-    use crate::client::websocket::feed;
-
-    const LIMIT: usize = 1024;
-    const MASK: [u8; 4] = [0x12, 0xff, 0x00, 0xa5];
-
-    /// A client's frame whose first byte is `first`.
-    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-        let mut frame = vec![first];
-        match payload.len() {
-            len @ ..=125 => frame.push(MASKED | len as u8),
-            len @ ..=0xffff => {
-                frame.push(MASKED | frame::SHORT);
-                frame.extend((len as u16).to_be_bytes());
-            }
-            len => {
-                frame.push(MASKED | frame::LONG);
-                frame.extend((len as u64).to_be_bytes());
-            }
-        }
-        frame.extend(MASK);
-        let start = frame.len();
-        frame.extend(payload);
-        unmask(&mut frame[start..], MASK);
-        frame
-    }
-
-    fn text(text: &str) -> ClientFrame {
-        ClientFrame::Message(Message::from(text))
-    }
-
-    #[test]
-    fn messages_are_read_in_whatever_pieces_they_come() {
-        let long = "\u{e9}".repeat(400);
-        let bytes = [
-            frame(0x81, b"hello"),
-            frame(0x01, &long.as_bytes()[..301]),
-            frame(0x89, b"ping"),
-            frame(0x00, b""),
-            frame(0x8a, &[]),
-            frame(0x80, &long.as_bytes()[301..]),
-            frame(0x82, &[0xff; 1024]),
-            frame(0x81, b""),
-            frame(0x88, b"\x03\xe8bye"),
-        ]
-        .concat();
-        let frames = [
-            text("hello"),
-            ClientFrame::Ping(Bytes::from_static(b"ping")),
-            ClientFrame::Pong(Bytes::new()),
-            text(&long),
-            ClientFrame::Message(Message::binary(vec![0xff; 1024])),
-            text(""),
-            ClientFrame::Close { code: 1000, reason: "bye".into() },
-        ];
-        for chunk_bytes in [1, 2, 3, 5, 7, 13, 64, 1000, usize::MAX] {
-            assert_eq!(feed(&bytes, chunk_bytes, LIMIT), (frames.to_vec(), None), "{chunk_bytes}");
-        }
-    }
-
-    #[test]
-    fn every_violation_is_found() {
-        let mut unmasked = frame(0x81, b"hi");
-        unmasked[1] &= !MASKED;
-        let half = [frame(0x01, b"a"), frame(0x81, b"b")].concat();
-        let many = [frame(0x02, &[0; 1000]), frame(0x00, &[0; 24]), frame(0x80, &[0])].concat();
-        let mut endless = vec![0x82, MASKED | frame::LONG];
-        endless.extend([0xff; 12]);
-        let split = [frame(0x01, b"\xc3"), frame(0x80, b"\x28")].concat();
-        let violations = [
-            (frame(0xc1, b"hi"), Violation::ReservedBits, 1002),
-            (frame(0xa1, b"hi"), Violation::ReservedBits, 1002),
-            (frame(0x91, b"hi"), Violation::ReservedBits, 1002),
-            (frame(0x83, b"hi"), Violation::Opcode(3), 1002),
-            (frame(0x8b, b"hi"), Violation::Opcode(11), 1002),
-            (unmasked, Violation::Unmasked, 1002),
-            (frame(0x09, b"hi"), Violation::FragmentedControl, 1002),
-            (frame(0x89, &[0; 126]), Violation::LongControl, 1002),
-            (frame(0x80, b"hi"), Violation::NothingToContinue, 1002),
-            (half, Violation::Unfinished, 1002),
-            (frame(0x82, &[0; 1025]), Violation::TooBig(LIMIT), 1009),
-            (many, Violation::TooBig(LIMIT), 1009),
-            (endless, Violation::TooBig(LIMIT), 1009),
-            (frame(0x81, b"\xff"), Violation::NotText, 1007),
-            (frame(0x81, b"\xed\xa0\x80"), Violation::NotText, 1007),
-            (split, Violation::NotText, 1007),
-            (frame(0x88, b"\x03"), Violation::CloseCode, 1002),
-            (frame(0x88, b"\x03\xed"), Violation::CloseCode, 1002),
-            (frame(0x88, b"\x00\x00"), Violation::CloseCode, 1002),
-            (frame(0x88, b"\x03\xe8\xff"), Violation::NotText, 1007),
-        ];
-        for (bytes, violation, code) in violations {
-            for chunk_bytes in [1, usize::MAX] {
-                assert_eq!(feed(&bytes, chunk_bytes, LIMIT), (vec![], Some(violation)));
-            }
-            assert_eq!(violation.code(), code, "{violation}");
-        }
-    }
-
-    #[test]
-    fn a_message_that_is_announced_takes_no_memory_until_it_comes() {
-        let mut reader = Reader::new(usize::MAX);
-        let announced = [0x82, MASKED | frame::LONG, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6];
-        assert_eq!(reader.read(&mut &announced[..]), Ok(None));
-        assert!(reader.message.as_ref().unwrap().bytes.capacity() < 64);
-        assert!(reader.is_within_message());
-    }
-
-    #[test]
-    fn a_message_owns_its_bytes_and_no_more() {
-        let mut reader = Reader::new(usize::MAX);
-        let payload = vec![7; 100_000];
-        let bytes = frame(0x82, &payload);
-        let mut frames = bytes.chunks(1500).flat_map(|mut chunk| reader.read(&mut chunk).unwrap());
-        assert_eq!(frames.next(), Some(ClientFrame::Message(Message::binary(payload))));
-        drop(frames);
-        assert!(reader.message.is_none() && !reader.is_within_message());
-    }
-
-    /// Goal: on any bytes, the reader finds the messages that the reference finds, and fails where
-    /// the reference fails.
-    ///
-    /// Method: frames of all kinds, some of them damaged, are read by both. Whole frames only, as
-    /// the two differ in what they make of an end within a frame.
-    #[test]
-    fn the_reader_agrees_with_the_reference() {
-        for seed in 1..=20_000_u64 {
-            let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let mut roll = |sides: u64| {
-                dice ^= dice << 13;
-                dice ^= dice >> 7;
-                dice ^= dice << 17;
-                dice % sides
-            };
-            let mut bytes = Vec::new();
-            for _ in 0..roll(8) + 1 {
-                const FIRST: [u8; 12] =
-                    [0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a, 0x88, 0x80, 0x00, 0x09];
-                let payload = match roll(5) {
-                    0 => vec![0xc3],
-                    1 => vec![0xa9, b'x'],
-                    2 => b"\x03\xe8".to_vec(),
-                    3 => vec![b'a'; roll(300) as usize],
-                    _ => b"text".to_vec(),
-                };
-                let first = match roll(40) {
-                    0 => roll(256) as u8,
-                    _ => FIRST[roll(12) as usize],
-                };
-                bytes.extend(frame(first, &payload));
-            }
-            compare(&bytes, roll(20) as usize + 1, seed);
-        }
-    }
-
-    fn compare(bytes: &[u8], chunk_bytes: usize, seed: u64) {
-        const SMALL_LIMIT: usize = 500;
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(SMALL_LIMIT))
-            .max_frame_size(Some(SMALL_LIMIT));
-        let mut theirs =
-            WebSocket::from_raw_socket(Cursor::new(bytes.to_vec()), Role::Server, Some(config));
-        // The reference would answer into what it reads, so it is read from one side only.
-        let mut messages = Vec::new();
-        let ended = loop {
-            match theirs.read() {
-                Ok(tungstenite::Message::Text(text)) => messages.push(Message::from(text.as_str())),
-                Ok(tungstenite::Message::Binary(bytes)) => messages.push(Message::binary(bytes)),
-                Ok(tungstenite::Message::Close(_)) => break true,
-                Ok(_) => {}
-                Err(tungstenite::Error::Protocol(
-                    tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-                )) => break false,
-                Err(_) => break true,
-            }
-        };
-        let (frames, violation) = feed(bytes, chunk_bytes, SMALL_LIMIT);
-        let closed = frames.iter().position(|frame| matches!(frame, ClientFrame::Close { .. }));
-        let before = &frames[..closed.unwrap_or(frames.len())];
-        let ours: Vec<_> = before
-            .iter()
-            .filter_map(|frame| match frame {
-                ClientFrame::Message(message) => Some(message.clone()),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(ours, messages, "seed {seed}");
-        if closed.is_some() || violation.is_some() {
-            assert!(ended, "seed {seed}: {violation:?}");
-        }
-    }
-
-    #[test]
-    fn garbage_never_panics() {
-        let mut dice = 0x1234_5678_9abc_def1_u64;
-        for length in 0..3_000 {
-            let garbage: Vec<u8> = (0..length % 257)
-                .map(|_| {
-                    dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e);
-                    (dice >> 56) as u8
-                })
-                .collect();
-            feed(&garbage, length % 9 + 1, LIMIT);
-        }
-    }
-}
+mod tests;

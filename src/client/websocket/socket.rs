@@ -51,17 +51,8 @@ pub(crate) struct Socket<IO> {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
     /// The WebSocket on `io`, of which `unread` has been read already.
-    ///
-    /// A message of more than `limit_bytes` ends it.
-    pub(crate) fn new(io: IO, unread: Bytes, limit_bytes: usize) -> Self {
-        Self {
-            io,
-            state: State::Open,
-            reader: Reader::new(limit_bytes),
-            unread,
-            queue: WriteQueue::default(),
-            pong: None,
-        }
+    pub(crate) fn new(io: IO, unread: Bytes, reader: Reader) -> Self {
+        Self { io, state: State::Open, reader, unread, queue: WriteQueue::default(), pong: None }
     }
 
     /// Puts frames at the end of what is to be written. [`poll_flush`](Self::poll_flush) writes.
@@ -200,15 +191,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
     fn handle_frame(&mut self, frame: ClientFrame) -> Incoming {
         match frame {
             ClientFrame::Message(message) => Incoming::Message(message),
+            ClientFrame::Piece { piece, is_last } => Incoming::Piece { piece, is_last },
             ClientFrame::Ping(payload) => {
                 let pong = frame::pong(&payload);
                 match self.queue.has_room() {
                     true => self.push(pong),
                     false => self.pong = self.is_open().then_some(pong),
                 }
-                Incoming::Ping
+                Incoming::Ping(payload)
             }
-            ClientFrame::Pong(payload) => Incoming::Pong(frame::pong_number(&payload)),
+            ClientFrame::Pong(payload) => Incoming::Pong(payload),
             ClientFrame::Close { code, reason } => {
                 self.start_close(code, "");
                 self.stop_reading();
@@ -241,11 +233,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
 pub(crate) enum Incoming {
     /// The client sent a message.
     Message(Message),
+    /// The client sent more of a message that is too long to be handed over as a whole.
+    Piece { piece: Message, is_last: bool },
     /// The client asked whether we are there, and will be answered.
-    Ping,
-    /// The client has everything that was sent before the [ping](frame::ping) with this number.
-    /// With no number, it only shows that it is there.
-    Pong(Option<u64>),
+    Ping(Bytes),
+    /// The client has everything that was sent before the ping with this payload. Otherwise it only
+    /// shows that it is there.
+    Pong(Bytes),
     /// The client closed, or answered our close. `code` is 1005 if it gave none.
     Closed { code: u16, reason: String },
     /// It is over without a close from the client.

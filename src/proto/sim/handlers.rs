@@ -120,7 +120,7 @@ impl World {
 
     fn begun(&self, node: usize, session: SessionId) -> Begun {
         let known = self.core(node).replica().session(session);
-        let epoch = known.map_or(Epoch::default(), |known| known.claim.epoch);
+        let epoch = known.map_or_else(Epoch::default, |known| known.claim.epoch);
         let is_known = |other| self.has_been_live(node, other) && self.has_been_live(other, node);
         let others = (0..self.nodes.len()).filter(|&other| other != node);
         Begun { node, epoch, strangers: others.filter(|&other| !is_known(other)).collect() }
