@@ -3,6 +3,11 @@
 //! Which of the two a client speaks is seen from its first bytes, which HTTP/2 fixes. They are
 //! looked at, not taken, so that after an upgrade the connection is a bare [`TcpStream`].
 
+mod chunks;
+mod loan;
+mod version1;
+mod watched;
+
 use std::{
     convert::Infallible,
     error::Error as StdError,
@@ -22,7 +27,7 @@ use http_body::Body;
 use hyper::{
     body::Incoming,
     rt::Executor,
-    server::conn::{http1, http2},
+    server::conn::http2,
     service::{Service, service_fn},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -33,6 +38,9 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tracing::{Span, debug, debug_span, warn};
+
+pub(super) use loan::{GoesOn, is_kept};
+pub(super) use watched::Watched;
 
 use super::{Slots, Tls, tls};
 use crate::runtime::Tasks;
@@ -97,7 +105,7 @@ pub(crate) async fn serve<S, B>(
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static,
 {
     let mut refused = 0;
     loop {
@@ -160,7 +168,7 @@ async fn serve_plain<S, B>(stream: TcpStream, service: S, tasks: Tasks, limits: 
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static,
 {
     let spoken = tokio::select! {
         biased;
@@ -184,7 +192,7 @@ async fn serve_secured<S, B>(
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static,
 {
     let shaken = tokio::select! {
         biased;
@@ -211,7 +219,7 @@ async fn serve_connection<IO, S, B>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static,
 {
     let served = if is_http2 {
         let asked = Arc::new(AtomicBool::new(false));
@@ -221,16 +229,15 @@ async fn serve_connection<IO, S, B>(
             service.call(request)
         });
         let connection = http2(&tasks, limits).serve_connection(TokioIo::new(stream), noting);
-        let serving = drive(connection, |it| it.graceful_shutdown(), &tasks, limits);
+        let mut connection = pin!(connection);
+        let serving = drive(connection.as_mut(), |it| it.graceful_shutdown(), &tasks, limits);
         tokio::select! {
             biased;
-            served = serving => served,
+            served = serving => served.map(|served| served.map_err(Into::into)),
             () = silent(&asked, limits) => return debug!("closed, as the client asks nothing"),
         }
     } else {
-        let connection = http1(limits).serve_connection(TokioIo::new(stream), service);
-        let connection = connection.with_upgrades();
-        drive(connection, |it| it.graceful_shutdown(), &tasks, limits).await
+        version1::serve(stream, service, &tasks, limits).await
     };
     match served {
         Some(Ok(())) => {}
@@ -239,23 +246,23 @@ async fn serve_connection<IO, S, B>(
     }
 }
 
-/// Serves a connection to its end. `None` if that took too long once the node shut down.
-async fn drive<C, E>(
-    connection: C,
-    end: impl FnOnce(Pin<&mut C>),
+/// How serving a connection ended.
+type Served = Result<(), Box<dyn StdError + Send + Sync>>;
+
+/// Does something for a connection to its end. `None` if that took too long once the node shut down,
+/// of which it is told by `end`.
+async fn drive<F: Future>(
+    mut doing: Pin<&mut F>,
+    end: impl FnOnce(Pin<&mut F>),
     tasks: &Tasks,
     limits: Limits,
-) -> Option<Result<(), E>>
-where
-    C: Future<Output = Result<(), E>>,
-{
-    let mut connection = pin!(connection);
+) -> Option<F::Output> {
     tokio::select! {
         biased;
-        () = tasks.cancelled() => end(connection.as_mut()),
-        served = connection.as_mut() => return Some(served),
+        () = tasks.cancelled() => end(doing.as_mut()),
+        done = doing.as_mut() => return Some(done),
     }
-    tokio::time::timeout(limits.shutdown_patience, connection).await.ok()
+    tokio::time::timeout(limits.shutdown_patience, doing).await.ok()
 }
 
 /// Waits until the time for a first request is over, and there was none.
@@ -267,17 +274,6 @@ async fn silent(asked: &AtomicBool, limits: Limits) {
     if asked.load(Ordering::Relaxed) {
         std::future::pending().await
     }
-}
-
-fn http1(limits: Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_patience)
-        .max_headers(limits.headers)
-        .max_header_size(limits.head_bytes)
-        .max_buf_size(limits.head_bytes.max(MIN_BUFFER_BYTES));
-    builder
 }
 
 fn http2(tasks: &Tasks, limits: Limits) -> http2::Builder<Spawn> {
@@ -338,8 +334,6 @@ const HTTP2_START: [u8; 4] = *b"PRI ";
 const PEEK_PAUSE: Duration = Duration::from_millis(10);
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 const HTTP2_PING_PATIENCE: Duration = Duration::from_secs(20);
-/// The least that hyper accepts.
-const MIN_BUFFER_BYTES: usize = 8192;
 /// How long what was sent may go without the client's TCP acknowledging it.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -15,7 +15,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use tracing::debug;
 
 use super::{
-    Body, NegotiationError, Origin, ReceiveError, head::AmbiguousHead, websocket::UpgradeError,
+    Body, NegotiationError, Origin, ReceiveError, head::AmbiguousHead, http::GoesOn,
+    websocket::UpgradeError,
 };
 use crate::id::SessionId;
 
@@ -24,10 +25,17 @@ pub(crate) fn done() -> Response<Body> {
     answer(StatusCode::OK, Body::default())
 }
 
-/// An answer whose text comes as it happens, or all at once.
+/// An answer whose text is as it is.
 pub(crate) fn text(kind: HeaderValue, body: Body) -> Response<Body> {
     let mut response = answer(StatusCode::OK, body);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// An answer whose text comes as it happens.
+pub(crate) fn going_on(kind: HeaderValue, body: Body) -> Response<Body> {
+    let mut response = text(kind, body);
+    response.extensions_mut().insert(GoesOn);
     response
 }
 

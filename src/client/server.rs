@@ -11,6 +11,7 @@ use tracing::{Span, debug_span};
 
 use super::{
     Admission, Body, ClientVersion, Framing, Greeting, Negotiation, Origin, Slot, Transport, head,
+    http::is_kept,
     long_poll::LongPoll,
     opening::{self, Opened},
     poller::{Begun, Connection, Poller},
@@ -234,7 +235,7 @@ impl Server {
             _ => responses::TEXT_PLAIN,
         };
         let body = Body::from(Stream::new(opened, negotiation, path));
-        let mut response = responses::text(kind, body);
+        let mut response = responses::going_on(kind, body);
         responses::name_session(&mut response, session);
         self.reception.offer_cookie(&mut response, parts, &negotiation.holder);
         Ok(response)
@@ -276,8 +277,10 @@ impl Server {
             is_certain,
         );
         let mut response = match negotiation.transport {
-            Transport::Jsonp => responses::text(responses::SCRIPT, Body::from(poll)),
-            _ if negotiation.is_stock() => responses::text(responses::TEXT_PLAIN, Body::from(poll)),
+            Transport::Jsonp => responses::going_on(responses::SCRIPT, Body::from(poll)),
+            _ if negotiation.is_stock() => {
+                responses::going_on(responses::TEXT_PLAIN, Body::from(poll))
+            }
             _ => self.answer_whole(poll, &poller, path).await?,
         };
         responses::name_session(&mut response, poller.opened().attached().session);
@@ -398,10 +401,7 @@ impl Server {
 
 /// The connection of a request, if its client will ask again by it unless it was cut off.
 fn connection_of(negotiation: &Negotiation, parts: &Parts) -> Option<Connection> {
-    let closes = parts.headers.get_all(header::CONNECTION).iter();
-    let mut closes = closes.filter_map(|value| value.to_str().ok());
-    let is_kept = parts.version != Version::HTTP_10
-        && !closes.any(|value| value.to_ascii_lowercase().contains("close"));
+    let is_kept = parts.version != Version::HTTP_10 && is_kept(&parts.headers);
     let slot = parts.extensions.get::<Slot>().filter(|_| is_kept && negotiation.is_stock());
     slot.map(Slot::connection)
 }

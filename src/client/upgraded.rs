@@ -13,7 +13,7 @@ use tracing::{Span, debug};
 
 use super::{
     Negotiation, Reader, Slot, Socket, attachment::Attachment, conversation::Conversation,
-    opening::Opened,
+    http::Watched, opening::Opened,
 };
 use crate::{
     id::TopicName,
@@ -107,6 +107,10 @@ impl Upgrade for Converse {
 /// The bare connection, and what of it was read already, if it is TCP: without what the server that
 /// accepted it put around it, it takes less memory, and less time for each write.
 fn take_stream(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
+    let upgraded = match upgraded.downcast::<TokioIo<Watched<TcpStream>>>() {
+        Ok(parts) => return Ok(parts.io.into_inner().into_parts(parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => Ok((parts.io.into_inner(), parts.read_buf)),
         Err(upgraded) => {

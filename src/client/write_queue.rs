@@ -96,6 +96,11 @@ impl WriteQueue {
         self.waiting_bytes + self.pieces.len() * size_of::<Bytes>() < Self::LIMIT_BYTES
     }
 
+    /// How many bytes are still to be written.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
     /// Whether all is written.
     pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()

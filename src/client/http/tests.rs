@@ -32,10 +32,12 @@ async fn answer(
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     if !websocket::is_upgrade(request.headers()) {
-        return Ok(Response::new(client::Body::from(Bytes::from(format!(
-            "{:?}",
-            request.version()
-        )))));
+        let version = Bytes::from(format!("{:?}", request.version()));
+        let mut response = Response::new(client::Body::from(version));
+        if request.uri().path() == "/going-on" {
+            response.extensions_mut().insert(GoesOn);
+        }
+        return Ok(response);
     }
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
@@ -162,6 +164,34 @@ async fn who_asked_over_http2_may_ask_again_later() {
         assert_eq!(client.send_request(request).await.unwrap().status(), StatusCode::OK);
         tokio::time::sleep(limits.head_patience * 2).await;
     }
+}
+
+#[tokio::test]
+async fn answers_that_go_on_take_turns_with_others_on_one_connection() {
+    let (addr, tasks) = start(Limits::default());
+    let ask = |path, more| format!("GET {path} HTTP/1.1\r\nHost: a\r\n{more}\r\n");
+    let requests = ["/going-on", "/", "/going-on", "/slow", "/going-on"];
+    let mut ahead = requests.map(|path| ask(path, "")).concat();
+    ahead += &ask("/going-on", "Connection: close\r\n");
+    let answer = raw(addr, ahead.as_bytes()).await;
+    let bodies: Vec<_> = answer.split("\r\n\r\nHTTP/1.1 200 OK\r\n").collect();
+    assert_eq!(answer.matches("HTTP/1.1 200 OK\r\n").count(), 6, "{answer}");
+    assert_eq!(answer.matches("\r\n\r\n8\r\nHTTP/1.1\r\n0\r\n\r\n").count(), 4, "{answer}");
+    assert_eq!(answer.matches("\r\n\r\nHTTP/1.1HTTP/1.1 200").count(), 2, "{bodies:?}");
+    assert!(answer.ends_with("0\r\n\r\n"), "{answer}");
+    timeout(SOON, tasks.shutdown(SOON)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_in_chunks_is_not_lent() {
+    let (addr, _tasks) = start(Limits::default());
+    let old = "GET /going-on HTTP/1.0\r\nHost: a\r\n\r\n";
+    let answer = raw(addr, old.as_bytes()).await;
+    assert!(answer.ends_with("\r\n\r\nHTTP/1.0"), "{answer}");
+    let posted = "POST /going-on HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+                  Content-Length: 2\r\n\r\nhi";
+    let answer = raw(addr, posted.as_bytes()).await;
+    assert!(answer.ends_with("\r\n\r\nHTTP/1.1"), "{answer}");
 }
 
 #[tokio::test]

@@ -1,0 +1,180 @@
+//! The rest of an answer, written in chunks.
+
+use std::{
+    error::Error as StdError,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http_body::Body;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::client::WriteQueue;
+
+/// How much of the body may wait to be written. What comes at once is one piece more.
+const MAX_WAITING_BYTES: usize = 64 << 10;
+
+/// How much a client may send ahead before it has its answer. It is not read from any more then, and
+/// that it is gone is noticed only when something is written.
+const MAX_AHEAD_BYTES: usize = 16 << 10;
+
+/// How long a piece may be to be copied to where its length is. What is longer stays where it is, for
+/// all who get it.
+const MAX_COPIED_BYTES: usize = 4 << 10;
+
+/// What ends the body.
+const END: &[u8] = b"0\r\n\r\n";
+
+/// The rest of an answer on its way.
+#[derive(Debug)]
+pub(super) struct Chunks<IO, B> {
+    io: IO,
+    body: B,
+    queue: WriteQueue,
+    /// What the client sent meanwhile.
+    ahead: BytesMut,
+    is_over: bool,
+}
+
+impl<IO, B> Chunks<IO, B>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    B: Body<Error: Into<Box<dyn StdError + Send + Sync>>> + Unpin,
+{
+    pub(super) fn new(io: IO, ahead: Bytes, body: B) -> Self {
+        Self { io, body, queue: WriteQueue::default(), ahead: ahead.into(), is_over: false }
+    }
+
+    /// The connection, and what the client has sent meanwhile.
+    pub(super) fn into_parts(self) -> (IO, Bytes) {
+        (self.io, self.ahead.freeze())
+    }
+
+    /// Writes the body as it comes. Ready once it has ended and is written.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says, or that the client has ended it.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.look(cx)?;
+            let is_waiting = self.fill(cx)?;
+            ready!(self.queue.poll_flush(cx, &mut self.io))?;
+            if self.is_over {
+                return Poll::Ready(Ok(()));
+            }
+            if is_waiting {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes from the body what there is. Returns whether there is no more for now.
+    fn fill(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        while !self.is_over && self.queue.waiting_bytes() < MAX_WAITING_BYTES {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.push(data);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Err(io::Error::other(error)),
+                Poll::Ready(None) => {
+                    self.queue.push(Bytes::from_static(END));
+                    self.is_over = true;
+                }
+                Poll::Pending => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    fn push(&mut self, mut data: B::Data) {
+        let count = data.remaining();
+        if count == 0 {
+            return; // An empty chunk would be the end.
+        }
+        let mut chunk = BytesMut::with_capacity(count.min(MAX_COPIED_BYTES) + 16);
+        chunk.put_slice(format!("{count:x}\r\n").as_bytes());
+        if count <= MAX_COPIED_BYTES {
+            chunk.put(data);
+            chunk.put_slice(b"\r\n");
+            self.queue.push(chunk.freeze());
+            return;
+        }
+        self.queue.push(chunk.freeze());
+        self.queue.push(data.copy_to_bytes(count));
+        self.queue.push(Bytes::from_static(b"\r\n"));
+    }
+
+    /// Whether the client is still there, as far as can be seen.
+    fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut buffer = [0; 512];
+        while self.ahead.len() < MAX_AHEAD_BYTES {
+            let mut read = ReadBuf::new(&mut buffer);
+            match Pin::new(&mut self.io).poll_read(cx, &mut read)? {
+                Poll::Ready(()) if read.filled().is_empty() => {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                Poll::Ready(()) => self.ahead.extend_from_slice(read.filled()),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::poll_fn};
+
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn body(pieces: Vec<Bytes>) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
+        StreamBody::new(stream::iter(pieces.into_iter().map(|piece| Ok(Frame::data(piece)))))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_written_in_chunks_wherever_it_is_cut() {
+        let long = "long".repeat(MAX_WAITING_BYTES);
+        let pieces = ["a", "", &long, &"b".repeat(MAX_COPIED_BYTES)].map(str::to_owned);
+        let (near, mut far) = tokio::io::duplex(100);
+        let mut chunks = Chunks::new(near, Bytes::new(), body(pieces.map(Bytes::from).into()));
+        let writing = async {
+            poll_fn(|cx| chunks.poll_write(cx)).await.unwrap();
+            drop(chunks);
+        };
+        let mut read = String::new();
+        tokio::join!(writing, async { far.read_to_string(&mut read).await.unwrap() });
+        let last = "b".repeat(MAX_COPIED_BYTES);
+        assert!(read == format!("1\r\na\r\n40000\r\n{long}\r\n1000\r\n{last}\r\n0\r\n\r\n"));
+    }
+
+    #[tokio::test]
+    async fn what_the_client_sends_meanwhile_is_kept_up_to_a_limit() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        far.write_all(&[b'x'; 2 * MAX_AHEAD_BYTES]).await.unwrap();
+        let mut chunks = Chunks::new(near, Bytes::from_static(b"GET"), body(vec![]));
+        poll_fn(|cx| chunks.poll_write(cx)).await.unwrap();
+        let (_, ahead) = chunks.into_parts();
+        assert!(ahead.starts_with(b"GETxxx"));
+        assert!((MAX_AHEAD_BYTES..MAX_AHEAD_BYTES + 512).contains(&ahead.len()));
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_is_noticed_while_there_is_nothing_to_say() {
+        let (near, far) = tokio::io::duplex(100);
+        drop(far);
+        let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let mut chunks = Chunks::new(near, Bytes::new(), silent);
+        let gone = poll_fn(|cx| chunks.poll_write(cx)).await.unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);
+    }
+}
