@@ -271,7 +271,7 @@ impl Node {
         S: Clone + Send + 'static,
         S::Future: Send + 'static,
         B: http_body::Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>>,
-        B: Send + 'static,
+        B: Send + Unpin + 'static,
     {
         let limits = HttpLimits::default();
         let Inner { slots, clients, .. } = &*self.inner;

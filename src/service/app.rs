@@ -53,15 +53,15 @@ where
     S: Clone + Send + 'static,
     S::Future: Send,
 {
-    type Response = Response<B>;
+    type Response = Response<Pin<Box<B>>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut service = self.0.clone();
         Box::pin(async move {
             poll_fn(|cx| service.poll_ready(cx)).await?;
-            service.call(request.map(RequestBody)).await
+            Ok(service.call(request.map(RequestBody)).await?.map(Box::pin))
         })
     }
 }
