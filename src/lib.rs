@@ -84,8 +84,6 @@ pub use reply::Reply;
 pub use rest::{Rest, rest};
 #[cfg(feature = "node")]
 pub use route::InvalidRoute;
-#[cfg(feature = "grpc")]
-pub use service::GrpcService;
 #[cfg(feature = "node")]
 pub use service::{Body, NodeService, RequestBody};
 #[cfg(feature = "node")]

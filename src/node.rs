@@ -164,7 +164,7 @@ impl Node {
     /// It implements both `tower`'s and `hyper`'s `Service`. The server must allow HTTP/1.1
     /// upgrades, or there are no WebSockets.
     pub fn service(&self) -> NodeService {
-        NodeService::new(Arc::clone(&self.inner.server))
+        NodeService::http(Arc::clone(&self.inner.server))
     }
 
     /// Serves what [`service`](Self::service) does on `addr`, and nothing else, until the node has been shut down.

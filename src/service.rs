@@ -1,8 +1,6 @@
 //! A node as a service, for any server that speaks `tower` or `hyper`.
 
 mod app;
-#[cfg(feature = "grpc")]
-mod grpc;
 
 use std::{
     convert::Infallible,
@@ -15,24 +13,35 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 
+#[cfg(feature = "grpc")]
+use crate::client::Grpc;
 use crate::client::Server;
 pub use crate::client::body::Body;
 pub(crate) use app::AppService;
 pub use app::RequestBody;
-#[cfg(feature = "grpc")]
-pub use grpc::GrpcService;
 
 /// A node's routes, as a service. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct NodeService {
-    server: Arc<Server>,
+pub struct NodeService(Spoken);
+
+/// What is spoken.
+#[derive(Clone, Debug)]
+enum Spoken {
+    Http(Arc<Server>),
+    #[cfg(feature = "grpc")]
+    Grpc(Arc<Grpc>),
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl NodeService {
-    pub(crate) fn new(server: Arc<Server>) -> Self {
-        Self { server }
+    pub(crate) fn http(server: Arc<Server>) -> Self {
+        Self(Spoken::Http(server))
+    }
+
+    #[cfg(feature = "grpc")]
+    pub(crate) fn grpc(grpc: Arc<Grpc>) -> Self {
+        Self(Spoken::Grpc(grpc))
     }
 
     fn answer<B>(&self, request: Request<B>) -> Answer
@@ -40,8 +49,11 @@ impl NodeService {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let server = Arc::clone(&self.server);
-        Box::pin(async move { Ok(server.answer(request).await) })
+        match self.0.clone() {
+            Spoken::Http(server) => Box::pin(async move { Ok(server.answer(request).await) }),
+            #[cfg(feature = "grpc")]
+            Spoken::Grpc(grpc) => Box::pin(async move { Ok(grpc.answer(request).await) }),
+        }
     }
 }
 

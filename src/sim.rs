@@ -70,7 +70,6 @@ mod builder;
 mod client;
 mod cluster;
 mod connection;
-mod dice;
 mod links;
 mod machine;
 mod network;

@@ -5,7 +5,7 @@ use std::{net::ToSocketAddrs, sync::Arc};
 use super::{Node, ServeError, adopt, bind};
 use crate::{
     client::{Tls, TlsFiles},
-    service::GrpcService,
+    service::NodeService,
 };
 
 impl Node {
@@ -14,8 +14,8 @@ impl Node {
     /// It implements both `tower`'s and `hyper`'s `Service`, for paths that begin with
     /// `/org.atmosphere.grpc.AtmosphereService/`, `/grpc.health.v1.Health/`,
     /// `/grpc.reflection.v1.ServerReflection/` and its predecessor. The server must allow HTTP/2.
-    pub fn grpc_service(&self) -> GrpcService {
-        GrpcService::new(Arc::clone(&self.inner.grpc))
+    pub fn grpc_service(&self) -> NodeService {
+        NodeService::grpc(Arc::clone(&self.inner.grpc))
     }
 
     /// Serves what [`grpc_service`](Self::grpc_service) does on `addr`, and nothing else, until the

@@ -50,7 +50,7 @@
 
 mod blows;
 mod clients;
-mod dice;
+pub(crate) mod dice;
 mod faults;
 mod ghost;
 mod gossip;

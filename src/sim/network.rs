@@ -11,9 +11,10 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{dice::Dice, links, machine::Machine};
+use super::{links, machine::Machine};
 use crate::{
     id::{NodeId, SessionId},
+    proto::sim::dice::Dice,
     runtime::{Tasks, clock},
 };
 

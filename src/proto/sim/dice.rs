@@ -1,18 +1,18 @@
 //! The dice of a simulation: all its chances, from one seed.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 /// Numbers that look random and are always the same for the same seed (splitmix64).
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed ^ 0x5851_f42d_4c95_7f2d)
     }
 
     /// Any number.
-    pub(super) fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,27 +21,27 @@ impl Dice {
     }
 
     /// A number below `end`, which is not zero.
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.roll() % end as u64) as usize
     }
 
     /// A number from `low` to `high`, both included.
-    pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.roll() % (high - low + 1)
     }
 
-    /// A time from `low` to `high` milliseconds.
-    pub(super) fn millis(&mut self, low: u64, high: u64) -> Duration {
-        Duration::from_micros(self.between(low * 1_000, high * 1_000))
+    /// So many milliseconds, of a range that is not empty.
+    pub(crate) fn millis(&mut self, range: Range<u64>) -> Duration {
+        Duration::from_micros(self.between(range.start * 1_000, range.end * 1_000))
     }
 
     /// True in so many of a thousand cases.
-    pub(super) fn chance(&mut self, per_mille: u64) -> bool {
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
         self.roll() % 1_000 < per_mille
     }
 
     /// One of `items`, if there are any.
-    pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> Option<T> {
+    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> Option<T> {
         match items.len() {
             0 => None,
             count => Some(items[self.below(count)]),
@@ -49,7 +49,7 @@ impl Dice {
     }
 
     /// A place in `weights`, as likely as its weight says; none if all are zero.
-    pub(super) fn weighted(&mut self, weights: &[u64]) -> Option<usize> {
+    pub(crate) fn weighted(&mut self, weights: &[u64]) -> Option<usize> {
         let total: u64 = weights.iter().sum();
         if total == 0 {
             return None;

@@ -91,8 +91,8 @@ fn limits(dice: &mut Dice) -> Limits {
         log: LogLimits {
             messages: count(dice.pick(&[10, 20, 50, 1_000]).unwrap_or(50)),
             bytes: count(dice.pick(&[6_000, 20_000, 1_000_000]).unwrap_or(20_000)),
-            unread_for: dice.millis(6_000, 12_000),
-            floor: dice.millis(1_000, 3_000),
+            unread_for: dice.millis(6_000..12_000),
+            floor: dice.millis(1_000..3_000),
         },
         logs_bytes: dice.pick(&[10_000, 40_000, 10_000_000]).unwrap_or(40_000) as usize,
         tail: TailLimits {
@@ -100,7 +100,7 @@ fn limits(dice: &mut Dice) -> Limits {
             bytes: count(dice.pick(&[4_000, 1_000_000]).unwrap_or(4_000)),
             stable_ops: dice.between(0, 8) as usize,
         },
-        session_kept: dice.millis(2_000, 5_000),
+        session_kept: dice.millis(2_000..5_000),
         dead_kept: Duration::from_secs(20),
         durability: match dice.below(4) {
             0 => Durability::Local,
