@@ -1,26 +1,31 @@
 //! Postman: what a client that acknowledges and a node say to each other, as JSON.
 //!
 //! A client asks for it with `X-Exosphere-Postman: 1`, a header or a query parameter. From then on
-//! every text message, either way, is one object of this table, and what it is follows from its
-//! first field. Where a field is said to be optional, it is left out, never null.
+//! every text message of a WebSocket, either way, is one object of this table, and what it is follows
+//! from its first field. Without a WebSocket, each is an event of an event stream or of the answer to a
+//! long poll; and what the client says it posts to any node, one object a line, and is answered by
+//! the acknowledgements of the first pushes among them: the others it posts again. Where a field is said to be optional, it is left out, never null.
 //!
 //! | who | object | meaning |
 //! |---|---|---|
 //! | client | `{"id": KEY, "message": TEXT or any JSON}` | a push: a message for the handler |
 //! | client | `{"id": KEY, "binary": BASE64}` | the same, of bytes |
 //! | client | `{"confirm": NUMBER}` | the application has everything before this mark |
-//! | node | `{"hello": 1, "session": UUID, "node": ID, "resumed": BOOL}` | always the first |
+//! | node | `{"hello": 1, "session": UUID, "node": ID, "resumed": BOOL, "series": optional HEX}` | always the first |
 //! | node | `{"id": MESSAGE ID, "topic": NAME, "cause": optional TEXT, "message": TEXT}` | a message |
 //! | node | `{"id": MESSAGE ID, "topic": NAME, "cause": optional TEXT, "binary": BASE64}` | the same, of bytes |
 //! | node | `{"mark": NUMBER, "position": optional TOKEN}` | to be confirmed once the application has all before it |
 //! | node | `{"gap": NAME, "from": TOKEN, "to": TOKEN}` | what lies between was dropped and will not come |
 //! | node | `{"ack": KEY, "level": LEVEL, "nodes": NUMBER}` | stored: need not be sent again |
+//! | node | `{"close": CODE, "reason": TEXT}` | by requests: the last, which says what the close of a WebSocket would |
 //! | node | `{"refused": KEY, "error": TEXT}` | not taken, and never will be: need not be sent again |
 //!
 //! KEY is a [`PushKey`]: an acknowledgement of a counted one is one of all before it in its epoch. On
 //! each connection, once it has the hello, a client sends the pushes that are not acknowledged, in
 //! their order, before any other.
 //! A message that is JSON and not a string is handed to the handler as the JSON text that it is.
+//! By requests, the hello names the series of those that are one connection from there on, to be said
+//! as `X-Exosphere-Series` by what follows: with a dot, and how many answers to polls there were in it.
 //! LEVEL is `local`, `replicated` or `disk`, and `nodes` counts those that have stored the push, the
 //! one that says so among them. The position of a mark is that in the route's topic, and can be
 //! handed back as `X-Exosphere-Position`. The cause of a message is the same text in each message
@@ -59,7 +64,7 @@ pub(crate) enum FromClient {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum FromNode {
     /// Who is there. Always the first.
-    Hello { session: SessionId, node: NodeId, resumed: bool },
+    Hello { session: SessionId, node: NodeId, resumed: bool, series: Option<String> },
     /// A message.
     Message { id: MessageId, topic: TopicName, cause: Option<String>, message: Message },
     /// To be confirmed once the application has all before it.
@@ -70,6 +75,8 @@ pub(crate) enum FromNode {
     Acknowledged { key: PushKey, level: Level, nodes: usize },
     /// Not taken, and never will be.
     Refused { key: PushKey, error: String },
+    /// The last, where no close frame can say this.
+    Closed { code: u16, reason: String },
 }
 
 /// A text is not what is to be said here. Nothing was done with it; saying it again does not help.
@@ -156,6 +163,8 @@ enum Spoken<'a> {
         session: String,
         node: String,
         resumed: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        series: Option<&'a str>,
     },
     Message {
         id: String,
@@ -184,6 +193,10 @@ enum Spoken<'a> {
         refused: &'a PushKey,
         error: &'a str,
     },
+    Closed {
+        close: u16,
+        reason: &'a str,
+    },
 }
 
 /// What a node says, as it is read.
@@ -193,6 +206,7 @@ struct Heard {
     session: Option<String>,
     node: Option<String>,
     resumed: Option<bool>,
+    series: Option<String>,
     id: Option<String>,
     topic: Option<String>,
     cause: Option<String>,
@@ -208,17 +222,20 @@ struct Heard {
     nodes: Option<usize>,
     refused: Option<PushKey>,
     error: Option<String>,
+    close: Option<u16>,
+    reason: Option<String>,
 }
 
 impl FromNode {
     /// The text that says this.
     pub(crate) fn encode(&self) -> String {
         to_text(&match self {
-            Self::Hello { session, node, resumed } => Spoken::Hello {
+            Self::Hello { session, node, resumed, series } => Spoken::Hello {
                 hello: VERSION,
                 session: session.to_string(),
                 node: node.to_string(),
                 resumed: *resumed,
+                series: series.as_deref(),
             },
             Self::Message { id, topic, cause, message } => Spoken::Message {
                 id: id.to_string(),
@@ -234,6 +251,7 @@ impl FromNode {
                 Spoken::Acknowledged { ack: key, level: *level, nodes: *nodes }
             }
             Self::Refused { key, error } => Spoken::Refused { refused: key, error },
+            Self::Closed { code, reason } => Spoken::Closed { close: *code, reason },
         })
     }
 
@@ -245,6 +263,7 @@ impl FromNode {
                 session: parse(heard.session)?,
                 node: parse(heard.node)?,
                 resumed: heard.resumed.unwrap_or_default(),
+                series: heard.series,
             }
         } else if heard.id.is_some() {
             let message = match (heard.message, heard.binary) {
@@ -263,6 +282,8 @@ impl FromNode {
             Self::Acknowledged { key, level: given(heard.level)?, nodes: given(heard.nodes)? }
         } else if let Some(key) = heard.refused {
             Self::Refused { key, error: heard.error.unwrap_or_default() }
+        } else if let Some(code) = heard.close {
+            Self::Closed { code, reason: heard.reason.unwrap_or_default() }
         } else {
             return Ok(None);
         };
@@ -345,7 +366,8 @@ mod tests {
         let topic = || TopicName::parse("/chat/lobby").unwrap();
         let id: MessageId = "0000000000000009-17".parse().unwrap();
         for said in [
-            FromNode::Hello { session, node, resumed: true },
+            FromNode::Hello { session, node, resumed: true, series: None },
+            FromNode::Hello { session, node, resumed: false, series: Some("ab".into()) },
             FromNode::Message { id, topic: topic(), cause: None, message: "{}".into() },
             FromNode::Message {
                 id,
@@ -358,6 +380,7 @@ mod tests {
             FromNode::Gap { topic: topic(), from: "AQ".into(), to: "AR".into() },
             FromNode::Acknowledged { key: key.clone(), level: Level::Replicated, nodes: 2 },
             FromNode::Refused { key, error: "no".into() },
+            FromNode::Closed { code: 1001, reason: "bye".into() },
         ] {
             assert_eq!(FromNode::decode(&said.encode()).unwrap(), Some(said));
         }

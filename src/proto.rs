@@ -37,6 +37,8 @@ mod ledger;
 mod op;
 mod peer;
 mod position;
+mod post;
+mod posted;
 pub mod progress;
 mod recipients;
 mod recorder;
@@ -55,8 +57,8 @@ pub use accounting::{Accounting, DropCause, Dropped, Ending, Tally};
 pub use attachment::{AttachmentKey, Batch, Budget, Gap, Mark};
 pub use close::{Close, CloseCode};
 pub use core::{
-    Acknowledgement, Attached, Core, Ended, Event, Fate, Limits, Pending, Push, Refused, Usage,
-    Verdict, WatchKey,
+    Acknowledgement, Attached, Core, Ended, Event, Fate, Limits, Pending, PostKey, Push, Refused,
+    Usage, Verdict, WatchKey,
 };
 pub use durability::{Durability, Level};
 pub use holder::Holder;
@@ -65,6 +67,8 @@ pub use journal::{Tail, TailLimits};
 pub use op::Op;
 pub use peer::Lane;
 pub use position::{InvalidToken, Position};
+pub use post::Post;
+pub use posted::Posted;
 pub use recipients::Recipients;
 pub use recorder::{Recorded, Work};
 pub use released::Released;

@@ -131,7 +131,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         let (key, session) = (attached.key, attached.session);
         let dialect = Dialect::new(negotiation, path);
         let greeting = dialect.greeting(Greeting::of(negotiation), session);
-        let hello = dialect.hello(&attached, hub.id());
+        let hello = dialect.hello(&attached, hub.id(), None);
         greeting.into_iter().chain(hello).for_each(|frame| socket.push(frame));
         let every = negotiation.heartbeat.or(HEARTBEAT);
         let heartbeat = Heartbeat {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use ring::digest;
 
 use super::{
-    Framing, Greeting, Negotiation,
+    Framing, Greeting, Negotiation, Transport,
     envelope::Envelope,
     frame, greeting,
     server::{CLIENT_HEARTBEAT, LEGACY_ACK},
@@ -63,9 +63,15 @@ pub(super) struct Pace {
 
 impl Dialect {
     pub(super) fn new(negotiation: &Negotiation, path: &TopicName) -> Self {
+        let is_socket = negotiation.transport == Transport::WebSocket;
+        // What polls bring to a client that speaks postman is the pieces of an event stream.
+        let (envelope, framing) = match negotiation.postman && !is_socket {
+            true => (Envelope::Event, Framing::Bare),
+            false => (Envelope::of(negotiation.transport), negotiation.framing),
+        };
         Self {
-            envelope: Envelope::of(negotiation.transport),
-            framing: negotiation.framing,
+            envelope,
+            framing,
             protocol: negotiation.protocol,
             postman: negotiation.postman.then(|| path.clone()),
         }
@@ -100,10 +106,16 @@ impl Dialect {
     }
 
     /// What is said first, after the greeting.
-    pub(super) fn hello(&self, attached: &Attached, node: NodeId) -> Option<Bytes> {
+    pub(super) fn hello(
+        &self,
+        attached: &Attached,
+        node: NodeId,
+        series: Option<u64>,
+    ) -> Option<Bytes> {
         self.postman.as_ref()?;
         let Attached { session, resumed, .. } = *attached;
-        Some(self.frame(&FromNode::Hello { session, node, resumed }))
+        let series = series.map(|series| format!("{series:016x}"));
+        Some(self.frame(&FromNode::Hello { session, node, resumed, series }))
     }
 
     /// A message, which is encoded once for all who are told it in the same way.
@@ -111,7 +123,8 @@ impl Dialect {
         let form = match (self.envelope, &self.postman) {
             (Envelope::Frame, None) => form::FRAME,
             (Envelope::Frame, Some(_)) => form::POSTMAN_FRAME,
-            (Envelope::Event, _) => form::EVENT,
+            (Envelope::Event, None) => form::EVENT,
+            (Envelope::Event, Some(_)) => form::POSTMAN_EVENT,
             (Envelope::Chunk, _) => form::CHUNK,
         };
         let is_framed = usize::from(self.framing == Framing::Length);
@@ -153,6 +166,14 @@ impl Dialect {
     /// Tells the client that what it sent is not taken, and never will be.
     pub(super) fn refused(&self, key: PushKey, error: &str) -> Bytes {
         self.frame(&FromNode::Refused { key, error: error.to_owned() })
+    }
+
+    /// Tells a client that speaks postman why there is nothing more to come, where that is not told
+    /// by the end itself.
+    pub(super) fn closed(&self, close: &Close) -> Option<Bytes> {
+        self.postman.as_ref()?;
+        let (code, reason) = (close.code.get(), close.reason.to_string());
+        Some(self.frame(&FromNode::Closed { code, reason }))
     }
 
     /// A heartbeat for a client that [has them](Self::has_heartbeats).
@@ -234,9 +255,11 @@ pub(super) mod form {
     pub(super) const POSTMAN_FRAME: usize = 1;
     pub(super) const EVENT: usize = 2;
     pub(super) const CHUNK: usize = 3;
+    /// Never framed, so that it takes one place only.
+    pub(super) const POSTMAN_EVENT: usize = 4;
     /// Where the one form of gRPC is kept, behind those.
     #[cfg(feature = "grpc")]
-    pub(in crate::client) const GRPC: usize = 8;
+    pub(in crate::client) const GRPC: usize = 9;
 }
 
 /// How often a plain client is asked to confirm what it has, while messages flow.

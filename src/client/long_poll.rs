@@ -21,7 +21,7 @@ use super::{
     poller::{Connection, Polled, Poller, Ticket},
 };
 use crate::{
-    proto::{Batch, Budget, Close},
+    proto::{Batch, Budget, Close, Mark, Position},
     runtime::{Call, clock},
 };
 
@@ -36,6 +36,10 @@ pub(super) struct LongPoll {
     padding: Option<Bytes>,
     /// The answer, if it is known already.
     greeting: Option<Bytes>,
+    /// What the first answer of a series begins with.
+    hello: Option<Bytes>,
+    /// Whether the client waits for that.
+    is_waited_for: bool,
     /// The answer if there is nothing to say for long.
     idle: Bytes,
     /// The answer, which waits until the connection was looked at.
@@ -81,11 +85,14 @@ impl LongPoll {
         is_certain: bool,
     ) -> Self {
         let dialect = Dialect::new(negotiation, poller.path());
-        let greeting = dialect.greeting(greeting, poller.opened().attached().session);
+        let opened = poller.opened();
+        let greeting = dialect.greeting(greeting, opened.attached().session);
+        let hello = dialect.hello(opened.attached(), opened.hub().id(), opened.series());
         // Two messages that are not framed would be one; and a new client that may be waiting for a
         // handshake takes two that come together for it.
         let messages = match negotiation.framing {
             Framing::Length if is_certain => BUDGET.messages,
+            _ if negotiation.postman => BUDGET.messages,
             _ => 1,
         };
         let idle = if negotiation.is_stock() { dialect.heartbeat() } else { Bytes::new() };
@@ -103,11 +110,14 @@ impl LongPoll {
             budget: Budget { messages, ..BUDGET },
             padding: (!padding.is_empty()).then(|| padding.freeze()),
             greeting,
+            hello: hello.filter(|_| ticket.is_first()),
+            is_waited_for: negotiation.series.is_none(),
             idle,
             held: None,
             callback: negotiation.callback.clone(),
             is_implicit: negotiation.position.is_none()
-                && (negotiation.is_stock() || negotiation.asked.session().is_some()),
+                && (negotiation.is_stock() || negotiation.asked.session().is_some())
+                && !negotiation.postman,
             alarm: Alarm::new(clock::now() + patience),
             progress: Progress::Parked,
         }
@@ -163,12 +173,15 @@ impl LongPoll {
         if let Some(greeting) = self.greeting.take() {
             return Poll::Ready(Ok(greeting));
         }
+        if self.is_waited_for && self.hello.is_some() {
+            return Poll::Ready(Ok(self.hello_alone()));
+        }
         loop {
             let mut batch = BATCH.take();
             let connection = self.connection.as_ref();
             let polled = self.poller.poll(self.ticket, self.budget, connection, &mut batch, cx);
             let answer = match polled {
-                Poll::Ready(Polled::Some) => match self.encode(&mut batch) {
+                Poll::Ready(Polled::Some(question)) => match self.encode(&mut batch, question) {
                     answer if answer.is_empty() => None,
                     answer if is_blank(&answer) && !self.idle.is_empty() => {
                         Some(Ok(self.idle.clone()))
@@ -176,8 +189,8 @@ impl LongPoll {
                     answer => Some(Ok(answer)),
                 },
                 Poll::Ready(Polled::Superseded) => Some(Ok(self.idle.clone())),
-                Poll::Ready(Polled::Ended(close)) => Some(Err(close)),
-                Poll::Pending if self.alarm.poll(cx).is_ready() => Some(Ok(self.idle.clone())),
+                Poll::Ready(Polled::Ended(close)) => Some(self.dialect.closed(&close).ok_or(close)),
+                Poll::Pending if self.alarm.poll(cx).is_ready() => Some(Ok(self.hello_alone())),
                 Poll::Pending => {
                     BATCH.set(batch);
                     return Poll::Pending;
@@ -200,15 +213,25 @@ impl LongPoll {
         }
     }
 
-    fn encode(&self, batch: &mut Batch) -> Bytes {
+    /// The hello, if it is to be said still; else what is said if there is nothing to say.
+    fn hello_alone(&mut self) -> Bytes {
+        let hello = self.hello.take().filter(|_| self.poller.count(self.ticket));
+        hello.unwrap_or_else(|| self.idle.clone())
+    }
+
+    fn encode(&mut self, batch: &mut Batch, question: Option<(Mark, Option<Position>)>) -> Bytes {
         batch.acknowledged.clear();
         let mut told = BytesMut::new();
+        told.extend_from_slice(&self.hello.take().unwrap_or_default());
         for gap in batch.gaps.drain(..) {
             told.extend_from_slice(&self.dialect.gap(&gap).unwrap_or_default());
             self.poller.opened().mailbox().post(Call::Gap(gap));
         }
         for entry in batch.entries.drain(..) {
             told.extend_from_slice(self.dialect.message(&entry));
+        }
+        if let Some((mark, position)) = question {
+            told.extend_from_slice(&self.dialect.mark(mark, position.as_ref()));
         }
         told.freeze()
     }

@@ -5,7 +5,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use thiserror::Error;
 
-use super::{ClientVersion, Framing, Parameters, Transport, jsonp::Callback, websocket};
+use super::{
+    ClientVersion, Framing, Parameters, Transport,
+    jsonp::Callback,
+    series::{InvalidSeries, Series},
+    websocket,
+};
 use crate::{
     connection::{self, Connection},
     id::SessionId,
@@ -30,6 +35,8 @@ pub(crate) struct Negotiation {
     pub(crate) position: Option<Position>,
     /// Whether the client speaks postman.
     pub(crate) postman: bool,
+    /// Which connection of a client that speaks postman this request goes on with.
+    pub(crate) series: Option<Series>,
     /// What a client wants to be called that loads scripts.
     pub(crate) callback: Option<Callback>,
     /// Who makes the request, which others have found out.
@@ -48,7 +55,7 @@ impl Negotiation {
     pub(crate) fn read(uri: &Uri, headers: &HeaderMap) -> Result<Self, NegotiationError> {
         let parameters = Parameters::new(uri, headers);
         let value = |name| parameters.get(name, Self::MAX_VALUE_BYTES);
-        let negotiation = Self {
+        let mut negotiation = Self {
             asked: Asked::read(&parameters),
             client: value(name::FRAMEWORK)
                 .map_or(ClientVersion::Unknown, |text| ClientVersion::read(&text)),
@@ -81,9 +88,14 @@ impl Negotiation {
                 Some(version) if version.parse() == Ok(postman::VERSION) => true,
                 Some(_) => return Err(NegotiationError::Postman),
             },
+            series: match value(name::SERIES).map(|text| text.parse()) {
+                None if parameters.has(name::SERIES) => return Err(NegotiationError::Series),
+                series => series.transpose().map_err(|InvalidSeries| NegotiationError::Series)?,
+            },
             callback: value(name::CALLBACK).and_then(|text| Callback::read(&text)),
             holder: Holder::default(),
         };
+        negotiation.series = negotiation.series.filter(|_| negotiation.postman);
         negotiation.check_version()?;
         negotiation.check_transport()?;
         Ok(negotiation)
@@ -101,6 +113,7 @@ impl Negotiation {
             heartbeat: AskedHeartbeat::Default,
             position,
             postman: false,
+            series: None,
             callback: None,
             holder,
         }
@@ -116,11 +129,15 @@ impl Negotiation {
         self.protocol || self.client != ClientVersion::Unknown
     }
 
+    /// Whether this client speaks postman and is told things by answers to requests.
+    pub(crate) fn is_told_by_requests(&self) -> bool {
+        self.postman && matches!(self.transport, Transport::Sse | Transport::LongPolling)
+    }
+
     /// How the client is connected, once it is.
     pub(crate) fn connection(&self) -> Connection {
         use connection::{Evidence, Transport as Kind};
         let (kind, evidence) = match self.transport {
-            Transport::WebSocket if self.postman => (Kind::WebSocket, Evidence::Client),
             Transport::WebSocket => (Kind::WebSocket, Evidence::Pong),
             Transport::Sse => (Kind::EventStream, Evidence::Written),
             Transport::Streaming => (Kind::Streaming, Evidence::Written),
@@ -129,12 +146,18 @@ impl Negotiation {
             Transport::Jsonp => (Kind::Jsonp, Evidence::NextRequest),
             _ => (Kind::LongPolling, Evidence::NextRequest),
         };
-        Connection::new(kind, evidence)
+        Connection::new(kind, if self.postman { Evidence::Client } else { evidence })
     }
 
     /// What a transport needs to know must have been said.
     fn check_transport(&self) -> Result<(), NegotiationError> {
-        if self.postman && self.transport != Transport::WebSocket {
+        let is_spoken = match self.transport {
+            Transport::WebSocket | Transport::Sse | Transport::LongPolling => true,
+            // Of a post, nothing else is told.
+            Transport::Close | Transport::Undefined => true,
+            _ => false,
+        };
+        if self.postman && !is_spoken {
             return Err(NegotiationError::PostmanTransport);
         }
         match (self.transport, &self.callback) {
@@ -258,9 +281,12 @@ pub(crate) enum NegotiationError {
     /// A script has to call somebody. Trying again helps with a name.
     #[error("a script needs a name to call: one identifier, of at most 64 characters")]
     Callback,
-    /// Postman needs a WebSocket. Trying again helps with one.
-    #[error("postman is spoken over WebSockets only")]
+    /// Postman is not spoken over this transport. Trying again helps with another.
+    #[error("postman is spoken over WebSockets, event streams and long polls only")]
     PostmanTransport,
+    /// The series is not one that a node gave out. Coming back without it helps.
+    #[error("the series is not one that a node gave out; ask again without it")]
+    Series,
     /// No such version of postman is spoken here. Trying again helps only with another.
     #[error("only version {} of postman is spoken here", postman::VERSION)]
     Postman,
@@ -271,7 +297,7 @@ impl NegotiationError {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::Postman | Self::PostmanTransport | Self::Version => StatusCode::NOT_IMPLEMENTED,
-            Self::Callback | Self::Position => StatusCode::BAD_REQUEST,
+            Self::Callback | Self::Position | Self::Series => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -284,6 +310,7 @@ pub(crate) mod name {
     pub(crate) const POSITION: &str = "x-exosphere-position";
     pub(crate) const POSTMAN: &str = "x-exosphere-postman";
     pub(crate) const PROTOCOL: &str = "x-atmo-protocol";
+    pub(crate) const SERIES: &str = "x-exosphere-series";
     pub(crate) const TRACKING_ID: &str = "x-atmosphere-tracking-id";
     pub(crate) const TRACK_MESSAGE_SIZE: &str = "x-atmosphere-trackmessagesize";
     pub(crate) const TRANSPORT: &str = "x-atmosphere-transport";
@@ -315,6 +342,7 @@ mod tests {
             heartbeat: AskedHeartbeat::Default,
             position: None,
             postman: false,
+            series: None,
             callback: None,
             holder: Holder::default(),
         };
@@ -380,8 +408,13 @@ mod tests {
         let socket = "/?X-Atmosphere-Transport=websocket";
         let postman = |query: &str| read(&format!("{socket}&{query}")).map(|read| read.postman);
         assert_eq!(postman(""), Ok(false));
-        let polled = read("/?X-Atmosphere-Transport=long-polling&X-Exosphere-Postman=1");
-        assert_eq!(polled, Err(NegotiationError::PostmanTransport));
+        let script = "/?X-Atmosphere-Transport=streaming&X-Exosphere-Postman=1";
+        assert_eq!(read(script), Err(NegotiationError::PostmanTransport));
+        let polled = "/?X-Atmosphere-Transport=long-polling&X-Exosphere-Postman=1";
+        assert!(read(polled).is_ok_and(|read| read.postman && read.series.is_none()));
+        let series = |series: &str| read(&format!("{polled}&X-Exosphere-Series={series}"));
+        assert!(series("00000000000000ab.3").is_ok_and(|read| read.series.is_some()));
+        assert_eq!(series("ab.3"), Err(NegotiationError::Series));
         assert_eq!(postman("X-Exosphere-Postman=1"), Ok(true));
         for version in ["2", "0", "", "true", "%00"] {
             let refused = postman(&format!("X-Exosphere-Postman={version}"));

@@ -36,6 +36,8 @@ pub(super) struct Opened {
     hub: Arc<Hub>,
     mailbox: Arc<Mailbox>,
     attached: Attached,
+    /// What the requests are called that are this connection, of a client that speaks postman by them.
+    series: Option<u64>,
     /// Whether somebody else sees to it that the attachment is detached.
     is_released: bool,
 }
@@ -63,13 +65,18 @@ impl Opened {
         }
         let (holder, connection) = (&negotiation.holder, negotiation.connection());
         let attached = hub.attach(asked, fresh_id(), path.as_str(), holder, connection);
+        let series = negotiation.is_told_by_requests().then(|| Uuid::new_v4().as_u64_pair().0);
+        if let Some(series) = series {
+            hub.with(|core, _| core.set_series(attached.key, series));
+        }
         if let Some(position) = &negotiation.position {
             hub.with(|core, _| core.resume_at(attached.session, path, position));
         }
         let principal = holder.principal.as_ref();
         let mailbox = front.mailbox(attached.session, path.as_str(), principal);
         let mailbox = mailbox.expect("somebody answers for the path");
-        let opened = Self::new(Arc::clone(hub), mailbox, attached);
+        let mut opened = Self::new(Arc::clone(hub), mailbox, attached);
+        opened.series = series;
         if opened.is_back(negotiation) {
             opened.mailbox.post(Call::Resumed);
         }
@@ -89,7 +96,7 @@ impl Opened {
     }
 
     pub(super) fn new(hub: Arc<Hub>, mailbox: Arc<Mailbox>, attached: Attached) -> Self {
-        Self { hub, mailbox, attached, is_released: false }
+        Self { hub, mailbox, attached, series: None, is_released: false }
     }
 
     pub(super) fn hub(&self) -> &Arc<Hub> {
@@ -102,6 +109,10 @@ impl Opened {
 
     pub(super) fn attached(&self) -> &Attached {
         &self.attached
+    }
+
+    pub(super) fn series(&self) -> Option<u64> {
+        self.series
     }
 
     /// Leaves it to the caller to detach the attachment.

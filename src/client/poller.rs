@@ -24,9 +24,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-use super::opening::{Opened, SESSION_KEPT};
+use super::{
+    opening::{Opened, SESSION_KEPT},
+    series::Series,
+};
 use crate::{
     id::TopicName,
     proto::{AttachmentKey, Batch, Budget, Close, Mark, Position},
@@ -42,6 +45,8 @@ pub(super) struct Poller {
     opened: Opened,
     path: TopicName,
     watches: bool,
+    /// The series of polls that this is, of a client that speaks postman: it says what it has itself.
+    series: Option<u64>,
     state: Mutex<State>,
 }
 
@@ -49,6 +54,8 @@ pub(super) struct Poller {
 struct State {
     /// Counts the polls: only the newest is answered.
     newest: u64,
+    /// Counts the answers, as the client of a series does.
+    answers: u64,
     /// Who waits for the newest.
     parked: Option<Waker>,
     /// Since when there is no poll.
@@ -75,17 +82,22 @@ pub(super) type Connection = Weak<dyn Send + Sync>;
 
 /// The answer before may be lost.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lost {
-    /// Whether the connections of this client are still to be watched: of one that drops each, that
-    /// says nothing.
-    pub(super) watches: bool,
+pub(super) enum Lost {
+    /// The session is to be attached anew.
+    Attachment {
+        /// Whether the connections of this client are still to be watched: of one that drops each,
+        /// that says nothing.
+        watches: bool,
+    },
+    /// The client is to begin another series.
+    Turn,
 }
 
 /// What a poll comes to.
 #[derive(Debug)]
 pub(super) enum Polled {
-    /// There is something in the batch.
-    Some,
+    /// There is something in the batch, or this is to be asked of a client of a series.
+    Some(Option<(Mark, Option<Position>)>),
     /// A newer poll has come.
     Superseded,
     /// The session is over, or was taken over.
@@ -95,6 +107,12 @@ pub(super) enum Polled {
 /// One poll among those of its session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Ticket(u64);
+
+impl Ticket {
+    pub(super) fn is_first(self) -> bool {
+        self.0 == 1
+    }
+}
 
 /// A poll has come.
 #[derive(Clone, Copy, Debug)]
@@ -110,12 +128,14 @@ impl Poller {
     pub(super) fn new(opened: Opened, path: TopicName, watches: bool) -> Self {
         let state = State {
             newest: 0,
+            answers: 0,
             parked: None,
             away_since: Some(clock::now()),
             given: Given::default(),
             is_dropped: false,
         };
-        Self { opened, path, watches, state: Mutex::new(state) }
+        let series = opened.series();
+        Self { opened, path, watches, series, state: Mutex::new(state) }
     }
 
     pub(super) fn path(&self) -> &TopicName {
@@ -137,25 +157,54 @@ impl Poller {
         away_since.is_some_and(|since| now >= since + AWAY_PATIENCE || self.is_over())
     }
 
-    /// A poll has come, and the one that is parked ends. Its client may say where it is.
+    /// A poll has come, and the one that is parked ends. Its client may say where it is, in the topic or
+    /// in a series.
     ///
     /// # Errors
     ///
-    /// [`Lost`]: the session is to be attached anew.
-    pub(super) fn begin(&self, at: Option<&Position>) -> Result<Begun, Lost> {
+    /// [`Lost`]: it cannot go on here.
+    pub(super) fn begin(
+        &self,
+        at: Option<&Position>,
+        series: Option<Series>,
+    ) -> Result<Begun, Lost> {
         let mut state = self.state.lock();
-        if state.is_dropped {
-            return Err(Lost { watches: self.watches });
+        if state.is_dropped || self.series != series.map(|series| series.name) {
+            return Err(Lost::Attachment { watches: self.watches });
         }
-        self.hub().with(|core, _| core.set_implied(self.key(), false));
-        self.settle(mem::take(&mut state.given), at)?;
+        match series {
+            Some(series) if series.had != state.answers => return Err(Lost::Turn),
+            Some(_) => {}
+            None => {
+                self.hub().with(|core, _| core.set_implied(self.key(), false));
+                self.settle(mem::take(&mut state.given), at)?;
+            }
+        }
+        Ok(self.enter(state))
+    }
+
+    /// The first poll has come.
+    pub(super) fn start(&self) -> Begun {
+        self.enter(self.state.lock())
+    }
+
+    fn enter(&self, mut state: MutexGuard<'_, State>) -> Begun {
         state.newest += 1;
         state.away_since = None;
         let (ticket, older) = (Ticket(state.newest), state.parked.take());
         drop(state);
         let is_back = older.is_some();
         older.into_iter().for_each(Waker::wake);
-        Ok(Begun { ticket, is_back })
+        Begun { ticket, is_back }
+    }
+
+    /// There is an answer that is not of what there is to read. Whether it is to be given: to an older
+    /// poll it is not.
+    pub(super) fn count(&self, ticket: Ticket) -> bool {
+        let mut state = self.state.lock();
+        let is_newest = state.newest == ticket.0;
+        state.answers += u64::from(is_newest);
+        is_newest
     }
 
     /// The client has the answer before, if it can have it.
@@ -175,7 +224,7 @@ impl Poller {
             None => !given.is_torn && !is_dropped,
         };
         if !has {
-            return Err(Lost { watches: self.watches && !is_dropped });
+            return Err(Lost::Attachment { watches: self.watches && !is_dropped });
         }
         self.hub().with(|core, _| core.acknowledge(key, mark));
         Ok(())
@@ -196,18 +245,37 @@ impl Poller {
         }
         state.parked = None;
         match self.hub().poll_turn(self.key(), budget, batch, cx) {
+            Poll::Ready(Turn::Write { .. }) if self.series.is_some() => {
+                state.answers += 1;
+                Poll::Ready(Polled::Some(self.question()))
+            }
             Poll::Ready(Turn::Write { .. }) => {
                 let connection = connection.filter(|_| self.watches).cloned();
                 let mark = self.hub().with(|core, _| core.mark(self.key()));
                 state.given = Given { mark, is_torn: true, connection };
-                Poll::Ready(Polled::Some)
+                Poll::Ready(Polled::Some(None))
             }
             Poll::Ready(Turn::End(close)) => Poll::Ready(Polled::Ended(close)),
-            Poll::Pending => {
-                state.parked = Some(cx.waker().clone());
-                Poll::Pending
-            }
+            Poll::Pending => match self.question() {
+                Some(question) => {
+                    state.answers += 1;
+                    Poll::Ready(Polled::Some(Some(question)))
+                }
+                None => {
+                    state.parked = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            },
         }
+    }
+
+    /// What the client of a series is to confirm next, by a post, unless it is being asked.
+    fn question(&self) -> Option<(Mark, Option<Position>)> {
+        self.series?;
+        self.hub().with(|core, _| {
+            let mark = core.mark(self.key())?;
+            Some((mark, core.marked(self.key(), &self.path).cloned()))
+        })
     }
 
     /// Nothing of what was given reaches the client: it is not waited for.
@@ -293,11 +361,11 @@ mod tests {
     #[tokio::test]
     async fn who_drops_a_poll_is_gone_at_once_for_every_node() {
         let poller = poller();
-        let begun = poller.begin(None).unwrap();
+        let begun = poller.start();
         park(&poller, begun.ticket);
         poller.leave(begun.ticket, false, true);
         assert!(poller.is_over());
-        assert!(poller.begin(None).is_err());
+        assert!(poller.begin(None, None).is_err());
         let session = poller.opened().attached().session;
         assert!(
             poller
@@ -310,15 +378,15 @@ mod tests {
     #[tokio::test]
     async fn who_polls_again_without_an_answer_is_back() {
         let poller = poller();
-        let first = poller.begin(None).unwrap();
+        let first = poller.start();
         assert!(!first.is_back);
         park(&poller, first.ticket);
-        let second = poller.begin(None).unwrap();
+        let second = poller.begin(None, None).unwrap();
         assert!(second.is_back);
         poller.leave(first.ticket, false, true);
         assert!(!poller.is_over(), "the client is here");
         park(&poller, second.ticket);
         poller.leave(second.ticket, true, true);
-        assert!(!poller.begin(None).unwrap().is_back);
+        assert!(!poller.begin(None, None).unwrap().is_back);
     }
 }

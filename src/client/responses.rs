@@ -100,6 +100,29 @@ pub(crate) fn no_room() -> Response<Body> {
     response
 }
 
+/// There is no such session, as whose client something was posted.
+pub(crate) fn no_session() -> Response<Body> {
+    error(StatusCode::GONE, "there is no such session; connecting again begins one")
+}
+
+/// What was posted is none of the frames of postman.
+pub(crate) fn not_postman(why: &str) -> Response<Body> {
+    error(StatusCode::BAD_REQUEST, why)
+}
+
+/// What was posted cannot be taken now, or it is not known whether it was.
+pub(crate) fn post_again() -> Response<Body> {
+    let sentence = "not everything is known to be stored; posting it again is harmless";
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, sentence);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// A poll does not follow on what the client was answered last, which has not arrived.
+pub(crate) fn out_of_turn() -> Response<Body> {
+    error(StatusCode::CONFLICT, "an answer of this series is missing; begin another one")
+}
+
 /// What may be asked of a path. The handler is not asked.
 pub(crate) fn options() -> Response<Body> {
     let mut response = done();
@@ -236,7 +259,7 @@ const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "Origin, Content-Type, AuthToken, X-Requested-With, Last-Event-ID, If-None-Match, \
      X-Atmosphere-Framework, X-Atmosphere-tracking-id, X-Atmosphere-Transport, \
      X-Atmosphere-TrackMessageSize, X-atmo-protocol, X-Heartbeat-Server, X-Exosphere-Position, \
-     X-Exosphere-Postman",
+     X-Exosphere-Postman, X-Exosphere-Series",
 );
 
 #[cfg(test)]

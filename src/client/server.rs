@@ -14,9 +14,9 @@ use super::{
     http::is_kept,
     long_poll::LongPoll,
     opening::{self, Opened},
-    poller::{Begun, Connection, Poller},
+    poller::{Begun, Connection, Lost, Poller},
     polls::Polls,
-    receive,
+    posts, receive,
     reception::Reception,
     responses, script,
     stream::Stream,
@@ -122,6 +122,10 @@ impl Server {
         let received = self.reception.receive(parts).await;
         negotiation.holder = received.map_err(|answer| answer.map(Body::from))?;
         if negotiation.transport == Transport::Close {
+            if negotiation.postman {
+                return posts::answer(&self.hub, &self.tasks, &negotiation, &path, &Bytes::new())
+                    .await;
+            }
             return Ok(self.close(&negotiation, &path));
         }
         match parts.method {
@@ -139,6 +143,9 @@ impl Server {
             _ => {
                 let body = receive(body, MAX_MESSAGE_BYTES, BODY_PATIENCE).await;
                 let body = body.map_err(|err| Response::from(&err))?;
+                if negotiation.postman && parts.method == Method::POST {
+                    return posts::answer(&self.hub, &self.tasks, &negotiation, &path, &body).await;
+                }
                 self.request(&negotiation, &path, parts, body).await
             }
         }
@@ -249,19 +256,24 @@ impl Server {
     ) -> Result<Response<Body>, Response<Body>> {
         let asked = self.session_of(negotiation, path);
         let found = asked.and_then(|session| self.polls.find(session, path));
-        let begun = found.as_ref().map(|poller| poller.begin(negotiation.position.as_ref()));
+        let begun = found
+            .as_ref()
+            .map(|poller| poller.begin(negotiation.position.as_ref(), negotiation.series));
         let waits = negotiation.protocol && negotiation.client == ClientVersion::Modern;
         let is_certain = !waits || matches!(begun, Some(Ok(_)));
         let (poller, Begun { ticket, is_back }) = match (found, begun) {
             (Some(poller), Some(Ok(begun))) => (poller, begun),
             (_, lost) => {
                 let lost = lost.and_then(Result::err);
+                if matches!(lost, Some(Lost::Turn)) {
+                    return Err(responses::out_of_turn());
+                }
                 let opened = self.open(negotiation, path).await?;
                 let session = opened.attached().session;
-                let watches = lost.is_none_or(|lost| lost.watches);
+                let watches = !matches!(lost, Some(Lost::Attachment { watches: false }));
                 let poller = Arc::new(Poller::new(opened, path.clone(), watches));
                 self.polls.insert(session, Arc::clone(&poller));
-                let begun = poller.begin(None).expect("nothing was given yet");
+                let begun = poller.start();
                 let is_back = lost.is_some() || poller.opened().attached().was_gone;
                 (poller, Begun { is_back, ..begun })
             }
@@ -281,6 +293,7 @@ impl Server {
             _ if negotiation.is_stock() => {
                 responses::going_on(responses::TEXT_PLAIN, Body::from(poll))
             }
+            _ if negotiation.postman => answer_series(poll).await?,
             _ => self.answer_whole(poll, &poller, path).await?,
         };
         responses::name_session(&mut response, poller.opened().attached().session);
@@ -397,6 +410,17 @@ impl Server {
         upgraded::upgrade(upgrade, converse, &self.tasks, self.span.clone(), span);
         Ok(response)
     }
+}
+
+/// The answer to a poll of a client that speaks postman: a piece of an event stream.
+async fn answer_series(mut poll: LongPoll) -> Result<Response<Body>, Response<Body>> {
+    let answer = poll_fn(|cx| poll.poll_answer(cx)).await;
+    let answer = answer.map_err(|end| responses::error(status_of(&end), &end.reason))?;
+    poll.finish();
+    Ok(match answer.is_empty() {
+        true => responses::nothing_new(),
+        false => responses::text(responses::EVENTS, Body::from(answer)),
+    })
 }
 
 /// The connection of a request, if its client will ask again by it unless it was cut off.

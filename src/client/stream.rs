@@ -9,6 +9,7 @@
 //! that comes back before that gets it again, unless it says what it has.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -56,7 +57,7 @@ pub(super) struct Stream {
     path: TopicName,
     is_events: bool,
     /// What is sent before anything else: the greeting, or what did not go with the piece before.
-    next: Option<Bytes>,
+    next: VecDeque<Bytes>,
     /// What is sent when nothing was for a while, if anything.
     heartbeat: Option<Bytes>,
     every: Duration,
@@ -72,11 +73,12 @@ impl Stream {
         let dialect = Dialect::new(negotiation, path);
         let is_events = negotiation.transport == Transport::Sse;
         let greeting = dialect.greeting(Greeting::of(negotiation), opened.attached().session);
+        let hello = dialect.hello(opened.attached(), opened.hub().id(), opened.series());
         let mut first = match is_events {
             true => BytesMut::from(RETRY),
             false => padding(negotiation),
         };
-        first.extend_from_slice(&greeting.unwrap_or_default());
+        greeting.into_iter().chain(hello).for_each(|said| first.extend_from_slice(&said));
         let every = negotiation.heartbeat.or(HEARTBEAT);
         let beat_at = clock::now() + every;
         let has_heartbeats =
@@ -92,7 +94,7 @@ impl Stream {
             dialect,
             path: path.clone(),
             is_events,
-            next: (!first.is_empty()).then(|| first.freeze()),
+            next: Some(first.freeze()).filter(|first| !first.is_empty()).into_iter().collect(),
             heartbeat,
             every,
             beat_at,
@@ -104,10 +106,13 @@ impl Stream {
 
     /// The next piece; `None` at the end.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(next) = self.next.take() {
-            return Poll::Ready(Some(next));
-        }
-        while !self.is_over {
+        loop {
+            if let Some(next) = self.next.pop_front() {
+                return Poll::Ready(Some(next));
+            }
+            if self.is_over {
+                return Poll::Ready(None);
+            }
             let mut batch = BATCH.take();
             let key = self.opened.attached().key;
             let piece = match self.opened.hub().poll_turn(key, BUDGET, &mut batch, cx) {
@@ -115,22 +120,23 @@ impl Stream {
                 Poll::Ready(Turn::End(close)) => {
                     debug!(code = close.code.get(), reason = %close.reason, "ending");
                     self.is_over = true;
-                    Bytes::new()
+                    self.dialect.closed(&close).unwrap_or_default()
                 }
-                Poll::Pending => match self.poll_alarm(cx) {
-                    Poll::Ready(piece) => piece,
-                    Poll::Pending => {
-                        BATCH.set(batch);
-                        return Poll::Pending;
+                Poll::Pending => {
+                    match self.question().map_or_else(|| self.poll_alarm(cx), Poll::Ready) {
+                        Poll::Ready(piece) => piece,
+                        Poll::Pending => {
+                            BATCH.set(batch);
+                            return Poll::Pending;
+                        }
                     }
-                },
+                }
             };
             BATCH.set(batch);
             if !piece.is_empty() {
                 return Poll::Ready(Some(piece));
             }
         }
-        Poll::Ready(None)
     }
 
     /// Everything of a batch as one piece, and where the client is with it.
@@ -146,7 +152,7 @@ impl Stream {
         for entry in batch.entries.drain(..) {
             told.extend_from_slice(self.dialect.message(&entry));
         }
-        if self.is_events {
+        if self.is_events && !self.dialect.answers() {
             let token = hub.with(|core, _| core.given(key, &self.path).map(Position::token));
             if let Some(token) = token.filter(|token| token.len() <= Position::MAX_TOKEN_CHARS) {
                 told.extend_from_slice(format!("id:{token}\r\n").as_bytes());
@@ -154,22 +160,38 @@ impl Stream {
         }
         self.beat_at = now + self.every;
         self.mark(now);
+        let question = self.question();
         match last {
-            Some(last) if told.is_empty() => self.dialect.message(&last).clone(),
-            Some(last) if last.message().len() > MAX_COPIED_BYTES => {
-                self.next = Some(self.dialect.message(&last).clone());
-                told.freeze()
+            Some(last)
+                if told.is_empty() && question.is_none()
+                    || last.message().len() > MAX_COPIED_BYTES =>
+            {
+                self.next.push_back(self.dialect.message(&last).clone());
+                self.next.extend(question);
             }
-            Some(last) => {
-                told.extend_from_slice(self.dialect.message(&last));
-                told.freeze()
+            last => {
+                last.iter().for_each(|last| told.extend_from_slice(self.dialect.message(last)));
+                told.extend_from_slice(&question.unwrap_or_default());
             }
-            None => told.freeze(),
         }
+        told.freeze()
     }
 
+    /// Asks a client that speaks postman to confirm what it was given, unless it is being asked. When
+    /// it does, by a post, this is woken.
+    fn question(&self) -> Option<Bytes> {
+        let topic = self.dialect.told_position()?;
+        let key = self.opened.attached().key;
+        let (mark, position) = self.opened.hub().with(|core, _| {
+            let mark = core.mark(key)?;
+            Some((mark, core.marked(key, topic).cloned()))
+        })?;
+        Some(self.dialect.mark(mark, position.as_ref()))
+    }
+
+    /// What other clients were given is theirs after a while.
     fn mark(&mut self, now: Instant) {
-        if self.marked.is_none() {
+        if self.marked.is_none() && !self.dialect.answers() {
             let (hub, key) = (self.opened.hub(), self.opened.attached().key);
             let mark = hub.with(|core, _| core.mark(key));
             self.marked = mark.map(|mark| (mark, now + SOUND_FOR));

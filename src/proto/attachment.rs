@@ -148,6 +148,8 @@ pub(super) struct Attachment {
     pub(super) unstored: usize,
     /// Whether a client that comes back anywhere has everything before the mark under way.
     pub(super) implied: bool,
+    /// Of which of its client's series of requests the marks are, if it confirms them by posts.
+    pub(super) series: Option<u64>,
     /// Where the session begins with a topic that it has not joined yet, as its client says.
     pub(super) resumes: Option<Box<(TopicName, Position)>>,
     /// Until when its pushes wait for earlier ones, if the client was here or elsewhere before.
@@ -169,6 +171,7 @@ impl Attachment {
             acknowledged: Vec::new(),
             unstored: 0,
             implied: false,
+            series: None,
             resumes: None,
             patient_until: None,
         }

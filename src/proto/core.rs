@@ -18,6 +18,7 @@ mod disk;
 mod doubts;
 mod fates;
 mod links;
+mod posts;
 mod pushes;
 mod reading;
 mod room;
@@ -36,6 +37,7 @@ use std::{
 use thiserror::Error;
 
 pub use fates::{Fate, Pending};
+pub use posts::PostKey;
 pub use pushes::{Acknowledgement, Push};
 pub use usage::Usage;
 pub use watches::{Verdict, WatchKey};
@@ -43,6 +45,7 @@ pub use watches::{Verdict, WatchKey};
 use watches::Watches;
 
 use doubts::Doubts;
+use posts::Posts;
 use pushes::{PATIENT_FOR, Pushes};
 use takeover::Takeovers;
 
@@ -208,6 +211,7 @@ pub struct Core {
     takeovers: Takeovers,
     doubts: Doubts,
     pushes: Pushes,
+    posts: Posts,
     next_sweep: Option<Instant>,
     next_repeat: Option<Instant>,
     snapshots_made: u64,
@@ -246,6 +250,7 @@ impl Core {
             takeovers: Takeovers::default(),
             doubts: Doubts::default(),
             pushes: Pushes::default(),
+            posts: Posts::default(),
             next_sweep: None,
             next_repeat: None,
             snapshots_made: 0,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Position, TopicKey,
+    Position, PostKey, TopicKey,
     progress::Report,
     wire::{Encoded, SnapshotPart},
 };
@@ -20,7 +20,7 @@ pub enum Lane {
     Control,
     /// What is stored and how far sessions have read.
     Progress,
-    /// Operations.
+    /// Operations, and what is to become some.
     Journal,
     /// Snapshots, which may be large.
     Snapshot,
@@ -67,6 +67,10 @@ pub(super) struct Peer {
     pub(super) offer: Option<Offer>,
     pub(super) control: VecDeque<Encoded>,
     pub(super) snapshots: VecDeque<Encoded>,
+    /// Posts that are handed on to it, and what became of those that it has handed on.
+    pub(super) posts: VecDeque<Encoded>,
+    /// The posts that it is to answer.
+    pub(super) handed_on: BTreeSet<PostKey>,
     pub(super) have_due: bool,
     pub(super) reports_due: BTreeSet<TopicKey>,
     /// When the next reports may be sent.

@@ -40,7 +40,7 @@ pub struct Entry {
 
 impl Entry {
     /// How many wire forms can be kept beside a message.
-    pub const FORMS: usize = if cfg!(feature = "grpc") { 9 } else { 8 };
+    pub const FORMS: usize = if cfg!(feature = "grpc") { 10 } else { 9 };
 
     /// What an entry costs beside its payload, in bytes.
     const OVERHEAD_BYTES: usize = 224 + 40 * Self::FORMS;

@@ -52,6 +52,7 @@ mod kind {
     pub(super) const PULL: u8 = 4;
     pub(super) const GOODBYE: u8 = 5;
     pub(super) const RELEASED: u8 = 6;
+    pub(super) const POST: u8 = 7;
     pub(super) const SNAPSHOT_SESSION: u8 = 8;
     pub(super) const SNAPSHOT_MESSAGE: u8 = 9;
     pub(super) const SNAPSHOT_LOST: u8 = 10;
@@ -59,6 +60,7 @@ mod kind {
     pub(super) const SNAPSHOT_CLOSED: u8 = 12;
     pub(super) const SNAPSHOT_INBOX: u8 = 13;
     pub(super) const SNAPSHOT_PUSH: u8 = 14;
+    pub(super) const POSTED: u8 = 15;
     pub(super) const SESSION_CLAIMED: u8 = 16;
     pub(super) const SESSION_READY: u8 = 17;
     pub(super) const SESSION_DETACHED: u8 = 18;

@@ -145,7 +145,7 @@ impl Machine {
     pub(super) fn handle_text(&mut self, text: &str, now: Instant) {
         self.handle_heard(now);
         match (FromNode::decode(text), &self.state) {
-            (Ok(Some(FromNode::Hello { session, node, resumed })), State::Greeting { .. }) => {
+            (Ok(Some(FromNode::Hello { session, node, resumed, .. })), State::Greeting { .. }) => {
                 self.handle_hello(session, node, resumed, now);
             }
             (Ok(Some(said)), State::Live { .. }) => self.handle_frame(said, now),
@@ -334,6 +334,7 @@ impl Machine {
             FromNode::Acknowledged { key, level, nodes } => {
                 self.outbox.handle_acknowledged(&key, Acknowledgement { level, nodes }, now);
             }
+            FromNode::Closed { code, reason } => self.handle_closed(code, &reason, now),
             FromNode::Refused { key, error } => self.outbox.handle_refused(&key, error, now),
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     id::{NodeId, SessionId},
     proto::{
         Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Core, Ended, Event,
-        Holder, Lane, Limits, Session, Verdict, WatchKey,
+        Holder, Lane, Limits, Post, PostKey, Posted, Session, Verdict, WatchKey,
     },
 };
 
@@ -64,6 +64,8 @@ struct State {
     slots: HashMap<AttachmentKey, Slot, BuildHasherDefault<KeyHasher>>,
     /// Who waits for what becomes of a message.
     watchers: BTreeMap<WatchKey, oneshot::Sender<Verdict>>,
+    /// Who waits for what becomes of a post.
+    posters: BTreeMap<PostKey, oneshot::Sender<Posted>>,
     /// What attachments that are still to come are told, once the node shuts down.
     closing: Option<Close>,
     /// When the sweeper will look next.
@@ -110,6 +112,7 @@ struct Due {
     duties: Vec<Duty>,
     lanes: Vec<Lane>,
     verdicts: Vec<(oneshot::Sender<Verdict>, Verdict)>,
+    posted: Vec<(oneshot::Sender<Posted>, Posted)>,
     is_sweep_earlier: bool,
     is_store_due: bool,
     has_news: bool,
@@ -132,6 +135,7 @@ impl Hub {
                 core,
                 slots: HashMap::default(),
                 watchers: BTreeMap::new(),
+                posters: BTreeMap::new(),
                 closing: None,
                 sweep_at: None,
                 now,
@@ -323,6 +327,29 @@ impl Hub {
         }
     }
 
+    /// Hands over what a client has posted, and waits for what becomes of it: see [`Core::post`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes nothing back: it may be done all the same.
+    pub(crate) async fn post(&self, post: Post) -> Posted {
+        let (sender, posted) = oneshot::channel();
+        let now = clock::now();
+        let (key, due) = {
+            let mut state = self.state.lock();
+            let key = state.core.post(post, now);
+            state.posters.insert(key, sender);
+            (key, state.collect(now))
+        };
+        let _waiting = Waiting { hub: self, key };
+        self.carry_out(due);
+        tokio::select! {
+            biased;
+            posted = posted => posted.unwrap_or(Posted::Later),
+            () = self.tasks.cancelled() => Posted::Later,
+        }
+    }
+
     /// Does what time asks for, until the node ends.
     pub(crate) async fn sweep(&self) {
         loop {
@@ -385,6 +412,9 @@ impl Hub {
         for (watcher, verdict) in due.verdicts {
             let _ = watcher.send(verdict); // Nobody listens who waits no more.
         }
+        for (poster, posted) in due.posted {
+            let _ = poster.send(posted);
+        }
         if due.has_news {
             self.news.notify_waiters();
         }
@@ -425,6 +455,9 @@ impl State {
         for (key, verdict) in self.core.poll_verdicts() {
             due.verdicts.extend(self.watchers.remove(&key).map(|watcher| (watcher, verdict)));
         }
+        for (key, posted) in self.core.poll_posted() {
+            due.posted.extend(self.posters.remove(&key).map(|poster| (poster, posted)));
+        }
         due.lanes.extend(self.core.poll_lanes());
         due.is_store_due = self.core.has_work();
         due.has_news = self.core.poll_news();
@@ -449,6 +482,20 @@ impl Drop for Watch<'_> {
         let mut state = self.hub.state.lock();
         state.core.unwatch(self.key);
         state.watchers.remove(&self.key);
+    }
+}
+
+/// A post whose client waits for an answer.
+struct Waiting<'a> {
+    hub: &'a Hub,
+    key: PostKey,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.hub.state.lock();
+        state.core.forget_post(self.key);
+        state.posters.remove(&self.key);
     }
 }
 

@@ -9,8 +9,8 @@ use exosphere::{
         BrowserId, Cause, Epoch, MessageId, NodeId, Principal, PushKey, Seq, SessionId, TopicName,
     },
     proto::{
-        CloseReason, Closed, Core, Entry, Holder, Inbox, Limits, Membership, Op, OpenPush,
-        Position, Presence, Recipients, Released, SessionState, Stamp,
+        Acknowledgement, CloseReason, Closed, Core, Entry, Holder, Inbox, Limits, Mark, Membership,
+        Op, OpenPush, Position, Post, Posted, Presence, Recipients, Released, SessionState, Stamp,
         progress::Report,
         wire::{Encoded, Frame, Hello, SnapshotPart},
     },
@@ -90,6 +90,8 @@ pub(crate) fn encode(frame: &Frame) -> Encoded {
         Frame::Have(have) => Encoded::have(have),
         Frame::Hello(hello) => Encoded::hello(hello),
         Frame::Operation { id, op, .. } => Encoded::op(*id, op),
+        Frame::Post { number, post } => Encoded::post(*number, post),
+        Frame::Posted { number, posted } => Encoded::posted(*number, posted),
         Frame::Pull { origin, from } => Encoded::pull(*origin, *from),
         Frame::Released(released) => Encoded::released(released),
         Frame::Report(report) => Encoded::report(report),
@@ -118,7 +120,28 @@ fn link_values() -> Vec<(&'static str, Frame)> {
         ("pull", Frame::Pull { origin: node(2), from: Seq::new(300) }),
         ("goodbye", Frame::Goodbye),
         ("released", Frame::Released(released())),
+        ("post", Frame::Post { number: 5, post: post() }),
+        ("post-confirm", Frame::Post { number: 6, post: confirmation() }),
+        ("post-done", Frame::Post { number: 7, post: Post::done(session(1)) }),
+        ("posted", Frame::Posted { number: 5, posted: Posted::Stored(vec![stored()]) }),
+        ("posted-later", Frame::Posted { number: 6, posted: Posted::Later }),
     ]
+}
+
+/// Two pushes, a text and bytes.
+fn post() -> Post {
+    let named = (PushKey::Named("a".into()), Message::binary(vec![0xff, 0]));
+    Post::new(session(1), None, vec![(push_key(), Message::text("hello")), named])
+}
+
+fn confirmation() -> Post {
+    Post::new(session(1), Some((0x5e1e5, Mark::new(3))), Vec::new())
+}
+
+/// As an acknowledgement is read: there is no other way to make one.
+fn stored() -> Acknowledgement {
+    let json = serde_json::json!({ "key": push_key(), "level": "replicated", "nodes": 2 });
+    serde_json::from_value(json).expect("an acknowledgement")
 }
 
 fn snapshot_values() -> Vec<(&'static str, Frame)> {

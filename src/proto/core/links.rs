@@ -54,6 +54,7 @@ impl Core {
     /// The link to `peer` is gone. What was on its way may be lost, and is sent again later.
     pub fn handle_link_down(&mut self, peer: NodeId) {
         self.news = true;
+        self.give_posts_back(peer);
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.handle_link_down();
         }
@@ -105,6 +106,8 @@ impl Core {
             Frame::Snapshot { number, index, part } => {
                 self.handle_part(peer, number, index, part, now);
             }
+            Frame::Post { number, post } => self.handle_post(peer, number, post, now),
+            Frame::Posted { number, posted } => self.handle_posted(peer, number, posted),
             Frame::Goodbye => self.handle_dead(peer, now),
             Frame::Released(released) => self.handle_released(peer, released, now),
             Frame::Hello(_) | Frame::Unknown => {}
@@ -410,9 +413,10 @@ impl Core {
     }
 
     fn transmit_journal(&mut self, peer: NodeId, limit_bytes: usize, now: Instant) -> Vec<Encoded> {
-        let mut frames = Vec::new();
-        let mut bytes = 0;
-        let sending = self.peers[&peer].sending.clone();
+        let state = self.peers.get_mut(&peer).expect("it is linked");
+        let mut frames: Vec<_> = state.posts.drain(..).collect();
+        let mut bytes: usize = frames.iter().map(Encoded::len).sum();
+        let sending = state.sending.clone();
         for (origin, next) in sending {
             let mut next = next.max(self.peers[&peer].have.get(origin));
             let end = self.replica.applied().get(origin);

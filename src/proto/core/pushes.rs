@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{AttachmentKey, Core, Event, Refused, check_message};
+use serde::{Deserialize, Serialize};
+
+use super::{AttachmentKey, Core, Event, PostKey, Refused, check_message};
 use crate::{
     id::{MessageId, PushKey, Seq, SessionId},
     message::Message,
@@ -44,7 +46,7 @@ pub enum Push {
 }
 
 /// A push is stored, and need not be sent again.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Acknowledgement {
     /// What its client calls it.
@@ -64,6 +66,8 @@ struct Unstored {
     /// in whichever journal.
     recorded: Option<u64>,
     attachment: AttachmentKey,
+    /// The post that it came with, and is acknowledged with.
+    post: Option<PostKey>,
     key: PushKey,
 }
 
@@ -87,6 +91,18 @@ impl Core {
     pub fn push(
         &mut self,
         attachment: AttachmentKey,
+        key: &PushKey,
+        message: &Message,
+        now: Instant,
+    ) -> Push {
+        self.push_for(attachment, None, key, message, now)
+    }
+
+    /// As [`push`](Self::push), perhaps by a post, which is told of its acknowledgement then.
+    pub(super) fn push_for(
+        &mut self,
+        attachment: AttachmentKey,
+        post: Option<PostKey>,
         key: &PushKey,
         message: &Message,
         now: Instant,
@@ -124,7 +140,7 @@ impl Core {
         let next = self.replica.applied().get(self.id);
         let recorded = is_known.then(|| self.recorded());
         let key = key.clone();
-        self.pushes.unstored.push_back(Unstored { next, recorded, attachment, key });
+        self.pushes.unstored.push_back(Unstored { next, recorded, attachment, post, key });
         if let Some(it) = self.attachments.get_mut(attachment) {
             it.unstored += 1;
         }
@@ -304,11 +320,18 @@ impl Core {
             && (!waits_for_disk || push.recorded.is_none_or(|recorded| self.has_stored(recorded)))
             && let Some(push) = self.pushes.unstored.pop_front()
         {
-            let Unstored { next, recorded, attachment, key } = push;
+            let Unstored { next, recorded, attachment, post, key } = push;
             let acknowledgement = self.acknowledgement(key, next, recorded);
+            let told = match post {
+                Some(post) => {
+                    self.note_stored(post, acknowledgement);
+                    None
+                }
+                None => Some(acknowledgement),
+            };
             if let Some(it) = self.attachments.get_mut(attachment) {
                 it.unstored -= 1;
-                it.acknowledged.push(acknowledgement);
+                it.acknowledged.extend(told);
                 it.waiting = false;
                 self.wakes.push(attachment);
             }

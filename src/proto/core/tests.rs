@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod holders;
+mod posts;
 mod pushes;
 
 const ALL: Budget = Budget { messages: usize::MAX, bytes: usize::MAX };

@@ -7,7 +7,7 @@ use super::{Hello, PREFIX_BYTES, SnapshotPart, flag, kind, write_array};
 use crate::{
     id::{MessageId, NodeId, Seq},
     message::Message,
-    proto::{Op, Position, Released, progress::Report},
+    proto::{Op, Position, Post, Posted, Released, progress::Report},
 };
 
 /// A frame as it goes over the wire. Cheap to clone: the bytes are shared.
@@ -43,6 +43,31 @@ impl Encoded {
     /// The frame that says what this node knew of a session when another claimed it.
     pub fn released(released: &Released) -> Self {
         Self::plain(kind::RELEASED, released)
+    }
+
+    /// The frame that hands on what a client has posted, which this node calls `number`.
+    pub fn post(number: u64, post: &Post) -> Self {
+        let confirmed = post.confirmed.map(|(series, mark)| (series, mark.get()));
+        let pushes = post.pushes.iter();
+        let (pushes, messages): (Vec<_>, Vec<_>) = pushes
+            .map(|(key, message)| ((key, message.is_text(), message.len()), message.as_bytes()))
+            .unzip();
+        let header =
+            [array(&(number, post.session, confirmed, post.is_done)), array(&pushes)].concat();
+        let payload = match &messages[..] {
+            [message] => (*message).clone(),
+            messages => messages.iter().flat_map(|message| message.iter().copied()).collect(),
+        };
+        Self::assemble(kind::POST, 0, &header, payload)
+    }
+
+    /// The frame that says what became of the post that its receiver calls `number`.
+    pub fn posted(number: u64, posted: &Posted) -> Self {
+        let stored = match posted {
+            Posted::Stored(stored) => Some(stored),
+            Posted::Later => None,
+        };
+        Self::plain(kind::POSTED, &(number, stored))
     }
 
     /// The frame that says that this node leaves on purpose.

@@ -6,9 +6,9 @@ use bytes::{Buf, Bytes};
 
 use super::{Encoded, Header, Hello, PREFIX_BYTES, SnapshotPart, WireError, flag, kind};
 use crate::{
-    id::{MessageId, NodeId, Seq, TopicName},
+    id::{MessageId, NodeId, PushKey, Seq, TopicName},
     message::Message,
-    proto::{Entry, Op, OpenPush, Position, Released, progress::Report},
+    proto::{Entry, Mark, Op, OpenPush, Position, Post, Posted, Released, progress::Report},
 };
 
 /// What a peer says.
@@ -29,6 +29,20 @@ pub enum Frame {
         op: Op,
         /// The very bytes, to be kept and passed on.
         encoded: Encoded,
+    },
+    /// A client has posted something that is for who owns its session.
+    Post {
+        /// What the sender calls it.
+        number: u64,
+        /// What the client says.
+        post: Post,
+    },
+    /// What became of something that was posted.
+    Posted {
+        /// What the receiver calls it.
+        number: u64,
+        /// What became of it.
+        posted: Posted,
     },
     /// It asks for an origin's operations.
     Pull {
@@ -97,6 +111,17 @@ impl Frame {
             kind::PULL => {
                 let (origin, from) = header.read()?;
                 Self::Pull { origin, from }
+            }
+            kind::POST => {
+                let (number, session, confirmed, is_done) =
+                    header.read::<(_, _, Option<(_, u64)>, _)>()?;
+                let confirmed = confirmed.map(|(series, mark)| (series, Mark::new(mark)));
+                let pushes = read_pushes(header, payload)?;
+                Self::Post { number, post: Post { session, confirmed, pushes, is_done } }
+            }
+            kind::POSTED => {
+                let (number, stored) = header.read::<(_, Option<_>)>()?;
+                Self::Posted { number, posted: stored.map_or(Posted::Later, Posted::Stored) }
             }
             kind::RELEASED => Self::Released(header.read()?),
             kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_PUSH => {
@@ -184,6 +209,21 @@ fn read_part(
             SnapshotPart::Message { topic, entry }
         }
     })
+}
+
+/// The pushes of a post, whose messages are the payload, one after another.
+fn read_pushes(
+    header: &mut Header<'_>,
+    mut payload: Bytes,
+) -> Result<Vec<(PushKey, Message)>, WireError> {
+    let pushes =
+        header.read::<Vec<(PushKey, bool, usize)>>()?.into_iter().map(|(key, text, len)| {
+            let is_there = len <= payload.len();
+            let message = is_there.then(|| payload.split_to(len)).ok_or(WireError::Malformed)?;
+            Ok((key, read_message(message, text)?))
+        });
+    let pushes = pushes.collect::<Result<_, _>>()?;
+    if payload.is_empty() { Ok(pushes) } else { Err(WireError::Malformed) }
 }
 
 fn read_message(payload: Bytes, text: bool) -> Result<Message, WireError> {

@@ -46,7 +46,7 @@ impl World {
         let dial = self.dial();
         self.machine.handle_open();
         let (session, node) = (SessionId::from_bits(session), NodeId::from_bits(node));
-        self.hear(&FromNode::Hello { session, node, resumed });
+        self.hear(&FromNode::Hello { session, node, resumed, series: None });
         dial
     }
 
@@ -102,7 +102,7 @@ fn a_session_goes_on_with_another_node_where_the_application_is() {
     assert_eq!(world.dial(), Dial { node: 0, session: None, position: None });
     world.machine.handle_open();
     let (session, node) = (SessionId::from_bits(1), NodeId::from_bits(1));
-    world.hear(&FromNode::Hello { session, node, resumed: false });
+    world.hear(&FromNode::Hello { session, node, resumed: false, series: None });
     world.hear_message(1);
     world.hear(&FromNode::Mark { number: 1, position: Some("one".to_owned()) });
     world.hear_message(2);

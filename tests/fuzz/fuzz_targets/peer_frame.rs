@@ -43,6 +43,8 @@ fn check(bytes: &Bytes, frame: &Frame) {
         Frame::Have(have) => Encoded::have(have),
         Frame::Hello(hello) => Encoded::hello(hello),
         Frame::Pull { origin, from } => Encoded::pull(*origin, *from),
+        Frame::Post { number, post } => Encoded::post(*number, post),
+        Frame::Posted { number, posted } => Encoded::posted(*number, posted),
         Frame::Report(report) => Encoded::report(report),
         Frame::Snapshot { number, index, part } => Encoded::snapshot(*number, *index, part),
         Frame::Operation { id, op, encoded } => {
