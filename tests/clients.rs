@@ -62,6 +62,21 @@ async fn exosphere_js_loses_nothing_alone_and_as_a_plugin_of_each_atmosphere_js(
     run("exosphere.mjs", &[&a.url(path), &b.url(path), "1000"]).await;
 }
 
+/// Goal: the guarantees of the script do not depend on what it is connected by, nor on which node gets
+/// which request, also when one of two nodes is killed under traffic.
+#[tokio::test]
+async fn exosphere_js_loses_nothing_by_requests_that_any_node_gets_one_of_which_is_killed() {
+    let _alone = alone().await;
+    if !support::has_stock_clients() {
+        return;
+    }
+    let [a, b] = two("requests").await;
+    let path = "/chat/requests";
+    run("requests.mjs", &[&a.url(path), &b.url(path), "500"]).await;
+    let killed = b.pid().to_string();
+    run("requests.mjs", &[&a.url(path), &b.url(path), "500", "--kill", &killed]).await;
+}
+
 /// Goal: a page that is loaded again, opened twice, and cut off misses nothing and is told nothing
 /// twice. `CYCLES` says how often; each takes about two seconds.
 #[tokio::test]

@@ -256,3 +256,25 @@ async fn stock_clients_find_a_transport_by_themselves() {
         }
     }
 }
+
+#[tokio::test]
+async fn our_script_finds_a_transport_by_itself_and_loses_nothing() {
+    if !support::has_stock_clients() {
+        return;
+    }
+    for kind in [Kind::Nginx, Kind::NginxWithUpgrades, Kind::Haproxy] {
+        let Some(proxy) = Proxy::start(kind).await else { continue };
+        let best = if kind == Kind::Nginx { "sse" } else { "websocket" };
+        for (transport, only) in [(best, &[][..]), ("long-polling", &["--only", "long-polling"])] {
+            let url = format!("http://{}/chat/script-{transport}", proxy.http);
+            let args = [&["proxied.mjs", &url, transport], only].concat();
+            let output = support::node_js(&args).output().await.unwrap();
+            let why = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{kind:?}, {args:?}: {why}");
+            let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let opened = Duration::from_millis(told["opened"].as_u64().unwrap());
+            println!("{kind:?}: {transport} after {opened:?}");
+            assert!(opened < FALLBACK, "{kind:?}, {args:?}: {opened:?}");
+        }
+    }
+}

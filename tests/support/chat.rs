@@ -86,6 +86,11 @@ impl Chat {
         *self.http.insert(addr.parse().unwrap())
     }
 
+    /// Which process it is.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("the process has not been waited for")
+    }
+
     /// Where browsers connect.
     pub(crate) fn http(&self) -> SocketAddr {
         self.http.expect("it listens")

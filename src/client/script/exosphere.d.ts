@@ -3,6 +3,12 @@
 /** How well a push is stored: in one node's memory, in that of others too, or on a disk. */
 export type Level = "local" | "replicated" | "disk";
 
+/**
+ * How a client is connected: by a WebSocket, by an event stream that is read with `fetch`, or by long
+ * polls. With the last two it pushes by POST. The guarantees are the same.
+ */
+export type Transport = "websocket" | "sse" | "long-polling";
+
 /** Text, bytes, or anything that JSON can say, which the handler is told as JSON text. */
 export type Outgoing = string | ArrayBuffer | ArrayBufferView | object | number | boolean | null;
 
@@ -86,6 +92,17 @@ export interface Options extends PostmanOptions {
    * place of its own. Not by default.
    */
   persist?: string;
+  /**
+   * The transports to use, the best first. Where none of the URLs can be reached by one, the next is
+   * tried; one that has worked is left only if it fails again and again. Those that this browser lacks
+   * are left out. Defaults to `["websocket", "sse", "long-polling"]`.
+   */
+  transports?: Transport[];
+  /**
+   * Whether requests to nodes of another origin than the page's bring its cookies, as `fetch` has it.
+   * WebSockets always do. Defaults to "same-origin"; with `Builder::browser_cookies` it is to be "include".
+   */
+  credentials?: "omit" | "same-origin" | "include";
 }
 
 export interface Client {
@@ -97,6 +114,8 @@ export interface Client {
   /** Ends the session. What was not acknowledged is given up. */
   close(): void;
   readonly state: State;
+  /** How the client is connected, or tries to be. */
+  readonly transport: Transport;
   /** The session's id. Who knows it, and is the same user, can take the session over. */
   readonly session: string | null;
   /** The node that the client is connected to, or was. */

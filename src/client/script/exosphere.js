@@ -6,9 +6,9 @@
 // Load it as a classic script, which makes the global `exosphere`, or import `exosphere.mjs`. What
 // there is, is declared in `exosphere.d.ts`. The frames on the wire are those of `postman.rs`.
 //
-// From the top: what a page uses (`connect`, `plug`), a client on a WebSocket of its own (`Client`),
-// what is said on any connection (`Postman`, with its `Outbox`, `Inbox` and `Seen`), and what a page
-// keeps across a reload (`Slot`, `Store`).
+// From the top: what a page uses (`connect`, `plug`), a client on connections of its own (`Client`),
+// what these are (`Socket`, `Requests`), what is said on any connection (`Postman`, with its `Outbox`,
+// `Inbox` and `Seen`), and what a page keeps across a reload (`Slot`, `Store`).
 
 (() => {
   "use strict";
@@ -21,6 +21,8 @@
   const PUSHES_LIMIT = 10_000;
   // The longest frame that a node takes, in bytes.
   const FRAME_LIMIT_BYTES = 1 << 20;
+  // How long pushes that are posted together may be, unless it is one alone.
+  const BATCH_LIMIT = 1 << 16;
   // How many messages wait for the application. At the limit the connection is given up until they
   // are told: what was not confirmed comes again.
   const INBOX_LIMIT = 10_000;
@@ -35,6 +37,14 @@
   const FIRST_DELAY_MS = 100;
   const LONGEST_DELAY_MS = 5000;
   const CONNECT_LIMIT_MS = 5000;
+  // How often all nodes have to fail until a transport that worked before is taken to be blocked.
+  const ROUNDS_UNTIL_BLOCKED = 4;
+  // How long a confirmation waits for a push to go with, how long a post may take, and how long what
+  // was not taken waits until it is posted again.
+  const CONFIRM_AFTER_MS = 100;
+  const POST_LIMIT_MS = 15_000;
+  const POST_AGAIN_MS = 50;
+  const LONGEST_POST_AGAIN_MS = 1000;
   // How often a node is asked to show that it is there, and how long it may be silent.
   const HEARTBEAT_S = 25;
   const SILENCE_LIMIT_MS = 65_000;
@@ -48,6 +58,9 @@
   // longer ours.
   const FINAL = [1000, 1002, 1003, 1007, 1008, 1009, 4403];
   const SUPERSEDED = 4409;
+  // What a connection ends with that nobody closed, and the codes that answers to requests stand for.
+  const BROKEN = 1006;
+  const CODE_OF = { 400: 1002, 403: 4403, 410: 1000 };
 
   // What a page uses
 
@@ -109,15 +122,19 @@
     };
   }
 
-  // A client on a WebSocket of its own
+  // A client on connections of its own
 
   class Client {
     #options;
     #urls;
+    #transports;
     #postman;
-    #socket = null;
+    #wire = null;
     #state = "connecting";
     #at = 0;
+    #by = 0;
+    // The best transport that was greeted on.
+    #best = null;
     #failures = 0;
     #retry = null;
     #limit = null;
@@ -128,11 +145,14 @@
 
     constructor(urls, options) {
       this.#options = options;
-      this.#urls = [urls].flat().map(toWebSocketUrl);
+      this.#urls = [urls].flat().map(toHttpUrl);
       if (this.#urls.length === 0) throw new TypeError("there is no URL to connect to");
+      this.#transports = (options.transports ?? Object.keys(TRANSPORTS)).filter((name) => TRANSPORTS[name].isThere());
+      if (this.#transports.length === 0) throw new TypeError("there is no transport to connect by");
       this.#postman = new Postman(options, {
-        send: (text) => this.#send(text),
-        onHello: (expired) => this.#open(expired),
+        send: (text, key) => this.#wire?.send(text, key) ?? false,
+        onHello: (expired, series) => this.#open(expired, series),
+        onClose: (code, reason) => this.#lost(code, reason),
         onDoubt: (since) => this.#heard < since && this.#abandon(),
       });
       if (options.persist === undefined) this.#begin();
@@ -151,6 +171,11 @@
 
     get state() {
       return this.#state;
+    }
+
+    /** How it is connected, or was last. */
+    get transport() {
+      return this.#transports[this.#by];
     }
 
     get session() {
@@ -192,48 +217,34 @@
 
     #connect() {
       this.#retry = null;
-      const socket = new WebSocket(this.#address());
-      this.#socket = socket;
+      const url = this.#urls[this.#at];
       this.#heard = now();
       this.#limit = setTimeout(() => this.#abandon(), CONNECT_LIMIT_MS);
-      socket.onmessage = ({ data }) => {
-        if (this.#socket === socket) this.#receive(data);
-      };
-      // A close follows, which says more.
-      socket.onerror = () => {};
-      socket.onclose = ({ code, reason }) => {
-        if (this.#socket === socket) this.#lost(code, reason);
-      };
+      this.#wire = TRANSPORTS[this.transport].open((more) => this.#address(url, more), {
+        heard: () => (this.#heard = now()),
+        receive: (text) => this.#receive(text),
+        lost: (code, reason) => this.#lost(code, reason),
+        credentials: this.#options.credentials,
+      });
     }
 
-    #address() {
+    #address(base, more) {
       const { session, position } = this.#postman;
-      const url = new URL(this.#urls[this.#at]);
+      const url = new URL(base);
       const query = {
         "X-Exosphere-Postman": VERSION,
         "X-Atmosphere-tracking-id": session ?? "0",
-        // With its protocol, a node that has nothing to say shows that it is there.
-        "X-Atmosphere-Framework": "5.0.0",
-        "X-atmo-protocol": "true",
         "X-Heartbeat-Server": HEARTBEAT_S,
+        ...(position !== null && { "X-Exosphere-Position": position }),
+        ...more,
       };
       for (const name in query) url.searchParams.set(name, query[name]);
-      if (position !== null) url.searchParams.set("X-Exosphere-Position", position);
-      return url.href;
+      return url;
     }
 
-    #send(text) {
-      if (this.#socket?.readyState !== WebSocket.OPEN) return false;
-      this.#socket.send(text);
-      return true;
-    }
-
-    #receive(data) {
-      this.#heard = now();
-      // The handshake and the heartbeats of its protocol.
-      if (typeof data !== "string" || !data.startsWith("{")) return;
+    #receive(text) {
       try {
-        this.#postman.receive(data);
+        this.#postman.receive(text);
       } catch (error) {
         this.#postman.fail(error);
         this.#abandon();
@@ -242,14 +253,17 @@
       if (this.#postman.inbox.isFull) this.#abandon(true);
     }
 
-    #open(expired) {
+    #open(expired, series) {
+      this.#wire.join(series);
       clearTimeout(this.#limit);
       this.#failures = 0;
+      this.#best = Math.min(this.#best ?? this.#by, this.#by);
       if (expired) this.#options.onState?.("expired");
       this.#tell("connected");
     }
 
     #lost(code, reason) {
+      this.#wire?.close();
       if (FINAL.includes(code)) {
         this.#end(Object.assign(new Error(reason || `closed with ${code}`), { code }));
         return;
@@ -264,24 +278,32 @@
 
     /** Gives a connection up without waiting for a farewell, which may never come. */
     #abandon(sameFirst = false) {
-      if (this.#socket === null) return;
-      this.#socket.onmessage = this.#socket.onclose = null;
-      this.#socket.close();
+      if (this.#wire === null) return;
+      this.#wire.close();
       this.#comeBack(sameFirst);
     }
 
     /** Comes back, to the same node first if that may only have lost the connection. */
     #comeBack(sameFirst) {
-      this.#socket = null;
+      this.#wire = null;
       clearTimeout(this.#limit);
       const was = this.#state;
       if (was !== "connected" || !sameFirst) {
         this.#at = (this.#at + 1) % this.#urls.length;
         if (was !== "connected") this.#failures += 1;
       }
+      this.#choose(was === "connected");
       this.#postman.lost();
       this.#schedule();
       if (was === "connected") this.#tell(globalThis.navigator?.onLine === false ? "offline" : "reconnecting");
+    }
+
+    /** The transport for the next attempt: another one, where none of the nodes could be reached. */
+    #choose(wasConnected) {
+      const rounds = this.#failures / this.#urls.length;
+      const patience = this.#best === null ? 1 : ROUNDS_UNTIL_BLOCKED;
+      if (wasConnected) this.#by = this.#best;
+      else if (Number.isInteger(rounds) && rounds >= patience) this.#by = (this.#by + 1) % this.#transports.length;
     }
 
     #schedule() {
@@ -309,24 +331,24 @@
 
     #hide({ persisted }) {
       // Nobody will come back for a session whose name is forgotten.
-      if (!persisted && this.#slot === null) this.#socket?.close(1000);
+      if (!persisted && this.#slot === null) this.#wire?.close(1000);
     }
 
     #checkSilence() {
-      if (this.#socket !== null && now() - this.#heard > SILENCE_LIMIT_MS) this.#abandon();
+      if (this.#wire !== null && now() - this.#heard > SILENCE_LIMIT_MS) this.#abandon();
     }
 
     #end(why) {
       if (this.#state === "closed") return;
-      const socket = this.#socket;
-      this.#socket = null;
+      const wire = this.#wire;
+      this.#wire = null;
       clearTimeout(this.#retry);
       clearTimeout(this.#limit);
       clearInterval(this.#look);
       this.#unlisten();
       this.#retry = null;
       this.#postman.close(why);
-      socket?.close(1000);
+      wire?.close(1000);
       this.#slot?.leave();
       this.#tell("closed", why);
     }
@@ -338,9 +360,235 @@
     }
   }
 
+  // Connections, each of which is used once: `heard` is called whenever something comes, `receive` with
+  // each frame, and `lost` once with a code and a reason, unless it was closed before.
+
+  class Socket {
+    #socket;
+
+    constructor(address, { heard, receive, lost }) {
+      // With its protocol, a node that has nothing to say shows that it is there.
+      const url = address({ "X-Atmosphere-Framework": "5.0.0", "X-atmo-protocol": "true" });
+      url.protocol = url.protocol.replace("http", "ws");
+      this.#socket = new WebSocket(url.href);
+      this.#socket.onmessage = ({ data }) => {
+        heard();
+        // The handshake and the heartbeats of its protocol are no frames.
+        if (typeof data === "string" && data.startsWith("{")) receive(data);
+      };
+      // A close follows, which says more.
+      this.#socket.onerror = () => {};
+      this.#socket.onclose = ({ code, reason }) => lost(code, reason);
+    }
+
+    send(text) {
+      if (this.#socket.readyState !== WebSocket.OPEN) return false;
+      this.#socket.send(text);
+      return true;
+    }
+
+    join() {}
+
+    close(code) {
+      this.#socket.onmessage = this.#socket.onclose = null;
+      this.#socket.close(code);
+    }
+  }
+
+  /**
+   * Requests that are one connection: an event stream or polls, which bring what the node says, and
+   * posts, one after the other, which may reach any node.
+   */
+  class Requests {
+    #address;
+    #hooks;
+    #ending = new AbortController();
+    // What the node calls the requests that belong together, and how many answers to polls there were.
+    #series = null;
+    #had = 0;
+    // What is to be posted: pushes until they are acknowledged, and the last confirmation.
+    #pushes = [];
+    #confirmation = null;
+    #posting = null;
+    #timer = null;
+
+    constructor(address, hooks, isStreamed) {
+      this.#address = address;
+      this.#hooks = hooks;
+      const reading = isStreamed ? this.#stream() : this.#poll();
+      reading.catch((error) => this.#lose(BROKEN, error.message));
+    }
+
+    /** Without a key, it is a confirmation. */
+    send(text, key) {
+      if (key === undefined) {
+        // Two may say the same, of two series.
+        this.#confirmation = { text };
+        this.#confirmLater();
+      } else {
+        if (!this.#pushes.some((push) => push.key === key)) this.#pushes.push({ key, text });
+        this.#post();
+      }
+      return true;
+    }
+
+    /** The node has greeted. */
+    join(series) {
+      this.#series = series;
+      this.#had = 0;
+      // That was of another one.
+      this.#confirmation = null;
+    }
+
+    close(code) {
+      if (this.#isOver) return;
+      this.#ending.abort();
+      clearTimeout(this.#timer);
+      const done = { method: "POST", keepalive: true };
+      if (code === 1000) this.#fetch(this.#url({ "X-Atmosphere-Transport": "close" }), done).catch(() => {});
+    }
+
+    get #isOver() {
+      return this.#ending.signal.aborted;
+    }
+
+    async #stream() {
+      const answer = await this.#ask("sse");
+      if (!answer.ok) return this.#refused(answer);
+      const [reader, decoder] = [answer.body.getReader(), new TextDecoder()];
+      let rest = "";
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return this.#lose(BROKEN, "the event stream ended");
+        const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
+        rest = lines.pop();
+        this.#read(lines);
+      }
+    }
+
+    async #poll() {
+      while (!this.#isOver) {
+        const series = this.#series;
+        const answer = await this.#ask("long-polling");
+        if (!answer.ok) return this.#refused(answer);
+        const lines = (await answer.text()).split("\n");
+        if (!this.#read(lines) && answer.status === 200) throw new Error("that is no answer of a node");
+        // One without content is not counted.
+        if (answer.status === 200) this.#had += 1;
+        // Another node has answered, and yet another may be asked next: it is to know what this one told.
+        const hasMoved = series !== null && series !== this.#series;
+        if (hasMoved && this.#confirmation !== null) await Promise.race([this.#post(), sleep(LONGEST_POST_AGAIN_MS)]);
+      }
+    }
+
+    #ask(transport) {
+      const url = this.#url({ "X-Atmosphere-Transport": transport });
+      return this.#fetch(url, { cache: "no-store", signal: this.#ending.signal });
+    }
+
+    #fetch(url, init) {
+      return fetch(url, { credentials: this.#hooks.credentials ?? "same-origin", ...init });
+    }
+
+    #url(query) {
+      return this.#address({ ...query, ...(this.#series !== null && { "X-Exosphere-Series": `${this.#series}.${this.#had}` }) });
+    }
+
+    /** Takes the lines of events, each of which has one. Whether there were any. */
+    #read(lines) {
+      this.#hooks.heard();
+      const events = lines.filter((line) => line.startsWith("data:"));
+      for (const event of events) if (!this.#isOver) this.#hooks.receive(event.slice(5));
+      return events.length > 0;
+    }
+
+    #refused(answer) {
+      this.#lose(CODE_OF[answer.status] ?? BROKEN, answer.headers.get("X-Atmosphere-error") ?? `answered with ${answer.status}`);
+    }
+
+    #lose(code, reason) {
+      if (this.#isOver) return;
+      this.close();
+      this.#hooks.lost(code, reason);
+    }
+
+    #confirmLater() {
+      this.#timer ??= setTimeout(() => this.#post(), CONFIRM_AFTER_MS);
+    }
+
+    /** Posts what there is, until all of it is taken. */
+    #post() {
+      this.#posting ??= this.#postAll().finally(() => {
+        this.#posting = null;
+        if (this.#confirmation !== null && !this.#isOver) this.#confirmLater();
+      });
+      return this.#posting;
+    }
+
+    async #postAll() {
+      clearTimeout(this.#timer);
+      this.#timer = null;
+      let failures = 0;
+      do {
+        const isTaken = await this.#postSome().catch(() => false);
+        failures = isTaken ? 0 : failures + 1;
+        if (!isTaken) await sleep(Math.min(LONGEST_POST_AGAIN_MS, POST_AGAIN_MS * 2 ** failures) * (0.5 + Math.random() / 2));
+      } while (!this.#isOver && this.#pushes.length > 0);
+    }
+
+    /** Posts one batch. Whether something of it was taken. */
+    async #postSome() {
+      const lines = [];
+      let length = 0;
+      for (const { text } of this.#pushes) {
+        if (lines.length > 0 && length + text.length > BATCH_LIMIT) break;
+        lines.push(text);
+        length += text.length;
+      }
+      // One that is as long as can be goes alone.
+      const confirmation = length <= BATCH_LIMIT ? this.#confirmation : null;
+      if (confirmation !== null) lines.unshift(confirmation.text);
+      const limit = setTimeout(() => this.#lose(BROKEN, "a post was not answered"), POST_LIMIT_MS);
+      const post = { method: "POST", body: lines.join("\n"), signal: this.#ending.signal };
+      try {
+        const answer = await this.#fetch(this.#url({}), post);
+        const text = await answer.text();
+        if (answer.status === 400) this.#lose(CODE_OF[400], text);
+        if (!answer.ok) return false;
+        this.#hooks.heard();
+        if (confirmation !== null && this.#confirmation === confirmation) this.#confirmation = null;
+        const acknowledged = text.split("\n").filter((line) => line !== "");
+        this.#pushes.splice(0, acknowledged.length);
+        for (const line of acknowledged) if (!this.#isOver) this.#hooks.receive(line);
+        return true;
+      } finally {
+        clearTimeout(limit);
+      }
+    }
+  }
+
+  // The best first.
+  const TRANSPORTS = {
+    websocket: {
+      isThere: () => globalThis.WebSocket !== undefined,
+      open: (address, hooks) => new Socket(address, hooks),
+    },
+    sse: {
+      isThere: () => globalThis.ReadableStream !== undefined,
+      open: (address, hooks) => new Requests(address, hooks, true),
+    },
+    "long-polling": {
+      isThere: () => globalThis.fetch !== undefined,
+      open: (address, hooks) => new Requests(address, hooks, false),
+    },
+  };
+
   // What is said on any connection
 
-  /** The protocol, whatever carries it: `wire.send(text)` says whether there is a connection. */
+  /**
+   * The protocol, whatever carries it: `wire.send(text, key)` says whether there is a connection. The
+   * key is that of a push.
+   */
   class Postman {
     session = null;
     node = null;
@@ -360,7 +608,7 @@
       this.seen = new Seen();
       this.done = new Marks();
       this.outbox = new Outbox(options, {
-        send: (text) => this.isOpen && wire.send(text),
+        send: (text, key) => this.isOpen && wire.send(text, key),
         doubt: (since) => this.isOpen && wire.onDoubt?.(since),
         tell: (name, ...args) => this.#tell(name, ...args),
       });
@@ -381,6 +629,7 @@
       else if (frame.gap !== undefined) this.inbox.put(frame);
       else if (frame.ack !== undefined) this.outbox.acknowledge(frame);
       else if (frame.refused !== undefined) this.outbox.refuse(frame);
+      else if (frame.close !== undefined) this.#wire.onClose?.(frame.close, frame.reason);
       // What a later version says besides, this one need not know.
     }
 
@@ -424,7 +673,7 @@
       else this.#options.onError(error, message);
     }
 
-    #greet({ hello, session, node, resumed }) {
+    #greet({ hello, session, node, resumed, series }) {
       if (hello !== VERSION) throw new Error(`the node speaks version ${hello} of postman`);
       const expired = this.session !== null && !resumed;
       const from = this.node;
@@ -435,7 +684,7 @@
       this.#save();
       // What waits goes before what the application says when it is told.
       this.outbox.transmit(this.connection);
-      this.#wire.onHello?.(expired);
+      this.#wire.onHello?.(expired, series);
       if (expired && this.#wire.onHello === undefined) this.#tell("onState", "expired");
       if (from !== null && from !== node) this.#tell("onMove", { from, to: node });
     }
@@ -543,7 +792,7 @@
       this.#connection = connection;
       for (const push of this.pushes.slice(0, WINDOW)) {
         push.due ??= now() + this.#interval;
-        if (push.connection !== connection && this.#hooks.send(push.text)) {
+        if (push.connection !== connection && this.#hooks.send(push.text, push.key)) {
           push.connection = connection;
           push.sent = now();
         }
@@ -615,7 +864,7 @@
         const interval = Math.min(LONGEST_ACK_INTERVAL_MS, this.#interval * 2 ** Math.min(push.attempts, 16));
         push.due = now() + interval * (0.75 + Math.random() / 2);
         this.#hooks.tell("onAckFailed", { key: push.key, message: push.message, attempts: push.attempts });
-        if (push.connection === this.#connection && this.#hooks.send(push.text)) push.sent = now();
+        if (push.connection === this.#connection && this.#hooks.send(push.text, push.key)) push.sent = now();
       }
       this.transmit(this.#connection);
       if (sent.length > 0) this.#hooks.doubt(Math.min(...sent));
@@ -937,9 +1186,9 @@
     return refused;
   }
 
-  function toWebSocketUrl(url) {
+  function toHttpUrl(url) {
     const absolute = new URL(url, globalThis.location?.href);
-    absolute.protocol = absolute.protocol.replace(/^http/, "ws");
+    absolute.protocol = absolute.protocol.replace(/^ws/, "http");
     absolute.hash = "";
     return absolute.href;
   }
@@ -948,6 +1197,10 @@
     const pairs = Object.entries(listeners);
     for (const [name, listener] of pairs) target.addEventListener?.(name, listener);
     return () => pairs.forEach(([name, listener]) => target.removeEventListener?.(name, listener));
+  }
+
+  function sleep(ms) {
+    return new Promise((resolve) => setTimeout(resolve, ms));
   }
 
   function now() {
