@@ -62,7 +62,7 @@ pub(crate) use http::{Limits as HttpLimits, listen, serve};
 pub(crate) use negotiation::{Asked, Negotiation, NegotiationError};
 pub(crate) use origin::Origin;
 pub(crate) use parameters::Parameters;
-pub(crate) use received::{ReceiveError, receive};
+pub(crate) use received::{Bodies, Posted, ReceiveError, receive};
 pub(crate) use reception::{Authenticate, Reception};
 pub(crate) use server::Server;
 pub(crate) use slots::{Slot, Slots};

@@ -12,6 +12,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -27,7 +28,7 @@ use support::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
 };
 use tokio_tungstenite::tungstenite;
 
@@ -553,4 +554,40 @@ async fn one_topic_too_many_is_not_opened_and_those_of_sessions_do_not_count() {
     client.send("join").await;
     assert_eq!(client.text().await, "private");
     assert_eq!(joined.recv().await, Some(Err(JoinError::NoRoom)));
+}
+
+/// Goal: what is posted at a time is bounded, until a handler has returned from it; and who only says
+/// that much is to come takes nothing from others.
+#[tokio::test]
+async fn what_is_posted_at_a_time_has_a_limit() {
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let go_on = Arc::new(Semaphore::new(0));
+    let released = Arc::clone(&go_on);
+    let wait = move |_: Session, _: Message| {
+        told.send(()).unwrap();
+        let go_on = Arc::clone(&released);
+        async move {
+            go_on.acquire().await.unwrap().forget();
+            Ok::<_, Close>(())
+        }
+    };
+    let place = Place::new("posted");
+    let node = place.node().route("/chat/{room}", wait).max_posted_bytes(MIB + 9);
+    let node = node.start().await.unwrap();
+    let http = serve(&node);
+    let mut idle = TcpStream::connect(http).await.unwrap();
+    let head = format!("POST /chat/room HTTP/1.1\r\nHost: {http}\r\nContent-Length: {MIB}\r\n\r\n");
+    idle.write_all(head.as_bytes()).await.unwrap();
+    let mut posts = Vec::new();
+    for body in [vec![b'x'; MIB], b"012345678".to_vec()] {
+        posts.push(spawn(async move { post(http, "/chat/room", &body).await }));
+        within(PATIENCE, "the handler is told", tells.recv()).await.unwrap();
+    }
+    let refused = post(http, "/chat/room", b"x").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")), "{refused:?}");
+    go_on.add_permits(3);
+    for post in posts {
+        assert_eq!(post.await.unwrap().status, 200);
+    }
+    assert_eq!(post(http, "/chat/room", &vec![b'x'; MIB]).await.status, 200);
 }

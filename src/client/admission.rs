@@ -1,6 +1,6 @@
 //! Who may connect, and how.
 
-use super::Hosts;
+use super::{Bodies, Hosts};
 
 /// Who may connect, and how.
 #[derive(Debug)]
@@ -11,4 +11,6 @@ pub(crate) struct Admission {
     pub(crate) hosts: Hosts,
     /// Whether scripts are answers, too, which any page can read.
     pub(crate) scripts: bool,
+    /// The room for what is being posted.
+    pub(crate) bodies: Bodies,
 }

@@ -1,14 +1,53 @@
 //! The body of a request, received whole.
 
-use std::{error::Error as StdError, pin::pin, time::Duration};
+use std::{error::Error as StdError, pin::pin, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http::StatusCode;
 use http_body::Body;
 use http_body_util::BodyExt;
 use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Receives all of `body`, unless that is more than `limit_bytes` or takes longer than `patience`.
+/// The room for all bodies that a node holds at a time. Cheap to clone: a clone is the same room.
+#[derive(Clone, Debug)]
+pub(crate) struct Bodies(Arc<Semaphore>);
+
+impl Bodies {
+    /// Room for so many bytes.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Nothing yet, of which more is held as it comes.
+    fn begin(&self) -> Held {
+        let none = Arc::clone(&self.0).try_acquire_many_owned(0);
+        Held(none.expect("there is room for nothing"))
+    }
+}
+
+/// The room that a body takes, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held(OwnedSemaphorePermit);
+
+impl Held {
+    fn add(&mut self, bytes: usize) -> Result<(), ReceiveError> {
+        let bytes = u32::try_from(bytes).map_err(|_| ReceiveError::NoRoom)?;
+        let room = Arc::clone(self.0.semaphore()).try_acquire_many_owned(bytes);
+        self.0.merge(room.map_err(|_| ReceiveError::NoRoom)?);
+        Ok(())
+    }
+}
+
+/// A body that came whole, and the room that it takes.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) body: Bytes,
+    pub(crate) held: Held,
+}
+
+/// Receives all of `body`, unless that is more than `limit_bytes`, takes longer than `patience`, or
+/// there is no room for it. Who only says that much is to come takes no room.
 ///
 /// # Errors
 ///
@@ -21,15 +60,20 @@ pub(crate) async fn receive<B>(
     body: B,
     limit_bytes: usize,
     patience: Duration,
-) -> Result<Bytes, ReceiveError>
+    bodies: &Bodies,
+) -> Result<Posted, ReceiveError>
 where
     B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>,
 {
-    let receiving = receive_slowly(body, limit_bytes);
+    let receiving = receive_slowly(body, limit_bytes, bodies.begin());
     tokio::time::timeout(patience, receiving).await.unwrap_or(Err(ReceiveError::TooSlow(patience)))
 }
 
-async fn receive_slowly<B>(body: B, limit_bytes: usize) -> Result<Bytes, ReceiveError>
+async fn receive_slowly<B>(
+    body: B,
+    limit_bytes: usize,
+    mut held: Held,
+) -> Result<Posted, ReceiveError>
 where
     B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>,
 {
@@ -45,6 +89,7 @@ where
         if first.len() + rest.len() + data.remaining() > limit_bytes {
             return Err(ReceiveError::TooBig(limit_bytes));
         }
+        held.add(data.remaining())?;
         if first.is_empty() && rest.is_empty() {
             first = data.copy_to_bytes(data.remaining());
             continue;
@@ -60,10 +105,10 @@ where
     }
     if rest.is_empty() {
         // A copy, because a piece may be a small part of a buffer that it would keep alive.
-        return Ok(Bytes::copy_from_slice(&first));
+        return Ok(Posted { body: Bytes::copy_from_slice(&first), held });
     }
     rest.shrink_to_fit();
-    Ok(Bytes::from(rest))
+    Ok(Posted { body: Bytes::from(rest), held })
 }
 
 /// The body of a request did not come whole. Nothing was done with it.
@@ -72,6 +117,9 @@ pub(crate) enum ReceiveError {
     /// It has more than this many bytes. Sending it again does not help.
     #[error("the body is longer than {0} bytes; sending it again does not help")]
     TooBig(usize),
+    /// There is no room for it, as many others are being posted. Waiting helps.
+    #[error("as much is being posted as may be at a time; waiting helps")]
+    NoRoom,
     /// It did not come in time. Sending it again may help.
     #[error("the body did not come within {0:?}; sending it again may help")]
     TooSlow(Duration),
@@ -85,6 +133,7 @@ impl ReceiveError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::TooBig(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Broken(_) => StatusCode::BAD_REQUEST,
         }
@@ -102,6 +151,17 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(30);
+
+    async fn receive<B>(
+        body: B,
+        limit_bytes: usize,
+        patience: Duration,
+    ) -> Result<Bytes, ReceiveError>
+    where
+        B: Body<Error: Into<Box<dyn StdError + Send + Sync>>>,
+    {
+        super::receive(body, limit_bytes, patience, &Bodies::new(100)).await.map(|it| it.body)
+    }
 
     fn pieces(pieces: &[&'static str]) -> impl Body<Data = Bytes, Error = Infallible> + use<> {
         let frames: Vec<_> = pieces
@@ -132,5 +192,23 @@ mod tests {
         let endless = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
         let received = receive(endless, 5, PATIENCE).await;
         assert_eq!(received.unwrap_err().status(), StatusCode::REQUEST_TIMEOUT);
+    }
+
+    /// Goal: what is held of all bodies together is bounded, and free again once they are done with.
+    #[tokio::test]
+    async fn a_body_for_which_there_is_no_room_is_refused_until_there_is() {
+        let bodies = Bodies::new(5);
+        let receive = |body: &[&'static str]| super::receive(pieces(body), 5, PATIENCE, &bodies);
+        let first = receive(&["ab", "c"]).await.unwrap();
+        let refused = receive(&["ab", "c"]).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let second = receive(&["ab"]).await.unwrap();
+        assert!(matches!(receive(&["a"]).await, Err(ReceiveError::NoRoom)));
+        assert_eq!(receive(&[]).await.unwrap().body, "");
+        drop((first, second));
+        assert_eq!(receive(&["abc", "de"]).await.unwrap().body, "abcde");
+        let too_big = receive(&["abc", "def"]).await;
+        assert!(matches!(too_big, Err(ReceiveError::TooBig(5))));
+        assert_eq!(receive(&["abcde"]).await.unwrap().body, "abcde");
     }
 }

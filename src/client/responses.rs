@@ -217,7 +217,11 @@ impl From<AmbiguousHead> for Response<Body> {
 
 impl From<&ReceiveError> for Response<Body> {
     fn from(refused: &ReceiveError) -> Self {
-        error(refused.status(), &refused.to_string())
+        let mut response = error(refused.status(), &refused.to_string());
+        if refused.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        response
     }
 }
 
@@ -241,7 +245,7 @@ fn answer(status: StatusCode, body: Body) -> Response<Body> {
     response
 }
 
-/// How long who finds no room should wait: some sessions end meanwhile.
+/// How long who finds no room should wait: some sessions end meanwhile, and some handlers return.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 pub(crate) const TRACKING_ID: HeaderName = HeaderName::from_static("x-atmosphere-tracking-id");

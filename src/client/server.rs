@@ -10,7 +10,8 @@ use percent_encoding::percent_decode_str;
 use tracing::{Span, debug_span};
 
 use super::{
-    Admission, Body, ClientVersion, Framing, Greeting, Negotiation, Origin, Slot, Transport, head,
+    Admission, Body, ClientVersion, Framing, Greeting, Negotiation, Origin, Posted, Slot,
+    Transport, head,
     http::is_kept,
     long_poll::LongPoll,
     opening::{self, Opened},
@@ -141,12 +142,15 @@ impl Server {
                 self.suspend(&negotiation, &path, parts).await
             }
             _ => {
-                let body = receive(body, MAX_MESSAGE_BYTES, BODY_PATIENCE).await;
-                let body = body.map_err(|err| Response::from(&err))?;
-                if negotiation.postman && parts.method == Method::POST {
-                    return posts::answer(&self.hub, &self.tasks, &negotiation, &path, &body).await;
-                }
-                self.request(&negotiation, &path, parts, body).await
+                let bodies = &self.admission.bodies;
+                let posted = receive(body, MAX_MESSAGE_BYTES, BODY_PATIENCE, bodies).await;
+                let Posted { body, held } = posted.map_err(|err| Response::from(&err))?;
+                let answer = match negotiation.postman && parts.method == Method::POST {
+                    true => posts::answer(&self.hub, &self.tasks, &negotiation, &path, &body).await,
+                    false => self.request(&negotiation, &path, parts, body).await,
+                };
+                drop(held); // Only now no handler is waited for with it.
+                answer
             }
         }
     }

@@ -10,7 +10,7 @@ use tracing::{Instrument, info_span};
 
 use super::{Inner, Node, opening::Opened};
 use crate::{
-    client::{Admission, Authenticate, Cookies, Hosts, Reception, Server, Slots},
+    client::{Admission, Authenticate, Bodies, Cookies, Hosts, Reception, Server, Slots},
     cluster::{Mesh, MeshConfig, MeshError},
     handler::Handler,
     id::{NodeId, Principal},
@@ -22,6 +22,9 @@ use crate::{
 
 /// How many clients may be connected, unless that is set.
 const MAX_CONNECTIONS: usize = 100_000;
+
+/// How many bytes may be posted at a time, unless that is set.
+const MAX_POSTED_BYTES: usize = 64 << 20;
 
 /// The longest a cluster's name may be, in bytes.
 const MAX_CLUSTER_BYTES: usize = 64;
@@ -47,7 +50,12 @@ impl Builder {
         let mistake = check_cluster(&cluster).err();
         let mesh = MeshConfig::new(cluster);
         let (routes, limits) = (Table::default(), Limits::default());
-        let admission = Admission { origins: Vec::new(), hosts: Hosts::default(), scripts: false };
+        let admission = Admission {
+            origins: Vec::new(),
+            hosts: Hosts::default(),
+            scripts: false,
+            bodies: Bodies::new(MAX_POSTED_BYTES),
+        };
         Self {
             mesh,
             admission,
@@ -211,6 +219,15 @@ impl Builder {
     /// in, unless the node [serves](crate::Node::serve_app) that.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.connections = connections;
+        self
+    }
+
+    /// How many bytes the bodies of all requests may have together that this node has received and
+    /// not answered. One for which there is no room is answered by 503: waiting helps.
+    ///
+    /// Defaults to 64 MiB. A body has at most 1 MiB, so less than that refuses some for ever.
+    pub fn max_posted_bytes(mut self, bytes: usize) -> Self {
+        self.admission.bodies = Bodies::new(bytes);
         self
     }
 

@@ -6,7 +6,7 @@
 //! # Invariants
 //!
 //! 1. The tail holds exactly the operations `start..next`, in order.
-//! 2. `bytes` is what they take on the wire, and there are never more than the limits allow.
+//! 2. `bytes` is what they cost, and there are never more than the limits allow.
 
 use std::{collections::VecDeque, num::NonZeroUsize};
 
@@ -52,7 +52,7 @@ impl Tail {
 
     /// Adds the next operation.
     pub fn push(&mut self, op: Encoded) {
-        self.bytes += op.len();
+        self.bytes += op.cost();
         self.ops.push_back(op);
         while self.ops.len() > self.limits.ops.get() || self.bytes > self.limits.bytes.get() {
             self.pop();
@@ -100,7 +100,7 @@ impl Tail {
 
     fn pop(&mut self) {
         if let Some(op) = self.ops.pop_front() {
-            self.bytes -= op.len();
+            self.bytes -= op.cost();
             self.start = self.start.next();
         }
     }
@@ -136,6 +136,14 @@ mod tests {
         assert!(tail.get(Seq::new(6)).is_none());
         assert_eq!(tail.get(Seq::new(7)), Some(&op(7)));
         assert!(tail.get(Seq::new(10)).is_none());
+    }
+
+    #[test]
+    fn a_tail_counts_what_small_operations_cost() {
+        let bytes = NonZeroUsize::new(3 * op(0).cost()).unwrap();
+        let mut tail = Tail::new(Seq::FIRST, TailLimits { bytes, ..TailLimits::default() });
+        (0..10).for_each(|seq| tail.push(op(seq)));
+        assert_eq!(tail.len(), 3);
     }
 
     #[test]

@@ -34,9 +34,6 @@ use crate::id::Seq;
 /// waits for longer, and a checkpoint is taken.
 pub(super) const MAX_WAITING_BYTES: usize = 64 << 20;
 
-/// What an operation costs beside its bytes while it waits.
-const OVERHEAD_BYTES: usize = 128;
-
 /// How much is stored after a checkpoint, in bytes, before the next is taken; twice the last one if
 /// that is more.
 const CHECKPOINT_EVERY_BYTES: u64 = 64 << 20;
@@ -125,7 +122,7 @@ impl Recorder {
         if self.is_broken {
             return; // The checkpoint that is due will have it.
         }
-        self.waiting_bytes += record.len() + OVERHEAD_BYTES;
+        self.waiting_bytes += record.cost();
         self.waiting.push(record);
         if self.waiting_bytes > MAX_WAITING_BYTES {
             self.interrupt();

@@ -64,8 +64,11 @@ impl Arriving {
             self.end = Some((index, view.clone()));
         }
         self.bytes += match &part {
-            SnapshotPart::Message { entry, .. } => 256 + entry.message().len(),
+            SnapshotPart::Message { entry, .. } => entry.cost(),
             SnapshotPart::Push { push, .. } => 256 + push.message.len(),
+            SnapshotPart::Session(state) => {
+                512 + 256 * (state.memberships.len() + state.departed.len())
+            }
             _ => 512,
         };
         if self.bytes <= limit_bytes {

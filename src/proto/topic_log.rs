@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use super::{Accounting, DropCause, Ending, Position, Recipients, ledger::Ledger};
 use crate::{
-    id::{Cause, MessageId, NodeId, Seq, TopicName},
+    id::{Cause, MessageId, NodeId, PushKey, Seq, SessionId, TopicName},
     message::Message,
 };
 
@@ -42,7 +42,8 @@ impl Entry {
     /// How many wire forms can be kept beside a message.
     pub const FORMS: usize = if cfg!(feature = "grpc") { 10 } else { 9 };
 
-    /// What an entry costs beside its payload, in bytes.
+    /// What every entry costs beside what it holds, in bytes. What is encoded of it for clients is not
+    /// counted: as much again for each form that somebody reads.
     const OVERHEAD_BYTES: usize = 224 + 40 * Self::FORMS;
 
     /// The message `id`, published to `topic`, for the readers in `to`.
@@ -88,8 +89,14 @@ impl Entry {
         self.forms[form].get_or_init(|| encode(self))
     }
 
-    fn cost(&self) -> usize {
-        self.message.len() + Self::OVERHEAD_BYTES
+    /// How much memory it takes, in bytes.
+    pub(super) fn cost(&self) -> usize {
+        let named = self.to.named() * size_of::<SessionId>();
+        let key = match self.cause.as_ref().map(|cause| &cause.key) {
+            Some(PushKey::Named(name)) => name.len(),
+            Some(PushKey::Counted { .. }) | None => 0,
+        };
+        Self::OVERHEAD_BYTES + self.message.len() + self.topic.as_str().len() + named + key
     }
 }
 
@@ -443,12 +450,26 @@ mod tests {
 
     #[test]
     fn a_log_says_which_of_its_limits_dropped_a_message() {
-        let bytes = NonZeroUsize::new(3 * (Entry::OVERHEAD_BYTES + 1)).unwrap();
-        let mut kept = Kept::new(10, 0, start());
-        kept.0.limits.bytes = bytes;
-        (0..4).for_each(|seq| kept.push(seq, start()));
+        let mut kept = Kept::new(10, 3, start());
+        kept.0.limits.bytes = NonZeroUsize::new(kept.0.bytes()).unwrap();
+        kept.push(3, start());
         assert_eq!(kept.ending(0), Some(Ending::Dropped(DropCause::TopicBytes)));
         assert_eq!(kept.0.accounting().stored.dropped.topic_bytes, 1);
+    }
+
+    #[test]
+    fn whom_a_message_is_for_and_what_it_is_called_are_counted_as_well() {
+        let cost = |topic: &str, to, key| {
+            let topic = TopicName::parse(topic).unwrap();
+            let cause = Cause::new(SessionId::from_bits(1), key, 0);
+            Entry::new(id(0), topic, to, "m".into()).caused_by(Some(cause)).cost()
+        };
+        let number = || PushKey::Counted { epoch: 1, number: 1 };
+        let plain = cost("/a", Recipients::Everyone, number());
+        let named = Recipients::only((0..1_000).map(SessionId::from_bits));
+        assert_eq!(cost("/a", named, number()), plain + 16_000);
+        let key = PushKey::Named("x".repeat(100).into());
+        assert_eq!(cost("/aa", Recipients::Everyone, key), plain + 101);
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// What a frame costs beside its bytes while it is kept.
+    const OVERHEAD_BYTES: usize = 128;
+
     /// The frame that opens a link.
     pub fn hello(hello: &Hello) -> Self {
         Self::plain(kind::HELLO, hello)
@@ -153,6 +156,11 @@ impl Encoded {
     /// How many bytes it takes on the wire.
     pub fn len(&self) -> usize {
         self.head.len() + self.payload.len()
+    }
+
+    /// How much memory it takes while it is kept, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        self.len() + Self::OVERHEAD_BYTES
     }
 
     /// Always false: a frame has at least its prefix.

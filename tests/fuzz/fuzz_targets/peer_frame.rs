@@ -11,7 +11,7 @@ use exosphere::{
     Message,
     id::{NodeId, SessionId, TopicName},
     proto::{
-        Budget, Core, Lane, Holder, Limits, Position, Recipients,
+        Budget, Core, Holder, Lane, Limits, Position, Recipients,
         wire::{Encoded, Frame, split_frame},
     },
 };

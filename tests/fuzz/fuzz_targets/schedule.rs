@@ -15,8 +15,8 @@ use exosphere::{
     Message,
     id::{NodeId, Seq, SessionId, TopicName},
     proto::{
-        AttachmentKey, Budget, CloseReason, Core, Event, Lane, Holder, Limits, LogLimits, Recipients,
-        TailLimits, wire::Frame,
+        AttachmentKey, Budget, CloseReason, Core, Event, Holder, Lane, Limits, LogLimits,
+        Recipients, TailLimits, wire::Frame,
     },
 };
 use libfuzzer_sys::fuzz_target;
