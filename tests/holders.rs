@@ -300,3 +300,18 @@ async fn no_cookie_is_set_unless_the_application_wants_it() {
     client.send("who").await;
     assert_eq!(client.next().await, Received::Text("nobody".to_owned()));
 }
+
+/// Goal: what is said of cookies is so in a browser, too.
+#[tokio::test]
+async fn a_browser_keeps_its_cookie_and_shows_it_by_every_transport() {
+    let (true, Some(chromium)) = (support::has_stock_clients(), support::chromium()) else {
+        return;
+    };
+    let two = Two::start("browser", |node| node.browser_cookies(true)).await;
+    let [a, b] = two.http.map(|http| format!("http://{http}/"));
+    let args = ["cookie.mjs", &a, &b, "--chromium", &chromium];
+    let output = support::node_js(&args).output().await.unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("\"transports\":4"), "{told}");
+}

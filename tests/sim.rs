@@ -11,7 +11,7 @@ use std::{
 };
 
 use exosphere::{
-    Close, Handler, Message, Session,
+    Close, Handler, Message, Principal, Session,
     sim::{Client, Cluster},
 };
 
@@ -208,4 +208,31 @@ fn a_run_is_had_again_with_its_seed() {
         }
     }
     assert!(runs.iter().any(|other| *other != runs[0]), "seeds make no difference");
+}
+
+#[test]
+fn a_handler_knows_who_a_client_is_wherever_it_goes() {
+    let who = || {
+        async |session: Session, _: Message| -> Result<(), Close> {
+            let name = session.principal().map_or("nobody", Principal::as_str).to_owned();
+            session.send(name).await?;
+            Ok(())
+        }
+    };
+    let cluster = Cluster::builder(11).route(ROOM, who).start().unwrap();
+    let ana = cluster.client_as(Principal::new("ana").unwrap(), 0, ROOM);
+    let bob = cluster.client(0, ROOM);
+    for client in [&ana, &bob] {
+        client.push("who");
+    }
+    cluster.run_for(seconds(1));
+    let session = ana.session();
+    cluster.crash(0);
+    cluster.run_for(seconds(5));
+    for client in [&ana, &bob] {
+        client.push("who");
+    }
+    cluster.run_for(seconds(5));
+    assert_eq!((texts(&ana), texts(&bob)), (vec!["ana".into(); 2], vec!["nobody".into(); 2]));
+    assert_eq!(ana.session(), session);
 }

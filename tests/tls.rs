@@ -124,3 +124,26 @@ async fn a_certificate_that_cannot_be_used_is_refused_with_its_file() {
     fs::write(place.dir().join("key.pem"), other.signing_key.serialize_pem()).unwrap();
     refused("cannot use the certificate").await;
 }
+
+/// Goal: an application is served over TLS as a node is, and a cookie that came so goes back no other
+/// way.
+#[tokio::test]
+async fn a_cookie_that_is_given_over_tls_is_for_tls_only() {
+    let place = Place::new("tls-cookies");
+    let builder = place.node().route("/chat/{room}", publish).browser_cookies(true);
+    let node = builder.allow_origin("https://other.example").start().await.unwrap();
+    let certificate = certify(place.dir());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (http, files) = (listener.local_addr().unwrap(), files(place.dir()));
+    let app = axum::Router::new().fallback_service(node.service());
+    spawn(async move { node.serve_app_tls(listener, app, files).await.unwrap() });
+    let mut stream = connect(http, &certificate, &["http/1.1"]).await.unwrap();
+    let request = b"GET /chat/a?X-Atmosphere-Transport=polling HTTP/1.1\r\nHost: localhost\r\n\
+                    X-Atmosphere-Framework: 5.0.45\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    let _ = within(PATIENCE, "an answer", stream.read_to_string(&mut answer)).await;
+    let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: exosphere-"));
+    let attributes = cookie.and_then(|cookie| cookie.split_once("; ")).map(|(_, rest)| rest);
+    assert_eq!(attributes, Some("Path=/; HttpOnly; SameSite=None; Secure"), "{answer}");
+}
