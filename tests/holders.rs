@@ -170,6 +170,8 @@ async fn a_stranger_neither_posts_in_anothers_name_nor_ends_the_session() {
             assert_eq!((posted.status, posted.header("x-atmosphere-tracking-id")), (200, None));
             assert_eq!(alice.text().await, "posted");
             assert_eq!(request(http, "PUT", &target, &[], b"").await.body, name);
+            let pushed = post(http, &format!("{target}&X-Exosphere-Postman=1"), b"").await;
+            assert_eq!(pushed.status, 410, "as if there was none: {pushed:?}");
             let target = format!("{target}&X-Atmosphere-Transport=close");
             assert_eq!(get(http, &target).await.status, 200, "it says nothing");
         }
@@ -178,6 +180,7 @@ async fn a_stranger_neither_posts_in_anothers_name_nor_ends_the_session() {
         assert_eq!(posted.header("x-atmosphere-tracking-id"), Some(&*alice.id));
         assert_eq!(alice.text().await, "alice", "it is open");
         assert_eq!(request(http, "PUT", &target, &[], b"").await.body, "alice");
+        assert_eq!(post(http, &format!("{target}&X-Exosphere-Postman=1"), b"").await.status, 200);
     }
     let target = format!("/chat/a?{named}&user=alice&X-Atmosphere-Transport=close");
     assert_eq!(get(two.http[1], &target).await.status, 200);
