@@ -141,18 +141,30 @@ impl Server {
             Method::GET if negotiation.transport != Transport::Undefined => {
                 self.suspend(&negotiation, &path, parts).await
             }
-            _ => {
-                let bodies = &self.admission.bodies;
-                let posted = receive(body, MAX_MESSAGE_BYTES, BODY_PATIENCE, bodies).await;
-                let Posted { body, held } = posted.map_err(|err| Response::from(&err))?;
-                let answer = match negotiation.postman && parts.method == Method::POST {
-                    true => posts::answer(&self.hub, &self.tasks, &negotiation, &path, &body).await,
-                    false => self.request(&negotiation, &path, parts, body).await,
-                };
-                drop(held); // Only now no handler is waited for with it.
-                answer
-            }
+            _ => self.take(&negotiation, &path, parts, body).await,
         }
+    }
+
+    /// A request that is answered at once, or when its handler has returned.
+    async fn take<B>(
+        &self,
+        negotiation: &Negotiation,
+        path: &TopicName,
+        parts: &Parts,
+        body: B,
+    ) -> Result<Response<Body>, Response<Body>>
+    where
+        B: HttpBody<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send,
+    {
+        let bodies = &self.admission.bodies;
+        let posted = receive(body, MAX_MESSAGE_BYTES, BODY_PATIENCE, bodies).await;
+        let Posted { body, held } = posted.map_err(|err| Response::from(&err))?;
+        let answer = match negotiation.postman && parts.method == Method::POST {
+            true => posts::answer(&self.hub, &self.tasks, negotiation, path, &body).await,
+            false => self.request(negotiation, path, parts, body).await,
+        };
+        drop(held); // Only now no handler is waited for with it.
+        answer
     }
 
     /// A request that no client connects by: the handler may have an answer of its own.
