@@ -105,7 +105,11 @@ pub trait Handler: Send + Sync + 'static {
         async {}
     }
 
-    /// The session is over. Called after every other method, on one node of the cluster.
+    /// The session is over, and why. Called after every other method, once, on one node of the cluster.
+    ///
+    /// A client that was gone and did not come back in time is told as
+    /// [`Abandoned`](CloseReason::Abandoned), with why it was gone: it left, was lost, or its node died
+    /// or shut down.
     ///
     /// Not called if the last node dies, so nothing that must happen may wait for it.
     fn disconnect(

@@ -75,8 +75,8 @@ pub use message::Message;
 #[cfg(feature = "node")]
 pub use node::{Builder, Members, Node, ServeError, StartError};
 pub use proto::{
-    Accounting, Close, CloseCode, CloseReason, DropCause, Dropped, Durability, Ending, Fate, Gap,
-    Level, Member, Pending, Roster, Tally,
+    Accounting, Close, CloseCode, CloseReason, Detachment, DropCause, Dropped, Durability, Ending,
+    Fate, Gap, Level, Member, Pending, Roster, Tally,
 };
 #[cfg(feature = "node")]
 pub use reply::Reply;

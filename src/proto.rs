@@ -29,6 +29,7 @@ mod accounting;
 mod attachment;
 mod close;
 mod core;
+mod detachment;
 mod durability;
 mod holder;
 mod inbox;
@@ -60,6 +61,7 @@ pub use core::{
     Acknowledgement, Attached, Core, Ended, Event, Fate, Limits, Pending, PostKey, Push, Refused,
     Usage, Verdict, WatchKey,
 };
+pub use detachment::Detachment;
 pub use durability::{Durability, Level};
 pub use holder::Holder;
 pub use inbox::{Inbox, InboxMemory, OpenPush};

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use exosphere::{
     Close, Handler, Message, Node, NodeId, Session, SessionId, TopicName,
-    proto::{Budget, Core, Holder, Limits, Recipients},
+    proto::{Budget, Core, Detachment, Holder, Limits, Recipients},
 };
 use serde_json::Value;
 use support::{Client, PATIENCE, Place, Sequence, Stream, now, sees, serve, spawn, until, within};
@@ -121,7 +121,7 @@ fn issue_2117_a_session_is_kept_from_when_its_client_is_gone() {
     core.handle_timeout(later);
     send(&mut core, "while it is there", later);
     read(&mut core, key, "while it is there");
-    core.detach(key, kept, later);
+    core.detach(key, Detachment::Lost, kept, later);
     send(&mut core, "while it is away", later);
     let back = later + kept - Duration::from_secs(1);
     core.handle_timeout(back);
@@ -130,7 +130,7 @@ fn issue_2117_a_session_is_kept_from_when_its_client_is_gone() {
     assert!(attached.resumed);
     read(&mut core, attached.key, "while it is away");
 
-    core.detach(attached.key, kept, back);
+    core.detach(attached.key, Detachment::Lost, kept, back);
     core.handle_timeout(back + kept);
     let late =
         core.attach(Some(session), SessionId::from_bits(9), ROOM, &Holder::default(), back + kept);

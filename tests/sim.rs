@@ -4,14 +4,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use exosphere::{
-    Close, Handler, Message, Principal, Session,
+    Close, CloseReason, Detachment, Handler, Message, Principal, Session,
     sim::{Client, Cluster},
 };
 
@@ -235,4 +235,48 @@ fn a_handler_knows_who_a_client_is_wherever_it_goes() {
     cluster.run_for(seconds(5));
     assert_eq!((texts(&ana), texts(&bob)), (vec!["ana".into(); 2], vec!["nobody".into(); 2]));
     assert_eq!(ana.session(), session);
+}
+
+/// Writes down how its sessions end.
+#[derive(Clone, Default)]
+struct Ends(Arc<Mutex<Vec<CloseReason>>>);
+
+impl Handler for Ends {
+    async fn message(&self, _: &Session, _: Message) -> Result<(), Close> {
+        Ok(())
+    }
+
+    async fn disconnect(&self, _: &Session, reason: CloseReason) {
+        self.0.lock().unwrap().push(reason);
+    }
+}
+
+#[test]
+fn a_handler_is_told_once_why_a_client_is_gone_for_good() {
+    type Gone = fn(&Cluster, &Client);
+    let ways: [(Gone, CloseReason); 3] = [
+        (|_, client| client.close(), CloseReason::Client),
+        (|_, client| client.disconnect(), CloseReason::Abandoned(Detachment::Lost)),
+        (
+            |cluster, client| {
+                cluster.crash(0);
+                client.disconnect();
+            },
+            CloseReason::Abandoned(Detachment::NodeDied),
+        ),
+    ];
+    for (go, expected) in ways {
+        let ends = Ends::default();
+        let told = ends.clone();
+        let cluster = Cluster::builder(7).route(ROOM, move || ends.clone()).start().unwrap();
+        let client = cluster.client(0, ROOM);
+        cluster.run_for(seconds(1));
+        go(&cluster, &client);
+        cluster.run_for(seconds(100));
+        let by_then = told.0.lock().unwrap().clone();
+        let is_waited_for = expected != CloseReason::Client;
+        assert!(by_then.is_empty() == is_waited_for, "{expected:?}: {by_then:?}");
+        cluster.run_for(seconds(60));
+        assert_eq!(*told.0.lock().unwrap(), [expected]);
+    }
 }

@@ -36,7 +36,7 @@ use super::{
 use crate::{
     id::{PushKey, SessionId, TopicName},
     message::Message,
-    proto::{AttachmentKey, Batch, Budget, Close, CloseCode, Core, Mark, Push},
+    proto::{AttachmentKey, Batch, Budget, Close, CloseCode, Core, Detachment, Mark, Push},
     runtime::{Call, Full, Hub, Mailbox, Turn, clock},
 };
 
@@ -57,12 +57,12 @@ const HEARTBEAT_PING: u64 = 0;
 
 /// How serving a client ended.
 enum End {
-    /// By us: the client is told.
-    Told(Close),
+    /// By us: the client is told. It may be back.
+    Told(Close, Detachment),
     /// By the client, for good.
     Done,
     /// By the client or the network: it may be back.
-    Gone,
+    Gone(Detachment),
 }
 
 /// A WebSocket that is a session's attachment.
@@ -170,18 +170,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         let wakers =
             Wakers { reading: self.signals.reading_waker(), timing: self.signals.timing_waker() };
         let end = poll_fn(|cx| self.poll_serve(cx, &wakers)).await;
-        match &end {
-            End::Told(close) => {
+        let why = match end {
+            End::Told(close, why) => {
                 debug!(code = close.code.get(), reason = %close.reason, "closing");
                 self.socket.start_close(close.code.get(), &close.reason);
+                why
             }
             End::Done => {
                 debug!("done");
                 self.hub.with(|core, now| core.close_from(self.key, now));
+                Detachment::Left
             }
-            End::Gone => debug!(written_bytes = self.socket.queue().written_bytes(), "gone"),
-        }
-        self.hub.detach(self.key, SESSION_KEPT);
+            End::Gone(why) => {
+                debug!(written_bytes = self.socket.queue().written_bytes(), ?why, "gone");
+                why
+            }
+        };
+        self.hub.detach(self.key, why, SESSION_KEPT);
         let closed = poll_fn(|cx| self.socket.poll_shutdown(cx));
         let _ = tokio::time::timeout(CLOSE_PATIENCE, closed).await; // Who is gone is gone.
     }
@@ -195,18 +200,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         if (self.signals.is_reading() || !self.socket.has_room())
             && let Poll::Ready(close) = self.hub.poll_ended(self.key, cx)
         {
-            return Poll::Ready(End::Told(close));
+            return Poll::Ready(End::Told(close, Detachment::Other));
         }
         if let Poll::Ready(end) = self.poll_incoming(cx, &wakers.reading) {
             return Poll::Ready(end);
         }
         loop {
             let has_all = match self.poll_turns(cx) {
-                Poll::Ready(close) => return Poll::Ready(End::Told(close)),
+                Poll::Ready(close) => return Poll::Ready(End::Told(close, Detachment::Other)),
                 Poll::Pending => self.socket.has_room(),
             };
             if let Poll::Ready(close) = self.poll_alarm(&mut Context::from_waker(&wakers.timing)) {
-                return Poll::Ready(End::Told(close));
+                return Poll::Ready(End::Told(close, Detachment::Lost));
             }
             match self.socket.poll_flush(cx) {
                 Poll::Ready(Ok(())) if has_all => {
@@ -223,7 +228,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
                     debug!(%error, "the connection broke");
-                    return Poll::Ready(End::Gone);
+                    return Poll::Ready(End::Gone(Detachment::Lost));
                 }
                 Poll::Pending => return Poll::Pending,
             }
@@ -271,7 +276,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
             match incoming {
                 Incoming::Message(message) => {
                     if let Err(close) = self.handle_message(message) {
-                        return Poll::Ready(End::Told(close));
+                        return Poll::Ready(End::Told(close, Detachment::Violation));
                     }
                     if self.blocked.is_some() {
                         return self.poll_incoming(cx, reading);
@@ -287,12 +292,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
                 }
                 Incoming::Closed { code, reason } => {
                     debug!(code, reason, "the client closed");
-                    return Poll::Ready(End::Gone);
+                    return Poll::Ready(End::Gone(Detachment::Left));
                 }
                 Incoming::Failed(error) => {
-                    let is_misbehavior = matches!(error, SocketError::Violation(_));
-                    debug!(%error, is_misbehavior, "the connection failed");
-                    return Poll::Ready(End::Gone);
+                    debug!(%error, "the connection failed");
+                    return Poll::Ready(End::Gone(match error {
+                        SocketError::Violation(_) => Detachment::Violation,
+                        SocketError::Ended | SocketError::Io(_) => Detachment::Lost,
+                    }));
                 }
             }
         }
@@ -478,12 +485,12 @@ mod tests {
 
     use bytes::Bytes;
     use http::HeaderMap;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
     use crate::{
         id::NodeId,
-        proto::Limits,
+        proto::{Limits, Presence},
         runtime::{Callee, Tasks},
     };
 
@@ -495,6 +502,43 @@ mod tests {
         }
 
         fn end(&self, _: Close) {}
+    }
+
+    /// What is known of why a client is gone, after it said `bytes` and closed its side.
+    async fn why_gone(bytes: &[u8], is_shut_down: bool) -> Presence {
+        let tasks = Tasks::default();
+        let (hub, _told) = Hub::new(NodeId::from_bits(1), Limits::default(), tasks.clone());
+        let (hub, mailbox) = (Arc::new(hub), Arc::new(Mailbox::new(Nobody, tasks)));
+        let (mut client, server) = tokio::io::duplex(4096);
+        let negotiation = Negotiation::read(&"/chat".parse().unwrap(), &HeaderMap::new()).unwrap();
+        let path = TopicName::parse("/chat").unwrap();
+        let (fresh, connection) = (SessionId::from_bits(7), negotiation.connection());
+        let attached = hub.attach(None, fresh, path.as_str(), &negotiation.holder, connection);
+        let socket = Socket::new(server, Bytes::new(), crate::client::Reader::new(1024));
+        let opened = Opened::new(Arc::clone(&hub), mailbox, attached);
+        let mut attachment = Attachment::new(socket, opened, &negotiation, &path);
+        if is_shut_down {
+            hub.end_attachments(&Close::new(CloseCode::GoingAway, "bye"));
+        }
+        client.write_all(bytes).await.unwrap();
+        client.shutdown().await.unwrap();
+        attachment.run().await;
+        hub.with(|core, _| core.replica().session(fresh).unwrap().presence)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn why_a_client_is_gone_is_known() {
+        let leaves = b"\x88\x82\0\0\0\0\x03\xe9";
+        let breaks_a_rule = b"\x83\x80\0\0\0\0";
+        for (bytes, is_shut_down, why) in [
+            (&leaves[..], false, Detachment::Left),
+            (&breaks_a_rule[..], false, Detachment::Violation),
+            (b"", false, Detachment::Lost),
+            (b"", true, Detachment::NodeLeft),
+        ] {
+            let found = why_gone(bytes, is_shut_down).await;
+            assert_eq!(found, Presence::Detached(why), "{bytes:?}");
+        }
     }
 
     /// Goal: who wants no text that says nothing is asked all the same whether it is there.

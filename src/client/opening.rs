@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Negotiation;
 use crate::{
     id::{SessionId, TopicName},
-    proto::{Attached, Core},
+    proto::{Attached, Core, Detachment},
     runtime::{Call, Front, Hub, Mailbox, Tasks},
 };
 
@@ -125,7 +125,7 @@ impl Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         if !self.is_released {
-            self.hub.detach(self.attached.key, SESSION_KEPT);
+            self.hub.detach(self.attached.key, Detachment::Lost, SESSION_KEPT);
         }
     }
 }

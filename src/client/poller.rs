@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     id::TopicName,
-    proto::{AttachmentKey, Batch, Budget, Close, Mark, Position},
+    proto::{AttachmentKey, Batch, Budget, Close, Detachment, Mark, Position},
     runtime::{Hub, Turn, clock},
 };
 
@@ -295,7 +295,7 @@ impl Poller {
             state.given.is_torn &= !is_whole;
             if !is_whole {
                 state.is_dropped = true;
-                self.hub().detach(self.key(), SESSION_KEPT);
+                self.hub().detach(self.key(), Detachment::Lost, SESSION_KEPT);
             } else if implied {
                 self.hub().with(|core, _| core.set_implied(self.key(), true));
             }

@@ -50,8 +50,8 @@ use pushes::{PATIENT_FOR, Pushes};
 use takeover::Takeovers;
 
 use super::{
-    Accounting, AttachmentKey, Change, CloseReason, Durability, LogLimits, Membership, Op,
-    Position, Recipients, Replica, Session, SessionState, Tail, TailLimits, TopicKey,
+    Accounting, AttachmentKey, Change, CloseReason, Detachment, Durability, LogLimits, Membership,
+    Op, Position, Recipients, Replica, Session, SessionState, Tail, TailLimits, TopicKey,
     attachment::Attachments,
     peer::{Lane, Peer},
     recorder::Recorder,
@@ -332,16 +332,17 @@ impl Core {
         }
     }
 
-    /// An attachment's connection is gone. Its session is closed unless it is back within `kept`.
+    /// An attachment's connection is gone. Its session is closed, as abandoned for the same reason,
+    /// unless it is back within `kept`.
     ///
     /// Harmless if the attachment is over already.
-    pub fn detach(&mut self, key: AttachmentKey, kept: Duration, now: Instant) {
+    pub fn detach(&mut self, key: AttachmentKey, why: Detachment, kept: Duration, now: Instant) {
         let Some(session) = self.session_of(key) else {
             return;
         };
         self.remove_attachment(key);
         if let Some(epoch) = self.replica.session(session).map(|session| session.claim.epoch) {
-            self.commit(Op::SessionDetached { session, epoch }, now);
+            self.commit(Op::SessionDetached { session, epoch, why }, now);
             self.set_deadline(session, now + kept);
         }
     }

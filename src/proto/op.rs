@@ -3,7 +3,7 @@
 use crate::{
     id::{Cause, Epoch, MessageId, NodeId, PushKey, SessionId, TopicName},
     message::Message,
-    proto::{CloseReason, Position, Recipients, SessionState, Stamp},
+    proto::{CloseReason, Detachment, Position, Recipients, SessionState, Stamp},
 };
 
 /// One operation of a journal. It happened; nobody refuses it.
@@ -93,6 +93,8 @@ pub enum Op {
         session: SessionId,
         /// The epoch of that attachment.
         epoch: Epoch,
+        /// Why.
+        why: Detachment,
     },
     /// The handler has had its first word about a session, and need not have it again.
     SessionReady {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Holder, Position};
+use super::{Detachment, Holder, Position};
 use crate::id::{Epoch, MessageId, NodeId, Seq, SessionId, TopicName};
 
 /// When something was decided about a session: the later stamp wins, wherever it is compared.
@@ -53,24 +53,30 @@ impl Stamp {
 
 /// Whether a session's client is there.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(from = "bool", into = "bool")]
+#[serde(from = "u8", into = "u8")]
 #[non_exhaustive]
 pub enum Presence {
     /// It has an attachment on the node that owns it.
     Attached,
-    /// It has none, and is closed if it does not come back in time.
-    Detached,
+    /// It has none, for this reason, and is closed if it does not come back in time.
+    Detached(Detachment),
 }
 
-impl From<bool> for Presence {
-    fn from(attached: bool) -> Self {
-        if attached { Self::Attached } else { Self::Detached }
+impl From<u8> for Presence {
+    fn from(code: u8) -> Self {
+        match code {
+            0 => Self::Attached,
+            why => Self::Detached(why.into()),
+        }
     }
 }
 
-impl From<Presence> for bool {
+impl From<Presence> for u8 {
     fn from(presence: Presence) -> Self {
-        presence == Presence::Attached
+        match presence {
+            Presence::Attached => 0,
+            Presence::Detached(why) => why.into(),
+        }
     }
 }
 
@@ -160,13 +166,18 @@ pub struct Closed {
 }
 
 /// Why a session is over.
+///
+/// A connection that is over need not end its session, and so is no reason: one of which a newer one of
+/// the same session takes the place is closed by [`CloseCode::Superseded`](super::CloseCode), and the
+/// session goes on.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(from = "u8", into = "u8")]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The client did not come back in time.
-    Abandoned,
-    /// The application closed it.
+    /// The client was gone, for this reason, and did not come back in time.
+    Abandoned(Detachment),
+    /// The application closed it, or refused it: by `Session::close`, or by
+    /// an error of its handler.
     Application,
     /// The client said that it is done.
     Client,
@@ -177,9 +188,9 @@ pub enum CloseReason {
 impl From<u8> for CloseReason {
     fn from(code: u8) -> Self {
         match code {
-            1 => Self::Abandoned,
             2 => Self::Application,
             3 => Self::Client,
+            17..=31 => Self::Abandoned((code - ABANDONED).into()),
             _ => Self::Other,
         }
     }
@@ -189,9 +200,31 @@ impl From<CloseReason> for u8 {
     fn from(reason: CloseReason) -> Self {
         match reason {
             CloseReason::Other => 0,
-            CloseReason::Abandoned => 1,
             CloseReason::Application => 2,
             CloseReason::Client => 3,
+            CloseReason::Abandoned(why) => ABANDONED + Self::from(why),
+        }
+    }
+}
+
+/// What is added to why a client was gone, if it did not come back in time.
+const ABANDONED: u8 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_read_as_it_was_written() {
+        for code in 0..=u8::MAX {
+            let reason = CloseReason::from(code);
+            assert_eq!(CloseReason::from(u8::from(reason)), reason, "{code}");
+            let presence = Presence::from(code);
+            assert_eq!(Presence::from(u8::from(presence)), presence, "{code}");
+            if let Presence::Detached(why) = presence {
+                let abandoned = CloseReason::Abandoned(why);
+                assert_eq!(CloseReason::from(u8::from(abandoned)), abandoned, "{code}");
+            }
         }
     }
 }

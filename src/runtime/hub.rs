@@ -20,8 +20,8 @@ use crate::{
     connection::Connection,
     id::{NodeId, SessionId},
     proto::{
-        Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Core, Ended, Event,
-        Holder, Lane, Limits, Post, PostKey, Posted, Session, Verdict, WatchKey,
+        Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Core, Detachment,
+        Ended, Event, Holder, Lane, Limits, Post, PostKey, Posted, Session, Verdict, WatchKey,
     },
 };
 
@@ -218,9 +218,12 @@ impl Hub {
         }
     }
 
-    /// An attachment's connection is gone: see [`Core::detach`].
-    pub(crate) fn detach(&self, key: AttachmentKey, kept: Duration) {
-        self.with(|core, now| core.detach(key, kept, now));
+    /// An attachment's connection is gone: see [`Core::detach`]. Once the node shuts down, that is
+    /// why.
+    pub(crate) fn detach(&self, key: AttachmentKey, why: Detachment, kept: Duration) {
+        let is_leaving = self.state.lock().closing.is_some();
+        let why = if is_leaving { Detachment::NodeLeft } else { why };
+        self.with(|core, now| core.detach(key, why, kept, now));
         self.state.lock().slots.remove(&key);
     }
 
@@ -506,7 +509,7 @@ fn closing(why: Ended) -> Close {
             Close::new(CloseCode::Superseded, "a newer connection of this session has taken over")
         }
         // Its client is there all the same, and may begin anew.
-        Ended::Closed(CloseReason::Abandoned) => {
+        Ended::Closed(CloseReason::Abandoned(_)) => {
             Close::new(CloseCode::GoingAway, "the session was given up elsewhere")
         }
         Ended::Closed(_) => Close::new(CloseCode::Normal, "the session is over"),

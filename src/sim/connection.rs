@@ -14,7 +14,7 @@ use super::{Client, machine::Machine, network::Network, seat::Seat};
 use crate::{
     connection::{self, Evidence, Transport},
     id::{SessionId, TopicName},
-    proto::{AttachmentKey, Batch, Budget, Close, CloseCode, Core, Holder, Push},
+    proto::{AttachmentKey, Batch, Budget, Close, CloseCode, Core, Detachment, Holder, Push},
     runtime::{Call, Front, Hub, Mailbox, Turn},
 };
 
@@ -107,10 +107,13 @@ async fn connect(
         close = connection.serve(network, seat) => Some(close),
     };
     seat.lock().is_connected = false;
+    if machine.is_crashed() {
+        return None; // It has not noticed.
+    }
     if *wish.borrow() == Wish::Over {
         connection.hub.with(|core, now| core.close_from(connection.key, now));
     }
-    connection.hub.detach(connection.key, SESSION_KEPT);
+    connection.hub.detach(connection.key, Detachment::Lost, SESSION_KEPT);
     let is_final = |close: &Close| {
         matches!(close.code, CloseCode::Normal | CloseCode::Forbidden | CloseCode::Superseded)
     };

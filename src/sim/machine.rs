@@ -64,6 +64,11 @@ impl Machine {
         self.hub.tasks().cancel();
     }
 
+    /// Whether it has crashed.
+    pub(super) fn is_crashed(&self) -> bool {
+        self.dead.is_cancelled()
+    }
+
     /// Waits until it has crashed.
     pub(super) async fn crashed(&self) {
         self.dead.cancelled().await;

@@ -9,8 +9,9 @@ use exosphere::{
         BrowserId, Cause, Epoch, MessageId, NodeId, Principal, PushKey, Seq, SessionId, TopicName,
     },
     proto::{
-        Acknowledgement, CloseReason, Closed, Core, Entry, Holder, Inbox, Limits, Mark, Membership,
-        Op, OpenPush, Position, Post, Posted, Presence, Recipients, Released, SessionState, Stamp,
+        Acknowledgement, CloseReason, Closed, Core, Detachment, Entry, Holder, Inbox, Limits, Mark,
+        Membership, Op, OpenPush, Position, Post, Posted, Presence, Recipients, Released,
+        SessionState, Stamp,
         progress::Report,
         wire::{Encoded, Frame, Hello, SnapshotPart},
     },
@@ -182,9 +183,9 @@ fn op_values() -> Vec<(&'static str, u64, Op)> {
         ("claimed", 0, Op::SessionClaimed(new_session())),
         ("claimed-again", 300, Op::SessionClaimed(joined_session())),
         ("ready", 1, Op::SessionReady { session: session(1) }),
-        ("detached", 20, Op::SessionDetached { session: session(1), epoch }),
+        ("detached", 20, Op::SessionDetached { session: session(1), epoch, why: Detachment::Lost }),
         ("closed", 21, closed(CloseReason::Client)),
-        ("closed-abandoned", 22, closed(CloseReason::Abandoned)),
+        ("closed-abandoned", 22, closed(CloseReason::Abandoned(Detachment::NodeDied))),
         ("closed-application", 23, closed(CloseReason::Application)),
         ("closed-other", 24, closed(CloseReason::Other)),
         (
@@ -283,7 +284,7 @@ fn closed_session() -> Closed {
 fn joined_session() -> SessionState {
     let mut state = new_session();
     state.session.claim = Stamp::new(Epoch::new(2), node(2), Seq::new(6));
-    state.session.presence = Presence::Detached;
+    state.session.presence = Presence::Detached(Detachment::Left);
     state.session.ready = true;
     let (alice, browser) = (Principal::new("alice"), BrowserId::from_bits(0xb0));
     state.session.holder = Holder::new(alice.ok(), Some(browser));

@@ -229,7 +229,9 @@ mod tests {
     use crate::{
         id::{NodeId, PushKey, SessionId, TopicName},
         message::Message,
-        proto::{Budget, Durability, Holder, Level, Limits, Op, Presence, Push, Recipients},
+        proto::{
+            Budget, Detachment, Durability, Holder, Level, Limits, Op, Presence, Push, Recipients,
+        },
     };
 
     const ALL: Budget = Budget { messages: usize::MAX, bytes: usize::MAX };
@@ -411,7 +413,10 @@ mod tests {
         let kept = Limits::default().session_kept;
         sweep(&mut core, now, now + kept);
         let session = core.replica().session(SESSION).expect("it may be back");
-        assert_eq!((session.claim.node, session.presence), (core.id(), Presence::Detached));
+        assert_eq!(
+            (session.claim.node, session.presence),
+            (core.id(), Presence::Detached(Detachment::NodeDied))
+        );
         sweep(&mut core, now + kept, now + kept + Duration::from_secs(10));
         assert!(core.replica().session(SESSION).is_none());
     }

@@ -242,7 +242,7 @@ impl Core {
     /// A client that this node waited for is another's to wait for: what this node was about to give
     /// up once its handler returns, it gives up no longer. A client that is done stays so.
     pub(super) fn forget_giving_up(&mut self, session: SessionId) {
-        if self.pushes.closing.get(&session) == Some(&CloseReason::Abandoned) {
+        if let Some(CloseReason::Abandoned(_)) = self.pushes.closing.get(&session) {
             self.pushes.closing.remove(&session);
         }
     }

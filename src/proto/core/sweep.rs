@@ -8,7 +8,7 @@ use std::{
 use super::{Core, Event, Lane};
 use crate::{
     id::{NodeId, SessionId},
-    proto::{CloseReason, Closed, Op, Position, Presence, Session, TopicKey},
+    proto::{CloseReason, Closed, Detachment, Op, Position, Presence, Session, TopicKey},
 };
 
 /// How often what can be dropped is looked for.
@@ -83,7 +83,11 @@ impl Core {
         for session in orphans {
             if let Some(state) = self.replica.state_of(session) {
                 let last_owner = state.session.claim.node;
-                self.claim(state, Presence::Detached, now);
+                let presence = match state.session.presence {
+                    Presence::Attached => Presence::Detached(Detachment::NodeDied),
+                    away => away,
+                };
+                self.claim(state, presence, now);
                 self.set_deadline(session, now + self.limits.session_kept);
                 self.take_over(session, last_owner, now);
             }
@@ -114,11 +118,11 @@ impl Core {
     }
 
     fn close_abandoned(&mut self, session: SessionId, now: Instant) {
-        let known = self.replica.session(session);
-        if known.is_some_and(|known| {
-            known.claim.node == self.id && known.presence == Presence::Detached
-        }) {
-            self.close_when_idle(session, CloseReason::Abandoned, now);
+        if let Some(known) = self.replica.session(session)
+            && known.claim.node == self.id
+            && let Presence::Detached(why) = known.presence
+        {
+            self.close_when_idle(session, CloseReason::Abandoned(why), now);
         }
     }
 

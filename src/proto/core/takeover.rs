@@ -163,7 +163,7 @@ impl Core {
             return false;
         };
         let ours = self.attachments.get(key).map(|attachment| attachment.epoch);
-        state.session.presence == Presence::Detached
+        state.session.presence != Presence::Attached
             || !self.live.contains(&claim.node)
             || ours == Some(claim.epoch)
     }

@@ -16,6 +16,7 @@ use crate::{
     },
 };
 
+mod ends;
 mod holders;
 mod posts;
 mod pushes;

@@ -32,11 +32,11 @@ impl Replica {
                     known.session.ready = true;
                 }
             }
-            Op::SessionDetached { session, epoch } => {
+            Op::SessionDetached { session, epoch, why } => {
                 if let Some(known) = self.sessions.get_mut(&session)
                     && (known.session.claim.epoch, known.session.claim.node) == (epoch, id.origin)
                 {
-                    known.session.presence = Presence::Detached;
+                    known.session.presence = Presence::Detached(why);
                 }
             }
             Op::SessionClosed { session, owner, reason } => {
@@ -135,8 +135,8 @@ impl Replica {
         let is_new = !self.sessions.contains_key(&id);
         let known = self.sessions.entry(id).or_insert_with(|| Known::new(session.clone()));
         let (ready, before) = (known.session.ready || session.ready, known.session.claim);
-        if session.claim == before && session.presence == Presence::Detached {
-            known.session.presence = Presence::Detached;
+        if session.claim == before && session.presence != Presence::Attached {
+            known.session.presence = session.presence;
         }
         if session.claim > before {
             known.session = session;

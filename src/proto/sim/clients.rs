@@ -12,7 +12,9 @@ use super::{
 use crate::{
     id::{MessageId, Principal, PushKey, SessionId, TopicName},
     message::Message,
-    proto::{AttachmentKey, Budget, CloseReason, Holder, Mark, Position, Recipients, Stamp},
+    proto::{
+        AttachmentKey, Budget, CloseReason, Detachment, Holder, Mark, Position, Recipients, Stamp,
+    },
 };
 
 /// A client, which has at most one connection that it listens to.
@@ -245,7 +247,7 @@ impl World {
         }
         self.say(|| format!("n{node} notices that connection {connection} is gone"));
         let (kept, now) = (self.faults.limits.session_kept, self.instant());
-        self.core_mut(node).detach(key, kept, now);
+        self.core_mut(node).detach(key, Detachment::Lost, kept, now);
         self.after(node)
     }
 

@@ -425,11 +425,10 @@ impl World {
         };
         // Who gives a client up that is with a node it cannot hear of speaks too early.
         let is_there = |other: &usize| self.core(*other).attachment_of(id).is_some();
-        let raced = self
-            .alive()
-            .iter()
-            .any(|other| is_later(other) || (reason == CloseReason::Abandoned && is_there(other)));
-        if reason == CloseReason::Abandoned {
+        let is_abandoned = matches!(reason, CloseReason::Abandoned(_));
+        let raced =
+            self.alive().iter().any(|other| is_later(other) || (is_abandoned && is_there(other)));
+        if is_abandoned {
             self.ghost.closed.insert(id);
         } else if !self.ghost.closed.contains(&id) {
             let text = format!("n{node} ended session {id}: {reason:?}, but nobody closed it");

@@ -105,8 +105,8 @@ impl Encoded {
             Op::SessionClosed { session, owner, reason } => {
                 Self::operation(kind::SESSION_CLOSED, place, &(session, owner, reason))
             }
-            Op::SessionDetached { session, epoch } => {
-                Self::operation(kind::SESSION_DETACHED, place, &(session, epoch))
+            Op::SessionDetached { session, epoch, why } => {
+                Self::operation(kind::SESSION_DETACHED, place, &(session, epoch, u8::from(*why)))
             }
             Op::SessionReady { session } => {
                 Self::operation(kind::SESSION_READY, place, &(session,))

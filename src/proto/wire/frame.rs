@@ -167,8 +167,8 @@ fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Res
             Op::SessionClosed { session, owner, reason }
         }
         kind::SESSION_DETACHED => {
-            let (session, epoch) = header.read()?;
-            Op::SessionDetached { session, epoch }
+            let (session, epoch, why) = header.read::<(_, _, u8)>()?;
+            Op::SessionDetached { session, epoch, why: why.into() }
         }
         kind::SESSION_READY => Op::SessionReady { session: header.read::<(_,)>()?.0 },
         _ => Op::Unknown,

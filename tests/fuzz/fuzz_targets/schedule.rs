@@ -15,8 +15,8 @@ use exosphere::{
     Message,
     id::{NodeId, Seq, SessionId, TopicName},
     proto::{
-        AttachmentKey, Budget, CloseReason, Core, Event, Holder, Lane, Limits, LogLimits,
-        Recipients, TailLimits, wire::Frame,
+        AttachmentKey, Budget, CloseReason, Core, Detachment, Event, Holder, Lane, Limits,
+        LogLimits, Recipients, TailLimits, wire::Frame,
     },
 };
 use libfuzzer_sys::fuzz_target;
@@ -104,7 +104,7 @@ impl World {
             7 => self.read(node, rest),
             8 => {
                 if let Some(&(key, _)) = self.attachments[node].get(rest % 4) {
-                    core.detach(key, Duration::from_secs(10), now);
+                    core.detach(key, Detachment::Lost, Duration::from_secs(10), now);
                 }
             }
             9 => core.close(session, CloseReason::Application, now),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     id::PushKey,
-    proto::{Mark, Post, PostKey, Posted},
+    proto::{Detachment, Mark, Post, PostKey, Posted},
 };
 
 const SERIES: u64 = 5;
@@ -81,7 +81,7 @@ fn a_post_is_to_be_said_again_where_there_is_nobody_to_take_it() {
     assert_eq!(nodes.posted(1), None, "nobody knows the session");
     let attachment = nodes.attach_series(1, SERIES);
     let now = nodes.now;
-    nodes.get(1).detach(attachment, Duration::from_secs(60), now);
+    nodes.get(1).detach(attachment, Detachment::Lost, Duration::from_secs(60), now);
     for id in [1, 2] {
         nodes.post(id, None, &[1]);
         assert_eq!(nodes.posted(id), None, "it is attached nowhere");

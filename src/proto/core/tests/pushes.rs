@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     id::{Cause, PushKey},
-    proto::{Acknowledgement, Level, Push},
+    proto::{Acknowledgement, Detachment, Level, Push},
 };
 
 fn key(number: u64) -> PushKey {
@@ -339,11 +339,11 @@ fn who_was_about_to_give_up_a_client_does_not_once_it_is_elsewhere() {
     nodes.push(1, attachment, 1);
     assert_eq!(nodes.begun(1), [key(1)]);
     let now = nodes.now;
-    nodes.get(1).detach(attachment, second, now);
+    nodes.get(1).detach(attachment, Detachment::Lost, second, now);
     nodes.pass(2 * second, step);
     let there = nodes.attach(2);
     let now = nodes.now;
-    nodes.get(2).detach(there, 60 * second, now);
+    nodes.get(2).detach(there, Detachment::Lost, 60 * second, now);
     nodes.settle();
     nodes.finish(1, 1);
     for core in nodes.cores.values() {
