@@ -76,7 +76,7 @@ pub use message::Message;
 pub use node::{Builder, Members, Node, ServeError, StartError};
 pub use proto::{
     Accounting, Close, CloseCode, CloseReason, Detachment, DropCause, Dropped, Durability, Ending,
-    Fate, Gap, Level, Member, Pending, Roster, Tally,
+    Fate, Gap, Level, Member, Pending, Roster, SlowConsumers, Tally,
 };
 #[cfg(feature = "node")]
 pub use reply::Reply;

@@ -49,6 +49,7 @@ mod roster;
 mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod slow_consumers;
 mod snapshot;
 mod topic;
 mod topic_log;
@@ -77,5 +78,6 @@ pub use released::Released;
 pub use replica::{Change, Replica};
 pub use roster::{Member, Roster};
 pub use session::{CloseReason, Closed, Membership, Presence, Session, SessionState, Stamp};
+pub use slow_consumers::SlowConsumers;
 pub use topic::{Topic, TopicKey, Topics};
 pub use topic_log::{Cursor, Entry, LogLimits, TopicLog};

@@ -499,7 +499,7 @@ fn read_message(parts: &Parts, body: Bytes) -> Message {
 fn status_of(close: &Close) -> StatusCode {
     match close.code {
         CloseCode::Forbidden => StatusCode::FORBIDDEN,
-        CloseCode::GoingAway => StatusCode::SERVICE_UNAVAILABLE,
+        CloseCode::GoingAway | CloseCode::SlowConsumer => StatusCode::SERVICE_UNAVAILABLE,
         CloseCode::Normal => StatusCode::GONE,
         CloseCode::NotText | CloseCode::Policy | CloseCode::Protocol => StatusCode::BAD_REQUEST,
         CloseCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -14,7 +14,7 @@ use crate::{
     cluster::{Mesh, MeshConfig, MeshError},
     handler::Handler,
     id::{NodeId, Principal},
-    proto::{Durability, Limits},
+    proto::{Durability, Limits, SlowConsumers},
     route::{InvalidRoute, Route, Routes, Table},
     runtime::{Hub, Tasks},
     websocket::WebSocketHandler,
@@ -247,6 +247,17 @@ impl Builder {
     /// Defaults to 100,000. A topic is gone when it has neither sessions nor messages.
     pub fn max_topics(mut self, topics: usize) -> Self {
         self.limits.topics = topics;
+        self
+    }
+
+    /// What becomes of a client that is connected to this node, and does not read as fast as is
+    /// published, once a limit of its topic or of all topics drops a message that it was to get.
+    /// Defaults to [`SlowConsumers::Gap`].
+    ///
+    /// A client that is closed comes back at once, mostly: it costs a handshake each time, and what
+    /// is told of a gap is the same.
+    pub fn slow_consumers(mut self, policy: SlowConsumers) -> Self {
+        self.limits.slow_consumers = policy;
         self
     }
 

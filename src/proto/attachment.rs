@@ -205,6 +205,11 @@ impl Attachment {
         self.readers.iter().map(|reader| reader.topic)
     }
 
+    /// Whether something was dropped that it was to read next.
+    pub(super) fn is_overtaken<'a>(&self, topic: impl Fn(TopicKey) -> &'a Topic) -> bool {
+        self.readers.iter().any(|reader| reader.is_overtaken(topic(reader.topic)))
+    }
+
     /// Takes what is next, as far as `budget` goes.
     pub(super) fn read<'a>(
         &mut self,
@@ -279,6 +284,13 @@ impl Attachment {
 }
 
 impl Reader {
+    /// Whether something was dropped from in front of the cursor. Who has just begun cannot know
+    /// better than to begin with what there is.
+    fn is_overtaken(&self, topic: &Topic) -> bool {
+        let is_begun = self.cursor != Cursor::default();
+        is_begun && self.cursor < topic.log.start() && !self.sent.includes(topic.log.lost())
+    }
+
     /// Takes what is next. Says whether there was something that is not for this session.
     fn read(
         &mut self,

@@ -42,6 +42,8 @@ pub enum CloseCode {
     Internal = 1011,
     /// Do not come back: what was asked for is not yours to have.
     Forbidden = 4403,
+    /// Come back: what was published was not read fast enough, and some of it is dropped by now.
+    SlowConsumer = 4408,
     /// Do not come back with this connection: a newer one of the same session has taken over.
     Superseded = 4409,
 }

@@ -51,7 +51,8 @@ use takeover::Takeovers;
 
 use super::{
     Accounting, AttachmentKey, Change, CloseReason, Detachment, Durability, LogLimits, Membership,
-    Op, Position, Recipients, Replica, Session, SessionState, Tail, TailLimits, TopicKey,
+    Op, Position, Recipients, Replica, Session, SessionState, SlowConsumers, Tail, TailLimits,
+    TopicKey,
     attachment::Attachments,
     peer::{Lane, Peer},
     recorder::Recorder,
@@ -84,6 +85,8 @@ pub struct Limits {
     /// The most topics that there may be, those of single sessions apart, before this node opens no
     /// more. Defaults to 100,000.
     pub topics: usize,
+    /// What becomes of a client that does not read as fast as is published. Defaults to a gap.
+    pub slow_consumers: SlowConsumers,
 }
 
 impl Default for Limits {
@@ -97,6 +100,7 @@ impl Default for Limits {
             durability: Durability::default(),
             sessions: 1_000_000,
             topics: 100_000,
+            slow_consumers: SlowConsumers::default(),
         }
     }
 }
@@ -135,6 +139,8 @@ pub enum Event {
 pub enum Ended {
     /// The session is over.
     Closed(CloseReason),
+    /// The client did not read fast enough: see [`SlowConsumers::Close`]. Its session is detached.
+    Slow,
     /// The session has a newer attachment, here or on another node.
     Superseded,
 }

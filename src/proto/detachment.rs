@@ -15,6 +15,9 @@ pub enum Detachment {
     NodeDied,
     /// The node that it was connected to shut down, and sent it to another.
     NodeLeft,
+    /// The client did not read fast enough, and its connection was closed for that: see
+    /// [`SlowConsumers::Close`](super::SlowConsumers::Close).
+    Slow,
     /// The client broke a rule, and its connection was closed for that.
     Violation,
     /// A reason that this version does not know.
@@ -29,6 +32,7 @@ impl From<u8> for Detachment {
             3 => Self::NodeDied,
             4 => Self::NodeLeft,
             5 => Self::Violation,
+            6 => Self::Slow,
             _ => Self::Other,
         }
     }
@@ -42,6 +46,7 @@ impl From<Detachment> for u8 {
             Detachment::NodeDied => 3,
             Detachment::NodeLeft => 4,
             Detachment::Violation => 5,
+            Detachment::Slow => 6,
             Detachment::Other => 15,
         }
     }

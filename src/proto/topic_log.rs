@@ -209,6 +209,11 @@ impl TopicLog {
         self.entries.len() < before
     }
 
+    /// Where the oldest message stands.
+    pub(super) fn start(&self) -> Cursor {
+        self.start
+    }
+
     /// Whether the oldest message is old enough to be dropped, if all have it.
     pub fn is_trim_due(&self, now: Instant) -> bool {
         let oldest = self.entries.front();

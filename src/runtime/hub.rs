@@ -508,6 +508,9 @@ fn closing(why: Ended) -> Close {
         Ended::Superseded => {
             Close::new(CloseCode::Superseded, "a newer connection of this session has taken over")
         }
+        Ended::Slow => {
+            Close::new(CloseCode::SlowConsumer, "what was published was not read fast enough")
+        }
         // Its client is there all the same, and may begin anew.
         Ended::Closed(CloseReason::Abandoned(_)) => {
             Close::new(CloseCode::GoingAway, "the session was given up elsewhere")

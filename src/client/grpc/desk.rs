@@ -179,7 +179,7 @@ pub(super) fn not_subscribed() -> Status {
 pub(super) fn status_of(close: &Close) -> Status {
     let code = match close.code {
         CloseCode::Forbidden => Code::PermissionDenied,
-        CloseCode::GoingAway => Code::Unavailable,
+        CloseCode::GoingAway | CloseCode::SlowConsumer => Code::Unavailable,
         CloseCode::Normal => Code::FailedPrecondition,
         CloseCode::NotText | CloseCode::Policy | CloseCode::Protocol => Code::InvalidArgument,
         CloseCode::TooLarge => Code::ResourceExhausted,

@@ -1,9 +1,13 @@
 //! Attachments: who reads what, and how far its client has come.
 
+use std::{collections::BTreeSet, time::Instant};
+
 use super::{AttachmentKey, Core, Ended, Event, Lane};
 use crate::{
     id::{SessionId, TopicName},
-    proto::{Batch, Budget, Mark, Position, TopicKey, attachment::Attachment},
+    proto::{
+        Batch, Budget, Detachment, Mark, Position, SlowConsumers, TopicKey, attachment::Attachment,
+    },
 };
 
 impl Core {
@@ -21,11 +25,15 @@ impl Core {
         batch.more = false;
         if let Some(attachment) = self.attachments.get_mut(key) {
             batch.acknowledged.append(&mut attachment.acknowledged);
-            if self.takeovers.holds_reading(attachment.session) {
+            let topic = |topic| self.replica.topics().get(topic);
+            // Who is overtaken is closed at the next sweep, and told of no gap before that.
+            let is_slow = self.limits.slow_consumers == SlowConsumers::Close
+                && attachment.is_overtaken(topic);
+            if is_slow || self.takeovers.holds_reading(attachment.session) {
                 attachment.waiting = true;
                 return;
             }
-            attachment.read(|topic| self.replica.topics().get(topic), budget, batch);
+            attachment.read(topic, budget, batch);
             attachment.waiting = !batch.more;
             let (session, skipped) = (attachment.session, attachment.skip());
             self.handle_acknowledged(session, skipped);
@@ -113,6 +121,25 @@ impl Core {
         if let Some(key) = self.attachment_of(session) {
             self.remove_attachment(key);
             self.events.push_back(Event::AttachmentEnded { key, why });
+        }
+    }
+
+    /// Closes the connections of clients that do not read as fast as is published.
+    pub(super) fn close_slow(&mut self, now: Instant) {
+        if self.limits.slow_consumers == SlowConsumers::Gap {
+            return;
+        }
+        let topic = |topic| self.replica.topics().get(topic);
+        let is_slow = |key: &AttachmentKey| {
+            self.attachments.get(*key).is_some_and(|attachment| attachment.is_overtaken(topic))
+        };
+        let has_lost = |key: TopicKey| *topic(key).log.lost() != Position::new();
+        let readers = self.readers.iter().filter(|&(&topic, _)| has_lost(topic));
+        let readers = readers.flat_map(|(_, keys)| keys);
+        let slow: BTreeSet<_> = readers.copied().filter(is_slow).collect();
+        for key in slow {
+            self.detach(key, Detachment::Slow, self.limits.session_kept, now);
+            self.events.push_back(Event::AttachmentEnded { key, why: Ended::Slow });
         }
     }
 

@@ -132,6 +132,7 @@ impl Core {
             tail.trim(stable.get(origin));
         }
         self.trim_logs(&stable, now);
+        self.close_slow(now);
         self.replica.sweep_tombstones(now);
         self.pull_missing(now);
         if self.next_repeat.is_none_or(|due| due <= now) {

@@ -20,6 +20,7 @@ mod ends;
 mod holders;
 mod posts;
 mod pushes;
+mod slow;
 
 const ALL: Budget = Budget { messages: usize::MAX, bytes: usize::MAX };
 
