@@ -31,7 +31,7 @@ use hyper::{
     service::{Service, service_fn},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -308,6 +308,8 @@ fn configure(stream: &TcpStream) -> io::Result<()> {
     // So a client that is gone without a word is noticed soon after something is sent to it.
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    // And some time after nothing was.
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
     // Or the system takes megabytes for each client that does not read, and calls that written.
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
@@ -337,6 +339,8 @@ const HTTP2_PING_PATIENCE: Duration = Duration::from_secs(20);
 /// How long what was sent may go without the client's TCP acknowledging it.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long nothing may be sent until the client's TCP is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How much the system takes for a client beyond what is on its way to it.
 #[cfg(target_os = "linux")]

@@ -36,6 +36,10 @@ use crate::{
 /// somewhat longer than the system lets go by without a sign of life from the client.
 pub(super) const SOUND_FOR: Duration = Duration::from_secs(32);
 
+/// How long a stream may say nothing that has no heartbeat: whether its client is still there could not
+/// be known. It ends then, and who is there asks again.
+const QUIET_FOR: Duration = Duration::from_secs(300);
+
 /// How soon an `EventSource` comes back, where it may have wanted to wait longer.
 const RETRY: &[u8] = b"retry:1000\r\n\r\n";
 
@@ -79,8 +83,6 @@ impl Stream {
             false => padding(negotiation),
         };
         greeting.into_iter().chain(hello).for_each(|said| first.extend_from_slice(&said));
-        let every = negotiation.heartbeat.or(HEARTBEAT);
-        let beat_at = clock::now() + every;
         let has_heartbeats =
             dialect.has_heartbeats() && negotiation.heartbeat != AskedHeartbeat::Off;
         let heartbeat = match (has_heartbeats, is_events) {
@@ -88,6 +90,11 @@ impl Stream {
             (false, true) => Some(Bytes::from_static(COMMENT)),
             (false, false) => None,
         };
+        let every = match heartbeat {
+            Some(_) => negotiation.heartbeat.or(HEARTBEAT),
+            None => QUIET_FOR,
+        };
+        let beat_at = clock::now() + every;
         debug!(resumed = opened.attached().resumed, ?dialect, "streaming");
         Self {
             opened,
@@ -213,9 +220,8 @@ impl Stream {
             }
             if self.beat_at <= now {
                 self.beat_at = now + self.every;
-                if let Some(heartbeat) = &self.heartbeat {
-                    return Poll::Ready(heartbeat.clone());
-                }
+                self.is_over = self.heartbeat.is_none();
+                return Poll::Ready(self.heartbeat.clone().unwrap_or_default());
             }
         }
     }
@@ -229,4 +235,51 @@ pub(super) fn padding(negotiation: &Negotiation) -> BytesMut {
         padding.extend_from_slice(b"\n");
     }
     padding
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::Pin};
+
+    use super::*;
+    use crate::{
+        client::opening::fresh_id,
+        id::NodeId,
+        proto::{Close, Limits},
+        runtime::{Callee, Hub, Mailbox, Tasks},
+    };
+
+    struct Nobody;
+
+    impl Callee for Nobody {
+        fn call(&self, _: Call) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn end(&self, _: Close) {}
+    }
+
+    fn stream(query: &str) -> Stream {
+        let tasks = Tasks::default();
+        let (hub, _told) = Hub::new(NodeId::from_bits(1), Limits::default(), tasks.clone());
+        let mailbox = Arc::new(Mailbox::new(Nobody, tasks));
+        let uri = format!("/chat?X-Atmosphere-Transport=streaming&{query}").parse().unwrap();
+        let negotiation = Negotiation::read(&uri, &http::HeaderMap::new()).unwrap();
+        let holder = crate::proto::Holder::default();
+        let attached = hub.attach(None, fresh_id(), "/chat", &holder, negotiation.connection());
+        let opened = Opened::new(Arc::new(hub), mailbox, attached);
+        Stream::new(opened, &negotiation, &TopicName::parse("/chat").unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_quiet_for_long_ends_as_its_client_may_be_gone() {
+        let begin = clock::now();
+        let mut quiet = stream("");
+        assert_eq!(poll_fn(|cx| quiet.poll_piece(cx)).await, None);
+        assert_eq!(clock::now() - begin, QUIET_FOR);
+        let mut beating = stream("X-atmo-protocol=true&X-Atmosphere-Framework=5.0.7");
+        for _ in 0..20 {
+            assert!(poll_fn(|cx| beating.poll_piece(cx)).await.is_some());
+        }
+    }
 }

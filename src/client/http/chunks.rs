@@ -13,11 +13,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::client::WriteQueue;
 
-/// How much of the body may wait to be written. What comes at once is one piece more.
-const MAX_WAITING_BYTES: usize = 64 << 10;
+/// How much of the body may wait to be written until it is asked for more. What comes at once is one
+/// piece more.
+///
+/// To be asked for more may mean to a body that its client has what it gave. So this is no more than
+/// any system takes at once for a connection on which nothing is under way.
+const MAX_WAITING_BYTES: usize = 16 << 10;
 
-/// How much a client may send ahead before it has its answer. It is not read from any more then, and
-/// that it is gone is noticed only when something is written.
+/// How much a client may send ahead before it has its answer: no honest one asks for so much behind an
+/// answer that goes on. More ends the connection.
 const MAX_AHEAD_BYTES: usize = 16 << 10;
 
 /// How long a piece may be to be copied to where its length is. What is longer stays where it is, for
@@ -56,7 +60,7 @@ where
     ///
     /// # Errors
     ///
-    /// What the connection says, or that the client has ended it.
+    /// What the connection says, or that the client has ended it or sends too much ahead.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             self.look(cx)?;
@@ -112,17 +116,19 @@ where
     /// Whether the client is still there, as far as can be seen.
     fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let mut buffer = [0; 512];
-        while self.ahead.len() < MAX_AHEAD_BYTES {
+        loop {
             let mut read = ReadBuf::new(&mut buffer);
             match Pin::new(&mut self.io).poll_read(cx, &mut read)? {
                 Poll::Ready(()) if read.filled().is_empty() => {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
+                Poll::Ready(()) if self.ahead.len() >= MAX_AHEAD_BYTES => {
+                    return Err(io::Error::other("the client asks for too much at once"));
+                }
                 Poll::Ready(()) => self.ahead.extend_from_slice(read.filled()),
                 Poll::Pending => return Ok(()),
             }
         }
-        Ok(())
     }
 }
 
@@ -143,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_written_in_chunks_wherever_it_is_cut() {
-        let long = "long".repeat(MAX_WAITING_BYTES);
+        let long = "long".repeat(64 << 10);
         let pieces = ["a", "", &long, &"b".repeat(MAX_COPIED_BYTES)].map(str::to_owned);
         let (near, mut far) = tokio::io::duplex(100);
         let mut chunks = Chunks::new(near, Bytes::new(), body(pieces.map(Bytes::from).into()));
@@ -159,13 +165,17 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_client_sends_meanwhile_is_kept_up_to_a_limit() {
-        let (near, mut far) = tokio::io::duplex(1 << 20);
-        far.write_all(&[b'x'; 2 * MAX_AHEAD_BYTES]).await.unwrap();
-        let mut chunks = Chunks::new(near, Bytes::from_static(b"GET"), body(vec![]));
-        poll_fn(|cx| chunks.poll_write(cx)).await.unwrap();
-        let (_, ahead) = chunks.into_parts();
-        assert!(ahead.starts_with(b"GETxxx"));
-        assert!((MAX_AHEAD_BYTES..MAX_AHEAD_BYTES + 512).contains(&ahead.len()));
+        for (sent, is_kept) in
+            [(1, true), (MAX_AHEAD_BYTES - 3, true), (2 * MAX_AHEAD_BYTES, false)]
+        {
+            let (near, mut far) = tokio::io::duplex(1 << 20);
+            far.write_all(&vec![b'x'; sent]).await.unwrap();
+            let mut chunks = Chunks::new(near, Bytes::from_static(b"GET"), body(vec![]));
+            assert_eq!(poll_fn(|cx| chunks.poll_write(cx)).await.is_ok(), is_kept, "{sent}");
+            let (_, ahead) = chunks.into_parts();
+            assert!(ahead.starts_with(b"GETx"));
+            assert!(!is_kept || ahead.len() == 3 + sent);
+        }
     }
 
     #[tokio::test]

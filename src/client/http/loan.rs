@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Method, Request, Version, header};
+use http::{HeaderMap, Method, Request, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 
@@ -103,9 +103,19 @@ impl<B: Body + Unpin> Body for Lending<B> {
     }
 }
 
-/// Whether the rest of an answer to this can be lent: only then is it in chunks, and hyper waits for
-/// nothing more of the request.
-pub(super) fn can_lend<B: Body>(request: &Request<B>) -> bool {
+/// Whether the rest of this answer can be lent: it goes on, and an application around the node has not
+/// made another of it, so that hyper announces chunks.
+pub(super) fn can_lend<B>(response: &Response<B>) -> bool {
+    let has = |name| response.headers().contains_key(name);
+    response.extensions().get::<GoesOn>().is_some()
+        && response.version() == Version::HTTP_11
+        && !has(header::CONTENT_LENGTH)
+        && !has(header::TRANSFER_ENCODING)
+}
+
+/// Whether the rest of an answer to this can be lent: only then may it be in chunks, and hyper waits
+/// for nothing more of the request.
+pub(super) fn can_lend_to<B: Body>(request: &Request<B>) -> bool {
     request.version() == Version::HTTP_11
         && *request.method() == Method::GET
         && request.body().is_end_stream()

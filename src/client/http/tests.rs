@@ -34,8 +34,14 @@ async fn answer(
     if !websocket::is_upgrade(request.headers()) {
         let version = Bytes::from(format!("{:?}", request.version()));
         let mut response = Response::new(client::Body::from(version));
-        if request.uri().path() == "/going-on" {
+        if ["/going-on", "/collected", "/last"].contains(&request.uri().path()) {
             response.extensions_mut().insert(GoesOn);
+        }
+        // As an application around the node may do, which reads the answer first.
+        match request.uri().path() {
+            "/collected" => drop(response.headers_mut().insert("content-length", 8.into())),
+            "/last" => drop(response.headers_mut().insert("connection", "close".parse().unwrap())),
+            _ => {}
         }
         return Ok(response);
     }
@@ -192,6 +198,21 @@ async fn what_cannot_be_in_chunks_is_not_lent() {
                   Content-Length: 2\r\n\r\nhi";
     let answer = raw(addr, posted.as_bytes()).await;
     assert!(answer.ends_with("\r\n\r\nHTTP/1.1"), "{answer}");
+    let collected = "GET /collected HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2)
+        + "GET /collected HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = raw(addr, collected.as_bytes()).await;
+    assert_eq!(answer.matches("content-length: 8\r\n").count(), 3, "{answer}");
+    assert_eq!(answer.matches("\r\n\r\nHTTP/1.1HTTP/1.1 200 OK\r\n").count(), 2, "{answer}");
+    assert!(answer.ends_with("\r\n\r\nHTTP/1.1"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_announced_to_be_the_last_answer_is_the_last() {
+    let (addr, _tasks) = start(Limits::default());
+    let request = "GET /last HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+    let answer = raw(addr, request.as_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK\r\n").count(), 1, "{answer}");
+    assert!(answer.ends_with("\r\n\r\n8\r\nHTTP/1.1\r\n0\r\n\r\n"), "{answer}");
 }
 
 #[tokio::test]

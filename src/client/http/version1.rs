@@ -24,7 +24,7 @@ use super::{
     Limits, Served,
     chunks::Chunks,
     drive,
-    loan::{Desk, GoesOn, Lending, Loan, can_lend, is_kept},
+    loan::{Desk, Lending, Loan, can_lend, can_lend_to, is_kept},
     watched::Watched,
 };
 use crate::runtime::Tasks;
@@ -66,7 +66,9 @@ where
         }
         (stream, unread) = chunks.into_parts();
         if !loan.is_kept || tasks.is_cancelled() {
-            return Some(stream.shutdown().await.map_err(Into::into));
+            let ended =
+                tokio::time::timeout(limits.shutdown_patience, stream.shutdown()).await.ok()?;
+            return Some(ended.map_err(Into::into));
         }
     }
 }
@@ -82,14 +84,15 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static,
 {
     service_fn(move |request: Request<Incoming>| {
-        let lendable = can_lend(&request).then(|| is_kept(request.headers()));
+        let (may_ask, is_kept_by_client) = (can_lend_to(&request), is_kept(request.headers()));
         let (answer, desk) = (service.call(request), Arc::clone(&desk));
         async move {
             let response = answer.await?;
-            let goes_on = response.extensions().get::<GoesOn>().is_some();
-            Ok::<_, Infallible>(match lendable.filter(|_| goes_on) {
-                Some(is_kept) => response.map(|body| Lending::lent(body, is_kept, desk)),
-                None => response.map(Lending::whole),
+            Ok::<_, Infallible>(if may_ask && can_lend(&response) {
+                let is_kept = is_kept_by_client && is_kept(response.headers());
+                response.map(|body| Lending::lent(body, is_kept, desk))
+            } else {
+                response.map(Lending::whole)
             })
         }
     })
