@@ -78,7 +78,8 @@ async fn exosphere_js_loses_nothing_by_requests_that_any_node_gets_one_of_which_
 }
 
 /// Goal: a page that is loaded again, opened twice, and cut off misses nothing and is told nothing
-/// twice. `CYCLES` says how often; each takes about two seconds.
+/// twice, whatever it is connected by. `CYCLES` says how often over a WebSocket; each takes about two
+/// seconds.
 #[tokio::test]
 async fn a_page_goes_on_where_it_was_when_it_is_loaded_again_opened_twice_or_cut_off() {
     let _alone = alone().await;
@@ -88,8 +89,10 @@ async fn a_page_goes_on_where_it_was_when_it_is_loaded_again_opened_twice_or_cut
     let [a, b] = two("cycles").await;
     let cycles = std::env::var("CYCLES").map_or(15, |cycles| cycles.parse::<u32>().unwrap());
     let (seconds, cycles) = ((60 + 6 * cycles).to_string(), cycles.to_string());
-    let args = ["--cycles", &cycles, "--seconds", &seconds, "--chromium", &chromium];
-    run("cycles.mjs", &[&[&*a.url(""), &*b.url("")], &args[..]].concat()).await;
+    for (by, cycles) in [("websocket", &*cycles), ("sse", "5"), ("long-polling", "5")] {
+        let args = ["--cycles", cycles, "--by", by, "--seconds", &seconds, "--chromium", &chromium];
+        run("cycles.mjs", &[&[&*a.url(""), &*b.url("")], &args[..]].concat()).await;
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,10 @@ use exosphere::{
 };
 use serde_json::{Value, json};
 use support::{Answer, PATIENCE, Place, Stream, get, post, sees, serve, until, within};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 
 /// How long nothing happens that must not happen.
 const QUIET: Duration = Duration::from_millis(300);
@@ -25,13 +28,17 @@ enum Told {
     Disconnected(CloseReason),
 }
 
-/// Publishes what it is told, and answers `you` to its client alone.
+/// Publishes what it is told, answers `me` with `you` to its client alone, and is told `held` only as
+/// often as it may be.
 #[derive(Clone)]
-struct Room(Arc<mpsc::UnboundedSender<Told>>);
+struct Room(Arc<mpsc::UnboundedSender<Told>>, Arc<Semaphore>);
 
 impl Handler for Room {
     async fn message(&self, session: &Session, message: Message) -> Result<(), Close> {
         let text = message.as_text().unwrap().to_owned();
+        if text == "held" {
+            self.1.acquire().await.unwrap().forget();
+        }
         if text == "me" {
             session.send("you").await?;
         } else {
@@ -52,6 +59,7 @@ struct Two {
     nodes: [Node; 2],
     http: [SocketAddr; 2],
     told: mpsc::UnboundedReceiver<Told>,
+    may: Arc<Semaphore>,
     _place: Place,
 }
 
@@ -59,13 +67,14 @@ impl Two {
     async fn start(name: &str) -> Self {
         let place = Place::new(name);
         let (teller, told) = mpsc::unbounded_channel();
-        let room = Room(Arc::new(teller));
+        let may = Arc::new(Semaphore::new(0));
+        let room = Room(Arc::new(teller), Arc::clone(&may));
         let start = || place.node().route("/chat/{room}", room.clone()).start();
         let nodes = [start().await.unwrap(), start().await.unwrap()];
         sees(&nodes[0], 2).await;
         sees(&nodes[1], 2).await;
         let http = [serve(&nodes[0]), serve(&nodes[1])];
-        Self { nodes, http, told, _place: place }
+        Self { nodes, http, told, may, _place: place }
     }
 
     async fn told(&mut self) -> Told {
@@ -304,10 +313,11 @@ async fn who_posts_that_it_is_done_is_done_once_all_is_handled() {
     let [a, b] = two.http;
     let mut reader = Reader::open(a, "").await;
     let name = reader.name();
-    let pushes: Vec<_> = (1..=20).map(|number| (number, "x")).collect();
+    let pushes: Vec<_> = (1..=20).map(|number| (number, "held")).collect();
     assert_eq!(acknowledged(&push(b, &name, &pushes).await).len(), 20);
     let done = format!("{ROOM}?X-Exosphere-Postman=1&X-Atmosphere-Transport=close{name}.0");
     assert_eq!(post(b, &done, b"").await.status, 200);
+    two.may.add_permits(20);
     for _ in 0..20 {
         assert!(matches!(two.told().await, Told::Message(..)));
     }

@@ -14,6 +14,9 @@
 //! on, which it would have used again. Then the session is attached anew, and so begins again with
 //! what was acknowledged before.
 //!
+//! A client that speaks postman says itself which answers it has, in a [`Series`] of polls, and by posts
+//! what its application has.
+//!
 //! A client that drops a poll has lost its connection: its session is detached at once, so that
 //! whichever node it comes back to knows that it does, and can greet it as it then expects.
 

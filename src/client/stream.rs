@@ -6,7 +6,8 @@
 //!
 //! Nobody says that a piece has arrived. What was handed over is taken to be the client's once the
 //! connection has stayed sound for so long that the system would have noticed otherwise; a client
-//! that comes back before that gets it again, unless it says what it has.
+//! that comes back before that gets it again, unless it says what it has. One that speaks postman is
+//! asked, and says by posts what its application has.
 
 use std::{
     collections::VecDeque,

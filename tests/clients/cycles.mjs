@@ -9,7 +9,7 @@ import { brief, check, post, proxy, readArguments, run, sleep, through, until, W
 globalThis.WebSocket = WebSocket;
 const { connect } = await import("../../src/client/script/exosphere.mjs");
 
-const { alone, named } = readArguments("cycles.mjs URL_A URL_B [--cycles 15] [--locks no] [--chromium /usr/bin/chromium] [--seconds 120]", 2);
+const { alone, named } = readArguments("cycles.mjs URL_A URL_B [--cycles 15] [--locks no] [--by websocket] [--chromium /usr/bin/chromium] [--seconds 120]", 2);
 const urls = alone.slice(0, 2);
 const CYCLES = Number(named.cycles ?? 15);
 const PATIENCE_MS = 15_000;
@@ -28,6 +28,7 @@ const load = Math.random().toString(36).slice(2);
 let pushed = 0;
 const client = window.client = connect(${JSON.stringify(PATH)}, {
   persist: "cycles",
+  transports: [${JSON.stringify(named.by ?? "websocket")}],
   ackInterval: 2000,
   onMessage: (text) => {
     if (!text.startsWith("p")) return;

@@ -67,6 +67,8 @@ fn what_does_not_fit_is_left_with_all_that_is_behind_it() {
     assert_eq!(nodes.posted(2), Some(64));
     nodes.post(2, None, &numbers[64..]);
     assert_eq!(nodes.posted(2), None);
+    nodes.post(2, None, &[65, 1]);
+    assert_eq!(nodes.posted(2), None, "one that is known is no exception");
     let (now, first) = (nodes.now, key(1));
     nodes.get(1).finish_push(session(), &first, now);
     nodes.post(1, None, &numbers[64..]);
