@@ -179,7 +179,7 @@ async fn issue_2444_a_session_is_the_same_over_any_connection() {
         session.send(format!("to it {round}")).await.unwrap();
         let header = format!("X-Atmosphere-tracking-id: {id}");
         let posted = format!("posted {round}");
-        let answer = support::request(http[0], "POST", ROOM, &[&header], posted.as_bytes()).await;
+        let answer = support::request(http[1], "POST", ROOM, &[&header], posted.as_bytes()).await;
         assert_eq!(answer.status, 200);
         let (from, text) = next().await;
         assert_eq!((from.id(), text), (session.id(), Some(posted)));

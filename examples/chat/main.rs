@@ -63,9 +63,9 @@ struct Arguments {
 const HTTP_PORT: u16 = 8080;
 const HTTP_PORTS: u16 = 100;
 
-/// What the page may do: nothing but what it came with, and WebSockets.
+/// What the page may do: nothing but what it came with, and talk to other nodes.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     connect-src 'self' ws: wss:; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'";
+     connect-src 'self' http: https: ws: wss:; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'";
 
 async fn publish(session: Session, message: Message) -> Result<(), Close> {
     session.publish(session.path().as_str(), message).await?;

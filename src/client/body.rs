@@ -96,6 +96,7 @@ impl http_body::Body for Body {
         match &self.0 {
             Rest::Empty => SizeHint::with_exact(0),
             Rest::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Rest::Poll(poll) if poll.is_answered() => SizeHint::with_exact(0),
             Rest::Poll(_) | Rest::Stream(_) => SizeHint::default(),
             #[cfg(feature = "grpc")]
             Rest::Grpc(_) => SizeHint::default(),

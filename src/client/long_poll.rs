@@ -148,6 +148,11 @@ impl LongPoll {
         })
     }
 
+    /// Whether nothing follows what was given.
+    pub(super) fn is_answered(&self) -> bool {
+        self.progress != Progress::Parked
+    }
+
     /// Waits for the whole answer, which is empty if there is nothing to say for long.
     ///
     /// # Errors

@@ -152,7 +152,10 @@ impl Negotiation {
     /// What a transport needs to know must have been said.
     fn check_transport(&self) -> Result<(), NegotiationError> {
         let is_spoken = match self.transport {
-            Transport::WebSocket | Transport::Sse | Transport::LongPolling => true,
+            Transport::WebSocket => true,
+            // A stock client that carries postman counts no answers, so that it would be told again
+            // and again.
+            Transport::Sse | Transport::LongPolling => !self.is_stock(),
             // Of a post, nothing else is told.
             Transport::Close | Transport::Undefined => true,
             _ => false,

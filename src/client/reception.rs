@@ -20,6 +20,8 @@ pub(crate) type Authenticate = Box<dyn Fn(Parts) -> Authenticated + Send + Sync>
 pub(crate) struct Reception {
     pub(crate) authenticate: Option<Authenticate>,
     pub(crate) cookies: Option<Cookies>,
+    /// Whether browsers are given cookies.
+    pub(crate) gives_cookies: bool,
 }
 
 impl Reception {
@@ -40,7 +42,8 @@ impl Reception {
         request: &Parts,
         holder: &Holder,
     ) {
-        if let Some(cookies) = self.cookies.as_ref().filter(|_| holder.browser.is_none()) {
+        let is_due = self.gives_cookies && holder.browser.is_none();
+        if let Some(cookies) = self.cookies.as_ref().filter(|_| is_due) {
             let slot = request.extensions.get::<Slot>();
             let is_secure =
                 slot.is_some_and(|slot| slot.is_secure) || Origin::is_secure(&request.headers);

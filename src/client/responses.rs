@@ -146,13 +146,12 @@ pub(crate) fn switching_protocols(accept: &str) -> Response<Body> {
     response
 }
 
-/// Adds what a page needs to be allowed to read `response`, if it may have it; and to send the node's
-/// cookies, if that has any.
+/// Adds what a page needs to be allowed to read `response`, if it may have it, and to show who it is,
+/// by a cookie or otherwise.
 pub(crate) fn allow_origin<B, T>(
     response: &mut Response<B>,
     request: &Request<T>,
     listed: &[String],
-    has_cookies: bool,
 ) {
     let Some(origin) = request.headers().get(header::ORIGIN) else { return };
     let headers = response.headers_mut();
@@ -162,10 +161,8 @@ pub(crate) fn allow_origin<B, T>(
     {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
-        if has_cookies {
-            let allowed = HeaderValue::from_static("true");
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
-        }
+        let allowed = HeaderValue::from_static("true");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, allowed);
     }
 }
 
@@ -252,7 +249,7 @@ pub(crate) const TRACKING_ID: HeaderName = HeaderName::from_static("x-atmosphere
 
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const ERROR: HeaderName = HeaderName::from_static("x-atmosphere-error");
-const METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, POST");
+const METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, POST, PUT, PATCH, DELETE");
 pub(crate) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream;charset=utf-8");
 pub(crate) const SCRIPT: HeaderValue =
     HeaderValue::from_static("application/javascript;charset=utf-8");
@@ -260,7 +257,7 @@ pub(crate) const TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain;
 const EXPOSED_HEADERS: HeaderValue =
     HeaderValue::from_static("X-Atmosphere-tracking-id, X-Atmosphere-error, ETag");
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Origin, Content-Type, AuthToken, X-Requested-With, Last-Event-ID, If-None-Match, \
+    "Origin, Content-Type, Authorization, AuthToken, X-Requested-With, Last-Event-ID, If-None-Match, \
      X-Atmosphere-Framework, X-Atmosphere-tracking-id, X-Atmosphere-Transport, \
      X-Atmosphere-TrackMessageSize, X-atmo-protocol, X-Heartbeat-Server, X-Exosphere-Position, \
      X-Exosphere-Postman, X-Exosphere-Series",
@@ -296,7 +293,7 @@ mod tests {
             let request = Request::builder().header("host", "localhost:8080");
             let request = request.header("origin", origin).body(()).unwrap();
             let mut response = done();
-            allow_origin(&mut response, &request, &["http://listed.example".to_owned()], false);
+            allow_origin(&mut response, &request, &["http://listed.example".to_owned()]);
             response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN).cloned()
         };
         assert_eq!(ask("http://localhost:8080").unwrap(), "http://localhost:8080");

@@ -77,8 +77,7 @@ impl Server {
             Ok(response) | Err(response) => response,
         };
         let request = Request::from_parts(parts, ());
-        let has_cookies = self.reception.cookies.is_some();
-        responses::allow_origin(&mut response, &request, &self.admission.origins, has_cookies);
+        responses::allow_origin(&mut response, &request, &self.admission.origins);
         response
     }
 
@@ -127,7 +126,7 @@ impl Server {
                 return posts::answer(&self.hub, &self.tasks, &negotiation, &path, &Bytes::new())
                     .await;
             }
-            return Ok(self.close(&negotiation, &path));
+            return Ok(self.close(&negotiation, &path).await);
         }
         match parts.method {
             Method::GET if websocket::is_upgrade(&parts.headers) => {
@@ -175,7 +174,7 @@ impl Server {
         parts: &Parts,
         body: Bytes,
     ) -> Result<Response<Body>, Response<Body>> {
-        let session = self.session_of(negotiation, path);
+        let session = self.find_session(negotiation, path).await;
         let request = Request::from_parts(parts.clone(), body.clone());
         let asked = session.unwrap_or_else(opening::fresh_id);
         let principal = negotiation.holder.principal.as_ref();
@@ -188,6 +187,16 @@ impl Server {
             Method::POST => self.post(negotiation, path, parts, body).await,
             _ => Err(responses::method_not_allowed()),
         }
+    }
+
+    /// The [session](Self::session_of) that a request names, once the news of it had time to come: it may
+    /// have begun on another node just now.
+    async fn find_session(&self, negotiation: &Negotiation, path: &TopicName) -> Option<SessionId> {
+        let asked = negotiation.asked.session()?;
+        if self.hub.with(|core, _| core.replica().session(asked).is_none()) {
+            opening::catch_up(&self.hub, &self.tasks, asked).await;
+        }
+        self.session_of(negotiation, path)
     }
 
     /// The session that a request names, if that is one of this path and of who makes the request.
@@ -340,8 +349,8 @@ impl Server {
     }
 
     /// The client says that it is done. It is told that this is well, whatever it was.
-    fn close(&self, negotiation: &Negotiation, path: &TopicName) -> Response<Body> {
-        if let Some(session) = self.session_of(negotiation, path) {
+    async fn close(&self, negotiation: &Negotiation, path: &TopicName) -> Response<Body> {
+        if let Some(session) = self.find_session(negotiation, path).await {
             self.hub.with(|core, now| core.close(session, CloseReason::Client, now));
         }
         responses::done()

@@ -69,6 +69,8 @@ pub(super) struct Stream {
     beat_at: Instant,
     /// What was written is the client's at this time.
     marked: Option<(Mark, Instant)>,
+    /// Whether something was given that may not be written yet.
+    is_given: bool,
     alarm: Alarm,
     is_over: bool,
 }
@@ -107,13 +109,17 @@ impl Stream {
             every,
             beat_at,
             marked: None,
+            is_given: false,
             alarm: Alarm::new(beat_at),
             is_over: false,
         }
     }
 
-    /// The next piece; `None` at the end.
+    /// The next piece; `None` at the end. To be asked for once the piece before is written.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.next.is_empty() && std::mem::take(&mut self.is_given) {
+            self.mark(clock::now());
+        }
         loop {
             if let Some(next) = self.next.pop_front() {
                 return Poll::Ready(Some(next));
@@ -167,7 +173,7 @@ impl Stream {
             }
         }
         self.beat_at = now + self.every;
-        self.mark(now);
+        self.is_given = true;
         let question = self.question();
         match last {
             Some(last)

@@ -37,7 +37,7 @@ pub struct Builder {
     mesh: MeshConfig,
     admission: Admission,
     authenticate: Option<Authenticate>,
-    has_cookies: bool,
+    gives_cookies: bool,
     connections: usize,
     routes: Table,
     limits: Limits,
@@ -60,7 +60,7 @@ impl Builder {
             mesh,
             admission,
             authenticate: None,
-            has_cookies: false,
+            gives_cookies: false,
             connections: MAX_CONNECTIONS,
             routes,
             limits,
@@ -208,7 +208,7 @@ impl Builder {
     /// credentials by every transport that they use (`withCredentials`, `credentials: "include"`), or
     /// they lose their sessions when they go from one to the other.
     pub fn browser_cookies(mut self, are_given: bool) -> Self {
-        self.has_cookies = are_given;
+        self.gives_cookies = are_given;
         self
     }
 
@@ -316,8 +316,10 @@ impl Builder {
         let routes = Arc::new(Routes::new(self.routes, Arc::clone(&hub), clients.clone()));
 
         let are_foreign = !self.admission.origins.is_empty();
-        let cookies = self.has_cookies.then(|| Cookies::new(mesh.cookie_key(), are_foreign));
-        let reception = Arc::new(Reception { authenticate: self.authenticate, cookies });
+        // Read in any case: another node may have given them.
+        let cookies = Some(Cookies::new(mesh.cookie_key(), are_foreign));
+        let (authenticate, gives_cookies) = (self.authenticate, self.gives_cookies);
+        let reception = Arc::new(Reception { authenticate, cookies, gives_cookies });
         let swept = Arc::clone(&hub);
         tasks.spawn(span.clone(), async move { swept.sweep().await });
         tasks.spawn(span.clone(), Arc::clone(&routes).attend(duties));

@@ -13,11 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::client::WriteQueue;
 
-/// How much of the body may wait to be written until it is asked for more. What comes at once is one
-/// piece more.
-///
-/// To be asked for more may mean to a body that its client has what it gave. So this is no more than
-/// any system takes at once for a connection on which nothing is under way.
+/// How much may wait to be written for the end of the body to be written with it. Any system takes so
+/// much at once for a connection on which nothing is under way.
 const MAX_WAITING_BYTES: usize = 16 << 10;
 
 /// How much a client may send ahead before it has its answer: no honest one asks for so much behind an
@@ -64,35 +61,35 @@ where
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             self.look(cx)?;
-            let is_waiting = self.fill(cx)?;
             ready!(self.queue.poll_flush(cx, &mut self.io))?;
             if self.is_over {
                 return Poll::Ready(Ok(()));
             }
-            if is_waiting {
-                return Poll::Pending;
-            }
+            ready!(self.poll_fill(cx))?;
         }
     }
 
-    /// Takes from the body what there is. Returns whether there is no more for now.
-    fn fill(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        while !self.is_over && self.queue.waiting_bytes() < MAX_WAITING_BYTES {
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
+    /// Takes the next piece from the body, and its end if that is sure to come with it. All before is
+    /// written: to be asked for more means to a body that its client was sent what it gave.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.push(data);
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return Err(io::Error::other(error)),
-                Poll::Ready(None) => {
+                Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
+                None => {
                     self.queue.push(Bytes::from_static(END));
                     self.is_over = true;
                 }
-                Poll::Pending => return Ok(true),
+            }
+            let ends = !self.is_over && self.body.size_hint().exact() == Some(0);
+            if !ends || self.queue.waiting_bytes() > MAX_WAITING_BYTES {
+                return Poll::Ready(Ok(()));
             }
         }
-        Ok(false)
     }
 
     fn push(&mut self, mut data: B::Data) {

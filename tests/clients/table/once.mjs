@@ -33,9 +33,10 @@ export async function preflight(urls) {
   const here = await ask(urls[0]);
   const allowed = (name) => here.headers.get(`Access-Control-Allow-${name}`) ?? "";
   check(here.status === 200 && allowed("Origin") === urls[0], `${here.status} ${allowed("Origin")}`);
-  check(allowed("Methods") === "OPTIONS, GET, POST", allowed("Methods"));
+  check(allowed("Methods") === "OPTIONS, GET, POST, PUT, PATCH, DELETE", allowed("Methods"));
   check(allowed("Headers").includes("Content-Type") && allowed("Headers").includes("X-Atmosphere-Framework"), allowed("Headers"));
-  check(allowed("Credentials") === "", "credentials are allowed");
+  check(allowed("Headers").includes("Authorization"), allowed("Headers"));
+  check(allowed("Credentials") === "true", "a page may not show who it is");
   const there = await ask("http://elsewhere.example");
   check(there.status === 403 && there.headers.get("Access-Control-Allow-Origin") === null, `${there.status} for another origin`);
 }
