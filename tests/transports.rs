@@ -244,6 +244,25 @@ async fn who_was_cut_off_before_an_answer_gets_it_when_it_is_back() {
     }
 }
 
+/// Goal: of polls that are too many to wait, each is answered at once, and told when to ask again.
+#[tokio::test]
+async fn polls_that_are_too_many_do_not_wait() {
+    let place = Place::new("parked");
+    let builder = place.node().route("/chat/{room}", publish).max_parked_polls(1);
+    let node = builder.start().await.unwrap();
+    let http = serve(&node);
+    let polls = [poll(http, "/chat/a", None, None), poll(http, "/chat/a", None, None)];
+    let polls = futures_util::future::select_all(polls.map(Box::pin));
+    let (crowded, _, mut parked) = polls.await;
+    assert_eq!((crowded.status, crowded.header("retry-after")), (204, Some("5")));
+    assert!(crowded.header("etag").is_some(), "it can go on from there");
+    node.topic("/chat/a").unwrap().publish("news").await.unwrap();
+    let told = within(PATIENCE, "the answer", parked.remove(0)).await;
+    assert_eq!((told.status, &*told.body, told.header("retry-after")), (200, "news", None));
+    let again = poll(http, "/chat/a", Some(&id(&crowded)), Some(&tag(&crowded))).await;
+    assert_eq!((again.status, &*again.body), (200, "news"));
+}
+
 /// Goal: a session is the same over any transport and on any node.
 #[tokio::test]
 async fn a_session_goes_from_one_transport_to_another_and_misses_nothing() {

@@ -1,5 +1,7 @@
 //! Who may connect, and how.
 
+use tokio::sync::Semaphore;
+
 use super::{Bodies, Hosts};
 
 /// Who may connect, and how.
@@ -13,4 +15,6 @@ pub(crate) struct Admission {
     pub(crate) scripts: bool,
     /// The room for what is being posted.
     pub(crate) bodies: Bodies,
+    /// The places for plain polls that wait for something to happen.
+    pub(crate) parking: Semaphore,
 }

@@ -309,11 +309,19 @@ fn configure(stream: &TcpStream) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     // And some time after nothing was.
-    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    SockRef::from(stream).set_tcp_keepalive(&keepalive())?;
     // Or the system takes megabytes for each client that does not read, and calls that written.
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
     Ok(())
+}
+
+/// Whether a client is there to which nothing is sent is asked after a minute, and given up after two.
+fn keepalive() -> TcpKeepalive {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+    #[cfg(target_os = "linux")]
+    let keepalive = keepalive.with_interval(KEEPALIVE_INTERVAL).with_retries(3);
+    keepalive
 }
 
 /// Runs the requests of an HTTP/2 connection as tasks of the node.
@@ -341,6 +349,8 @@ const HTTP2_PING_PATIENCE: Duration = Duration::from_secs(20);
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long nothing may be sent until the client's TCP is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+#[cfg(target_os = "linux")]
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// How much the system takes for a client beyond what is on its way to it.
 #[cfg(target_os = "linux")]

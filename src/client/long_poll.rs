@@ -148,6 +148,11 @@ impl LongPoll {
         })
     }
 
+    /// It is answered at once, whether there is something to say or not.
+    pub(super) fn hurry(&mut self) {
+        self.alarm.set(clock::now());
+    }
+
     /// Whether nothing follows what was given.
     pub(super) fn is_answered(&self) -> bool {
         self.progress != Progress::Parked

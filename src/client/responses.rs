@@ -44,6 +44,13 @@ pub(crate) fn nothing_new() -> Response<Body> {
     answer(StatusCode::NO_CONTENT, Body::default())
 }
 
+/// The same, at once, as too many wait already.
+pub(crate) fn nothing_yet() -> Response<Body> {
+    let mut response = nothing_new();
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+    response
+}
+
 /// An error, and the sentence that says what is wrong.
 pub(crate) fn error(status: StatusCode, sentence: &str) -> Response<Body> {
     debug!(%status, sentence, "refused");

@@ -333,10 +333,15 @@ impl Server {
         poller: &Poller,
         path: &TopicName,
     ) -> Result<Response<Body>, Response<Body>> {
+        let place = self.admission.parking.try_acquire();
+        if place.is_err() {
+            poll.hurry();
+        }
         let answer = poll_fn(|cx| poll.poll_answer(cx)).await;
         let answer = answer.map_err(|end| responses::error(status_of(&end), &end.reason))?;
         poll.finish();
         let mut response = match answer.is_empty() {
+            true if place.is_err() => responses::nothing_yet(),
             true => responses::nothing_new(),
             false => responses::text(responses::TEXT_PLAIN, Body::from(answer)),
         };

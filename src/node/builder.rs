@@ -5,6 +5,7 @@ use std::{fmt, future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use http::{Response, request::Parts};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
@@ -25,6 +26,9 @@ const MAX_CONNECTIONS: usize = 100_000;
 
 /// How many bytes may be posted at a time, unless that is set.
 const MAX_POSTED_BYTES: usize = 64 << 20;
+
+/// How many plain long polls wait at most, unless it was said otherwise.
+const MAX_PARKED_POLLS: usize = 50_000;
 
 /// The longest a cluster's name may be, in bytes.
 const MAX_CLUSTER_BYTES: usize = 64;
@@ -55,6 +59,7 @@ impl Builder {
             hosts: Hosts::default(),
             scripts: false,
             bodies: Bodies::new(MAX_POSTED_BYTES),
+            parking: Semaphore::new(MAX_PARKED_POLLS),
         };
         Self {
             mesh,
@@ -219,6 +224,15 @@ impl Builder {
     /// in, unless the node [serves](crate::Node::serve_app) that.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.connections = connections;
+        self
+    }
+
+    /// How many plain long polls, as of `curl`, may wait at a time. Further ones are answered at once, by
+    /// what there is, or by 204 with a `Retry-After`. Stock clients are not counted.
+    ///
+    /// Defaults to 50,000. Each holds the buffers of its connection.
+    pub fn max_parked_polls(mut self, polls: usize) -> Self {
+        self.admission.parking = Semaphore::new(polls.min(Semaphore::MAX_PERMITS));
         self
     }
 
