@@ -31,6 +31,7 @@ mod negotiation;
 mod opening;
 mod origin;
 mod parameters;
+pub(crate) mod path;
 mod poller;
 mod polls;
 mod posts;

@@ -9,6 +9,7 @@ use tower_service::Service;
 use tracing::debug;
 
 use crate::{
+    client::path,
     handler::Handler,
     message::Message,
     proto::{Close, CloseCode, wire::MAX_MESSAGE_BYTES},
@@ -24,7 +25,13 @@ use crate::{
 /// becomes a POST to that path, and the body of the response is sent back to it. A text of the form
 /// `@@/below@@body` is a POST of `body` to what lies `/below` the client's path.
 ///
-/// Every request carries the client's [`Session`] as an extension, by which the service can publish.
+/// A text is sent as `text/plain`, unless [`Rest::texts_as`] says otherwise, and bytes as
+/// `application/octet-stream`. Nothing else of what the client said when it connected is said again:
+/// its headers and query are not. Who may send to a path below is judged by the service alone, as
+/// [`Builder::authenticate`](crate::Builder::authenticate) and layers were asked when the client connected.
+///
+/// Every request carries the client's [`Session`] as an extension, by which the service can publish, and
+/// its [`Principal`](crate::Principal), if it has one.
 /// A response that carries a [`Reply<()>`](Reply) as an extension goes where that says instead.
 ///
 /// # Examples
@@ -49,13 +56,31 @@ where
     S::Future: Send,
     B: http_body::Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
 {
-    Rest { service }
+    Rest { service, text_type: HeaderValue::from_static(TEXT) }
 }
 
 /// A handler that is a service: see [`rest`].
 #[derive(Clone)]
 pub struct Rest<S> {
     service: S,
+    /// The `Content-Type` of texts.
+    text_type: HeaderValue,
+}
+
+const TEXT: &str = "text/plain;charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+
+impl<S> Rest<S> {
+    /// Texts that clients send are of this type: `application/json`, say, for a service that takes
+    /// nothing else.
+    ///
+    /// # Panics
+    ///
+    /// If it is not printable ASCII.
+    #[must_use]
+    pub fn texts_as(self, content_type: &'static str) -> Self {
+        Self { text_type: HeaderValue::from_static(content_type), ..self }
+    }
 }
 
 /// What stands before and behind the path of a message that is for a path below.
@@ -126,11 +151,11 @@ where
         *request.method_mut() = Method::POST;
         *request.uri_mut() = path;
         let kind = match message.is_text() {
-            true => "text/plain;charset=utf-8",
-            false => "application/octet-stream",
+            true => self.text_type.clone(),
+            false => HeaderValue::from_static(BYTES),
         };
-        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        request.extensions_mut().insert(session.clone());
+        request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        introduce(session, &mut request);
         let response = self.call(request).await;
         let body = self.deliver(session, response).await?.into_body();
         if !body.is_empty() {
@@ -145,7 +170,7 @@ where
         session: &Session,
         mut request: Request<Bytes>,
     ) -> Option<Response<Bytes>> {
-        request.extensions_mut().insert(session.clone());
+        introduce(session, &mut request);
         let response = self.call(request.map(Body::from)).await;
         let failed = |close: Close| {
             let mut response = Response::new(Bytes::from(close.reason.into_owned()));
@@ -153,6 +178,14 @@ where
             response
         };
         Some(self.deliver(session, response).await.unwrap_or_else(failed))
+    }
+}
+
+/// Says whose request it is.
+fn introduce<B>(session: &Session, request: &mut Request<B>) {
+    request.extensions_mut().insert(session.clone());
+    if let Some(principal) = session.principal() {
+        request.extensions_mut().insert(principal.clone());
     }
 }
 
@@ -164,8 +197,10 @@ fn addressed(session: &Session, message: &Message) -> Result<(Uri, Bytes), Close
         _ => ("", message.as_bytes().clone()),
     };
     let path = percent_encoding::utf8_percent_encode(session.path().as_str(), PATH);
-    let path = format!("{path}{below}").parse();
+    let path = format!("{path}{below}").parse::<Uri>();
     let path = path.map_err(|_| Close::new(CloseCode::Policy, "the path is none"))?;
+    let read = path::read(path.path());
+    read.map_err(|invalid| Close::new(CloseCode::Policy, invalid.to_string()))?;
     Ok((path, body))
 }
 

@@ -6,9 +6,9 @@ mod support;
 
 use std::net::SocketAddr;
 
-use axum::{Extension, Router, routing};
+use axum::{Extension, Json, Router, routing};
 use bytes::Bytes;
-use exosphere::{Close, Handler, Message, Node, Reply, Session, json, rest};
+use exosphere::{Close, Handler, Message, Node, Principal, Reply, Session, json, rest};
 use http::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use support::{Client, PATIENCE, Place, get, post, request, serve, within};
@@ -68,6 +68,11 @@ async fn say(Extension(session): Extension<Session>, body: String) -> String {
     format!("said {body}")
 }
 
+async fn judge(principal: Option<Extension<Principal>>, body: Json<Vec<u32>>) -> String {
+    let who = principal.map(|Extension(principal)| principal.as_str().to_owned());
+    format!("{} of {who:?}", body.iter().sum::<u32>())
+}
+
 async fn tell(body: String) -> (Extension<Reply<()>>, String) {
     (Extension(Reply::Topic(())), body)
 }
@@ -106,6 +111,26 @@ async fn a_service_answers_requests_and_messages_alike() {
     let mut told = [client.text().await, client.text().await];
     told.sort();
     assert_eq!(told, ["@@no path!", "said @@no path"], "what nobody answers is told by nothing");
+}
+
+/// Goal: a service can tell who sends a message and what it is, as with a request, and no message gets
+/// past a guard of paths.
+#[tokio::test]
+async fn a_message_is_a_request_of_its_sender_to_a_path_that_is_one() {
+    let place = Place::new("rest-below");
+    let sums = Router::new().route("/sums/{name}", routing::post(judge));
+    let builder = place.node().route("/sums/{name}", rest(sums).texts_as("application/json"));
+    let builder = builder.authenticate(async |_| Ok(Some(Principal::new("ana").unwrap())));
+    let node = builder.start().await.unwrap();
+    let http = serve(&node);
+    let mut client = Client::bare(http, "/sums/a").await;
+    client.send("[1, 2, 3]").await;
+    assert_eq!(client.text().await, r#"6 of Some("ana")"#);
+    for path in ["/../../secret", "/%2e%2e/secret", "/a%2fb", "/a%"] {
+        let mut client = Client::bare(http, "/sums/a").await;
+        client.send(format!("@@{path}@@[1]")).await;
+        assert_eq!(client.closed().await, 1008, "{path}");
+    }
 }
 
 /// Writes down what it is told.

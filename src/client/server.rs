@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Version, header, request::Parts};
 use http_body::Body as HttpBody;
 use hyper::upgrade::OnUpgrade;
-use percent_encoding::percent_decode_str;
 use tracing::{Span, debug_span};
 
 use super::{
@@ -15,6 +14,7 @@ use super::{
     http::is_kept,
     long_poll::LongPoll,
     opening::{self, Opened},
+    path::{self, InvalidPath},
     poller::{Begun, Connection, Lost, Poller},
     polls::Polls,
     posts, receive,
@@ -101,7 +101,10 @@ impl Server {
         let local = slot.and_then(|slot| slot.local);
         let checked = self.admission.hosts.check(&parts.uri, &parts.headers, local);
         checked.map_err(|host| responses::unknown_host(&host))?;
-        let path = read_path(parts.uri.path())?;
+        let path = path::read(parts.uri.path()).map_err(|invalid| match invalid {
+            InvalidPath::Root => responses::not_found(),
+            invalid => responses::error(StatusCode::BAD_REQUEST, &invalid.to_string()),
+        })?;
         let is_bare = self.front.is_bare(path.as_str());
         if !is_bare && !self.front.has_route(path.as_str()) {
             let script = script::answer(&parts.method, path.as_str(), &parts.headers);
@@ -464,40 +467,6 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").finish_non_exhaustive()
     }
-}
-
-/// The path that was asked for, decoded, which is the name of a topic too.
-#[expect(clippy::result_large_err, reason = "it is the answer, once for each request")]
-fn read_path(path: &str) -> Result<TopicName, Response<Body>> {
-    let invalid = |why: &str| responses::error(StatusCode::BAD_REQUEST, why);
-    // A guard in front of this node would see one segment where the handler sees two.
-    if path.to_ascii_lowercase().contains("%2f") {
-        return Err(invalid("the path has an encoded slash"));
-    }
-    if !is_escaped_well(path) {
-        return Err(invalid("the path has a percent sign that stands for nothing"));
-    }
-    let decoded = percent_decode_str(path).decode_utf8();
-    let decoded = decoded.map_err(|_| invalid("the path is not UTF-8"))?;
-    let trimmed = match decoded.strip_suffix('/') {
-        Some("") | None => &*decoded,
-        Some(trimmed) => trimmed,
-    };
-    // Whoever passes it on takes these for a way up.
-    if trimmed.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err(invalid("the path has a segment of dots"));
-    }
-    match trimmed {
-        "/" => Err(responses::not_found()),
-        path => TopicName::parse(path).map_err(|err| invalid(&err.to_string())),
-    }
-}
-
-/// Whether every percent sign begins an escape: two guards would not take others for the same.
-fn is_escaped_well(path: &str) -> bool {
-    let mut pieces = path.as_bytes().split(|&byte| byte == b'%').skip(1);
-    pieces
-        .all(|piece| matches!(piece, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
 }
 
 /// A posted body: text, unless it says that it is not, or is not.

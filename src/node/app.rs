@@ -17,7 +17,8 @@ impl Node {
     /// not.
     ///
     /// Who connects has the limits of [`serve`](Self::serve), whatever it asks for: how many may, and
-    /// how long a request's head may be and take.
+    /// how long a request's head may be and take. How long the body of a request of your own may take is up
+    /// to your service.
     ///
     /// # Errors
     ///

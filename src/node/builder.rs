@@ -166,7 +166,8 @@ impl Builder {
     ///
     /// Without this, a client is who the `Principal` says that a layer in front of the node has put
     /// into the request's extensions, and anybody if there is none. gRPC clients are asked the same
-    /// way.
+    /// way, but for gRPC's own health and reflection. A page of another origin shows a cookie only if it
+    /// asks with credentials, by every transport that it uses.
     ///
     /// # Examples
     ///
@@ -211,7 +212,8 @@ impl Builder {
     /// is sent by pages of the same site; by those of other sites only over TLS, and if
     /// [`allow_origin`](Self::allow_origin) has named an origin: then pages of those must ask with
     /// credentials by every transport that they use (`withCredentials`, `credentials: "include"`), or
-    /// they lose their sessions when they go from one to the other.
+    /// they lose their sessions when they go from one to the other. Of two tabs that both come without
+    /// a cookie at once, the one whose cookie the other's replaces begins anew when it comes back.
     pub fn browser_cookies(mut self, are_given: bool) -> Self {
         self.gives_cookies = are_given;
         self
