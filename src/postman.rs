@@ -4,7 +4,8 @@
 //! every text message of a WebSocket, either way, is one object of this table, and what it is follows
 //! from its first field. Without a WebSocket, each is an event of an event stream or of the answer to a
 //! long poll; and what the client says it posts to any node, one object a line, and is answered by
-//! the acknowledgements of the first pushes among them: the others it posts again. Where a field is said to be optional, it is left out, never null.
+//! the acknowledgements of the first pushes among them, of 64 at most: the others it posts again.
+//! Where a field is said to be optional, it is left out, never null.
 //!
 //! | who | object | meaning |
 //! |---|---|---|

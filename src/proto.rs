@@ -31,6 +31,7 @@ mod close;
 mod core;
 mod detachment;
 mod durability;
+mod handed_on;
 mod holder;
 mod inbox;
 mod journal;

@@ -289,6 +289,7 @@ async fn what_cannot_be_taken_is_refused_or_to_be_posted_again() {
     let nobody = "&X-Atmosphere-tracking-id=2c1f0000-1234-4abc-8def-0123456789ab\
                   &X-Exosphere-Series=0000000000000001";
     assert_eq!(push(b, nobody, &[(1, "x")]).await.status, 410);
+    assert_eq!(say(b, nobody, "hello").await.status, 410, "nobody reads what nobody may say");
     let unnamed = format!("{ROOM}?X-Exosphere-Postman=1");
     assert_eq!(post(a, &unnamed, b"").await.status, 410);
     let unnamed = format!("{unnamed}&X-Exosphere-Series=1.0");

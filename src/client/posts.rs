@@ -32,11 +32,6 @@ pub(super) async fn answer(
     body: &Bytes,
 ) -> Result<Response<Body>, Response<Body>> {
     let session = negotiation.asked.session().ok_or_else(responses::no_session)?;
-    let post = match negotiation.transport {
-        Transport::Close => Ok(Post::done(session)),
-        _ => read(session, negotiation.series, body),
-    };
-    let post = post.map_err(|error| responses::not_postman(&error.to_string()))?;
     let (path, holder) = (path.as_str(), &negotiation.holder);
     let is_known =
         || hub.with(|core, _| core.replica().session_of(session, path, holder).is_some());
@@ -46,6 +41,12 @@ pub(super) async fn answer(
             return Err(responses::no_session());
         }
     }
+    // Only now: whoever has no session is to cost little.
+    let post = match negotiation.transport {
+        Transport::Close => Ok(Post::done(session)),
+        _ => read(session, negotiation.series, body),
+    };
+    let post = post.map_err(|error| responses::not_postman(&error.to_string()))?;
     match tokio::time::timeout(STORED_PATIENCE, hub.post(post)).await {
         Ok(Posted::Stored(stored)) => {
             let lines: String = stored.into_iter().map(line).collect();

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    Position, PostKey, TopicKey,
+    Position, TopicKey,
+    handed_on::HandedOn,
     progress::Report,
     wire::{Encoded, SnapshotPart},
 };
@@ -67,10 +68,9 @@ pub(super) struct Peer {
     pub(super) offer: Option<Offer>,
     pub(super) control: VecDeque<Encoded>,
     pub(super) snapshots: VecDeque<Encoded>,
-    /// Posts that are handed on to it, and what became of those that it has handed on.
-    pub(super) posts: VecDeque<Encoded>,
-    /// The posts that it is to answer.
-    pub(super) handed_on: BTreeSet<PostKey>,
+    /// What became of posts that it has handed on.
+    pub(super) posted: VecDeque<Encoded>,
+    pub(super) handed_on: HandedOn,
     pub(super) have_due: bool,
     pub(super) reports_due: BTreeSet<TopicKey>,
     /// When the next reports may be sent.

@@ -22,12 +22,17 @@ pub struct Post {
 }
 
 impl Post {
-    /// What `session` says that goes on.
-    pub const fn new(
+    /// How many pushes of one post are taken, as many as can be open. Those behind them are to be
+    /// posted again.
+    pub const MAX_PUSHES: usize = 64;
+
+    /// What `session` says that goes on: of more than [`MAX_PUSHES`](Self::MAX_PUSHES) the first.
+    pub fn new(
         session: SessionId,
         confirmed: Option<(u64, Mark)>,
-        pushes: Vec<(PushKey, Message)>,
+        mut pushes: Vec<(PushKey, Message)>,
     ) -> Self {
+        pushes.truncate(Self::MAX_PUSHES);
         Self { session, confirmed, pushes, is_done: false }
     }
 

@@ -161,7 +161,8 @@ impl Core {
         state.reports_at.filter(|_| !state.reports_due.is_empty())
     }
 
-    /// What to write to `peer` next on one lane, about `limit_bytes` of it; nothing if it has all.
+    /// What to write to `peer` next on one lane, about `limit_bytes` of it, and of the journal's about as
+    /// much of posts besides; nothing if it has all.
     pub fn poll_transmit(
         &mut self,
         peer: NodeId,
@@ -176,17 +177,7 @@ impl Core {
             Lane::Control => state.control.drain(..).collect(),
             Lane::Progress => self.transmit_progress(peer, now),
             Lane::Journal => self.transmit_journal(peer, limit_bytes, now),
-            Lane::Snapshot => {
-                let mut bytes = 0;
-                let mut frames = Vec::new();
-                while bytes < limit_bytes
-                    && let Some(frame) = state.snapshots.pop_front()
-                {
-                    bytes += frame.len();
-                    frames.push(frame);
-                }
-                frames
-            }
+            Lane::Snapshot => up_to(limit_bytes, || state.snapshots.pop_front()),
         }
     }
 
@@ -414,9 +405,8 @@ impl Core {
 
     fn transmit_journal(&mut self, peer: NodeId, limit_bytes: usize, now: Instant) -> Vec<Encoded> {
         let state = self.peers.get_mut(&peer).expect("it is linked");
-        let mut frames: Vec<_> = state.posts.drain(..).collect();
-        let mut bytes: usize = frames.iter().map(Encoded::len).sum();
         let sending = state.sending.clone();
+        let (mut frames, mut bytes) = (Vec::new(), 0);
         for (origin, next) in sending {
             let mut next = next.max(self.peers[&peer].have.get(origin));
             let end = self.replica.applied().get(origin);
@@ -443,6 +433,11 @@ impl Core {
                 sending.insert(origin, next);
             }
         }
+        // They have a limit of their own, so that neither waits until there is nothing of the other.
+        let state = self.peers.get_mut(&peer).expect("it is linked");
+        frames.extend(up_to(limit_bytes, || {
+            state.posted.pop_front().or_else(|| state.handed_on.pop())
+        }));
         frames
     }
 
@@ -487,4 +482,16 @@ impl Core {
             self.lanes_due.insert(Lane::Control);
         }
     }
+}
+
+/// The next frames, about `limit_bytes` of them.
+fn up_to(limit_bytes: usize, mut next: impl FnMut() -> Option<Encoded>) -> Vec<Encoded> {
+    let (mut frames, mut bytes) = (Vec::new(), 0);
+    while bytes < limit_bytes
+        && let Some(frame) = next()
+    {
+        bytes += frame.len();
+        frames.push(frame);
+    }
+    frames
 }

@@ -21,14 +21,6 @@ use crate::{
     proto::{CloseReason, Mark, Post, Posted, wire::Encoded},
 };
 
-/// How many posts a peer is asked to take at a time. At the limit a further one is to be posted
-/// again later.
-const MAX_HANDED_ON: usize = 256;
-
-/// How many bytes of posts wait to be sent to a peer. At the limit a further one is to be posted
-/// again later.
-const MAX_HANDED_ON_BYTES: usize = 8 << 20;
-
 /// By which a post is named, on one node.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct PostKey(u64);
@@ -78,10 +70,11 @@ impl Core {
         key
     }
 
-    /// Nobody waits any more for what becomes of a post. What it says may be done all the same.
+    /// Nobody waits any more for what becomes of a post. What it says may be done all the same, unless
+    /// it is still to be sent to the owner.
     pub fn forget_post(&mut self, key: PostKey) {
         for peer in self.peers.values_mut() {
-            peer.handed_on.remove(&key);
+            peer.handed_on.remove(key);
         }
     }
 
@@ -110,7 +103,7 @@ impl Core {
     /// A peer says what became of a post that was handed on to it.
     pub(super) fn handle_posted(&mut self, peer: NodeId, number: u64, posted: Posted) {
         let key = PostKey(number);
-        if self.peers.get_mut(&peer).is_some_and(|peer| peer.handed_on.remove(&key)) {
+        if self.peers.get_mut(&peer).is_some_and(|peer| peer.handed_on.remove(key)) {
             self.posts.posted.push((key, posted));
         }
     }
@@ -118,7 +111,7 @@ impl Core {
     /// There is no link any more to who was to answer.
     pub(super) fn give_posts_back(&mut self, peer: NodeId) {
         if let Some(peer) = self.peers.get_mut(&peer) {
-            let lost = std::mem::take(&mut peer.handed_on).into_iter();
+            let lost = std::mem::take(&mut peer.handed_on).into_unanswered();
             self.posts.posted.extend(lost.map(|key| (key, Posted::Later)));
         }
     }
@@ -133,14 +126,9 @@ impl Core {
 
     fn hand_on(&mut self, key: PostKey, owner: NodeId, post: &Post) {
         let peer = self.peers.get_mut(&owner).filter(|peer| peer.linked);
-        let has_room = |peer: &crate::proto::peer::Peer| {
-            let waiting: usize = peer.posts.iter().map(Encoded::len).sum();
-            peer.handed_on.len() < MAX_HANDED_ON && waiting < MAX_HANDED_ON_BYTES
-        };
-        match peer.filter(|peer| has_room(peer)) {
+        match peer.filter(|peer| peer.handed_on.has_room()) {
             Some(peer) => {
-                peer.handed_on.insert(key);
-                peer.posts.push_back(Encoded::post(key.0, post));
+                peer.handed_on.insert(key, Encoded::post(key.0, post));
                 self.lanes_due.insert(Lane::Journal);
             }
             None => self.posts.posted.push((key, Posted::Later)),
@@ -211,7 +199,7 @@ impl Core {
             Poster::Client(key) => self.posts.posted.push((key, posted)),
             Poster::Peer(node, number) => {
                 if let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.linked) {
-                    peer.posts.push_back(Encoded::posted(number, &posted));
+                    peer.posted.push_back(Encoded::posted(number, &posted));
                     self.lanes_due.insert(Lane::Journal);
                 }
             }

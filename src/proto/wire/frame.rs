@@ -117,7 +117,10 @@ impl Frame {
                     header.read::<(_, _, Option<(_, u64)>, _)>()?;
                 let confirmed = confirmed.map(|(series, mark)| (series, Mark::new(mark)));
                 let pushes = read_pushes(header, payload)?;
-                Self::Post { number, post: Post { session, confirmed, pushes, is_done } }
+                Self::Post {
+                    number,
+                    post: Post { is_done, ..Post::new(session, confirmed, pushes) },
+                }
             }
             kind::POSTED => {
                 let (number, stored) = header.read::<(_, Option<_>)>()?;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     id::PushKey,
-    proto::{Detachment, Mark, Post, PostKey, Posted},
+    proto::{Detachment, Mark, Post, PostKey, Posted, wire::MAX_MESSAGE_BYTES},
 };
 
 const SERIES: u64 = 5;
@@ -23,6 +23,21 @@ impl Nodes {
         let pushes = numbers.iter().map(|&number| (key(number), Message::from("p"))).collect();
         let now = self.now;
         self.get(id).post(Post::new(session(), confirmed, pushes), now)
+    }
+
+    /// Posts a push that is as long as one can be.
+    fn post_much(&mut self, id: u64, number: u64) -> PostKey {
+        let message = Message::binary(vec![0; MAX_MESSAGE_BYTES]);
+        let now = self.now;
+        self.get(id).post(Post::new(session(), None, vec![(key(number), message)]), now)
+    }
+
+    /// What node `from` writes next of its journal to node `to`.
+    fn journal(&mut self, from: u64, to: u64, limit_bytes: usize) -> Vec<Frame> {
+        let now = self.now;
+        let to = NodeId::from_bits(to);
+        let frames = self.get(from).poll_transmit(to, Lane::Journal, limit_bytes, now);
+        frames.iter().map(|frame| Frame::decode(&frame.to_bytes()).unwrap()).collect()
     }
 
     /// What became of the one post that was made on node `id`: how many of its pushes are stored.
@@ -74,6 +89,70 @@ fn what_does_not_fit_is_left_with_all_that_is_behind_it() {
     nodes.post(1, None, &numbers[64..]);
     assert_eq!(nodes.posted(1), Some(1));
     assert_eq!(nodes.open_on(2), (2..=65).map(key).collect::<Vec<_>>());
+}
+
+/// Goal: what is known already is no way around the limit.
+#[test]
+fn of_a_long_post_the_first_pushes_are_taken() {
+    let mut nodes = Nodes::new([1, 2]);
+    nodes.attach_series(1, SERIES);
+    let numbers: Vec<_> = (1..=100).collect();
+    for some in numbers.chunks(50) {
+        nodes.post(1, None, some);
+        assert_eq!(nodes.posted(1), Some(50));
+        let now = nodes.now;
+        some.iter().for_each(|&number| nodes.get(1).finish_push(session(), &key(number), now));
+    }
+    for id in [1, 2] {
+        nodes.post(id, None, &numbers);
+        assert_eq!(nodes.posted(id), Some(Post::MAX_PUSHES), "on node {id}");
+    }
+    let pushes: Vec<_> = numbers.iter().map(|&number| (key(number), Message::from("p"))).collect();
+    let mut post = Post::new(session(), None, Vec::new());
+    post.pushes = pushes;
+    let frame = Frame::decode(&Encoded::post(1, &post).to_bytes()).unwrap();
+    let Frame::Post { post: read, .. } = frame else { panic!("{frame:?}") };
+    assert_eq!(read.pushes, post.pushes[..Post::MAX_PUSHES], "whatever a peer hands on");
+}
+
+#[test]
+fn neither_posts_nor_operations_wait_until_there_is_nothing_of_the_other() {
+    let mut nodes = Nodes::new([1, 2]);
+    nodes.attach_series(1, SERIES);
+    let now = nodes.now;
+    for number in 1..=3 {
+        nodes.post(2, None, &[number]);
+        let message = Message::from("m");
+        nodes.get(2).publish(&topic(), Recipients::Everyone, message, now).unwrap();
+    }
+    for _ in 0..3 {
+        let frames = nodes.journal(2, 1, 1);
+        assert!(matches!(frames[..], [Frame::Operation { .. }, Frame::Post { .. }]), "{frames:?}");
+    }
+    assert!(nodes.journal(2, 1, 1).is_empty());
+}
+
+#[test]
+fn what_waits_to_be_handed_on_is_bounded_and_what_nobody_waits_for_is_not_sent() {
+    let mut nodes = Nodes::new([1, 2]);
+    nodes.attach_series(1, SERIES);
+    let posts: Vec<_> = (1..=8).map(|number| nodes.post_much(2, number)).collect();
+    assert_eq!(nodes.get(2).poll_posted(), []);
+    let refused = nodes.post_much(2, 9);
+    assert_eq!(nodes.get(2).poll_posted(), [(refused, Posted::Later)]);
+    nodes.get(2).forget_post(posts[0]);
+    nodes.post_much(2, 10);
+    assert_eq!(nodes.get(2).poll_posted(), [], "there is room again");
+    let sent = nodes.journal(2, 1, usize::MAX).into_iter().map(|frame| match frame {
+        Frame::Post { post, .. } => post.pushes[0].0.clone(),
+        frame => panic!("{frame:?}"),
+    });
+    let expected: Vec<_> = (2..=8).chain([10]).map(key).collect();
+    assert_eq!(sent.collect::<Vec<_>>(), expected);
+    for number in 11..=18 {
+        nodes.post_much(2, number);
+    }
+    assert_eq!(nodes.get(2).poll_posted(), [], "nothing waits to be sent");
 }
 
 #[test]
