@@ -98,7 +98,7 @@ async fn a_bad_request_is_answered_with_a_status_and_a_sentence_and_publishes_no
         assert_eq!(answer.status, status, "{what}: {answer:?}");
         assert!(answer.body.contains(sentence), "{what}: {answer:?}");
         if status == 405 {
-            assert_eq!(answer.header("allow"), Some("OPTIONS, GET, POST"));
+            assert_eq!(answer.header("allow"), Some("OPTIONS, GET, POST, PUT, PATCH, DELETE"));
         }
     }
     let largest = "x".repeat(MIB);

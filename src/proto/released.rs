@@ -14,8 +14,9 @@ pub struct Released {
     pub session: SessionId,
     /// The epoch of the claim that it gives way to.
     pub epoch: Epoch,
-    /// The next operation of the sender's journal: all that it did for the session lies before.
-    pub next: Seq,
+    /// The next operation of the sender's journal: all that it did for the session lies before. `None`
+    /// if the sender itself still waited for what an owner before it did: then so does the receiver.
+    pub next: Option<Seq>,
     /// How far the client had read, as exactly as the sender knew.
     pub positions: Vec<(TopicName, Position)>,
 }
@@ -25,7 +26,7 @@ impl Released {
     pub const fn new(
         session: SessionId,
         epoch: Epoch,
-        next: Seq,
+        next: Option<Seq>,
         positions: Vec<(TopicName, Position)>,
     ) -> Self {
         Self { session, epoch, next, positions }

@@ -258,7 +258,12 @@ fn inbox() -> SnapshotPart {
 }
 
 fn released() -> Released {
-    Released::new(session(1), Epoch::new(2), Seq::new(41), vec![(topic(), position(&[(1, 17)]))])
+    Released::new(
+        session(1),
+        Epoch::new(2),
+        Some(Seq::new(41)),
+        vec![(topic(), position(&[(1, 17)]))],
+    )
 }
 
 /// A session as its first claim has it.

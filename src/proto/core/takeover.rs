@@ -192,24 +192,28 @@ impl Core {
 
     /// Another node has claimed a session that was this node's: it is told all that this node knew.
     ///
-    /// Who was still taking it over itself passes on what it waits for, if it knows that.
+    /// Who was still taking it over itself passes on what it waits for, if it knows that. If it does
+    /// not, it says at least how far the client has read, once it knows that best: or a client that
+    /// goes on from node to node would find each asking in vain, for as long as it does.
     pub(super) fn release(&mut self, session: SessionId, now: Instant) {
         let Some(state) = self.replica.state_of(session) else {
             return;
         };
         let claim = state.session.claim;
-        if let Some(Takeover { from, next, .. }) = self.takeovers.remove(state.session.id)
-            && from != claim.node
+        let mut waits = false;
+        if let Some(takeover) = self.takeovers.remove(state.session.id)
+            && takeover.from != claim.node
         {
-            let Some(next) = next else {
-                return; // The new owner waits as long as this node would have.
-            };
-            self.follow_journal(from, next, now);
+            match takeover.next {
+                Some(next) => self.follow_journal(takeover.from, next, now),
+                None if takeover.asking => return, // It was not written to.
+                None => waits = true,
+            }
         }
         let positions = state.memberships.iter();
         let positions =
             positions.map(|(topic, member)| (topic.clone(), member.acknowledged.clone()));
-        let next = self.replica.applied().get(self.id);
+        let next = (!waits).then(|| self.replica.applied().get(self.id));
         let released = Released::new(state.session.id, claim.epoch, next, positions.collect());
         if self.is_linked(claim.node) {
             self.push_control(claim.node, Encoded::released(&released));
@@ -226,7 +230,7 @@ impl Core {
         let Some(takeover) = takeover.filter(|it| is_current && it.from == peer) else {
             return;
         };
-        takeover.next = Some(released.next);
+        takeover.next = released.next;
         for (topic, mut position) in released.positions {
             self.replica.strip(&mut position);
             if let Some(topic) = self.replica.topics().find(&topic) {

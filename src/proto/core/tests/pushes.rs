@@ -387,6 +387,35 @@ fn the_last_owner_says_how_far_its_client_has_read() {
     assert_eq!(nodes.receive(2, behind), 0);
 }
 
+/// Goal: a client that goes on to the next node is written to there at once, though the last one was
+/// not told what the one before did; it is not read from until that was waited for.
+///
+/// Method: what node 1 says to node 2 about the session is lost.
+#[test]
+fn an_owner_that_still_waits_says_how_far_its_client_has_read() {
+    let mut nodes = Nodes::new([1, 2, 3]);
+    nodes.attach(1);
+    let (two, now) = (NodeId::from_bits(2), nodes.now);
+    nodes.get(1).join(session(), &topic(), now).unwrap();
+    nodes.settle();
+    nodes.get(2).attach(Some(session()), session(), "/a", &Holder::default(), now);
+    let claimed = nodes.get(2).poll_transmit(NodeId::from_bits(1), Lane::Journal, usize::MAX, now);
+    for frame in claimed {
+        let frame = Frame::decode(&frame.to_bytes()).unwrap();
+        nodes.get(1).handle_frame(two, frame, now);
+    }
+    assert_eq!(nodes.get(1).poll_transmit(two, Lane::Control, usize::MAX, now).len(), 1);
+    nodes.pass(Duration::from_secs(1), Duration::from_millis(100));
+    nodes.publish(1);
+    for id in [3, 1, 2] {
+        let key = nodes.attach(id);
+        assert_eq!(nodes.get(id).read(key, ALL).entries.len(), 1, "on {id}");
+        assert!(nodes.get(id).is_taking_over(session()), "on {id}");
+    }
+    nodes.pass(Duration::from_secs(3), Duration::from_millis(100));
+    assert!(!nodes.get(2).is_taking_over(session()));
+}
+
 /// Goal: a snapshot tells of pushes, done and open.
 #[test]
 fn who_comes_late_knows_what_was_pushed() {
