@@ -31,7 +31,6 @@ mod negotiation;
 mod opening;
 mod origin;
 mod parameters;
-pub(crate) mod path;
 mod poller;
 mod polls;
 mod posts;

@@ -27,6 +27,8 @@ mod json;
 mod message;
 #[cfg(feature = "node")]
 mod node;
+#[cfg(feature = "node")]
+mod path;
 #[cfg(any(feature = "client", feature = "node"))]
 #[cfg_attr(
     not(all(feature = "client", feature = "node")),

@@ -9,9 +9,9 @@ use tower_service::Service;
 use tracing::debug;
 
 use crate::{
-    client::path,
     handler::Handler,
     message::Message,
+    path,
     proto::{Close, CloseCode, wire::MAX_MESSAGE_BYTES},
     reply::Reply,
     service::Body,

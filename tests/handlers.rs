@@ -126,7 +126,7 @@ async fn a_message_is_a_request_of_its_sender_to_a_path_that_is_one() {
     let mut client = Client::bare(http, "/sums/a").await;
     client.send("[1, 2, 3]").await;
     assert_eq!(client.text().await, r#"6 of Some("ana")"#);
-    for path in ["/../../secret", "/%2e%2e/secret", "/a%2fb", "/a%"] {
+    for path in ["/../secret", "/%2e%2e/secret", "/a%2fb", "/a%"] {
         let mut client = Client::bare(http, "/sums/a").await;
         client.send(format!("@@{path}@@[1]")).await;
         assert_eq!(client.closed().await, 1008, "{path}");

@@ -25,13 +25,14 @@ use rules::{
 const LAYERS: &[(&str, &[&str])] = &[
     ("id", &[]),
     ("message", &[]),
+    ("path", &["id"]),
     ("connection", &[]),
     ("proto", &["id", "message"]),
     ("store", &["id", "message", "proto"]),
     ("runtime", &["connection", "id", "message", "proto", "store"]),
     ("postman", &["id", "message", "proto"]),
     ("remote", &["id", "message", "postman", "proto", "runtime"]),
-    ("client", &["connection", "id", "message", "postman", "proto", "remote", "runtime"]),
+    ("client", &["connection", "id", "message", "path", "postman", "proto", "remote", "runtime"]),
     ("cluster", &["id", "message", "proto", "runtime"]),
     ("topic", &["id", "message", "proto", "runtime"]),
     ("session", &["connection", "id", "message", "proto", "runtime", "topic"]),
@@ -55,7 +56,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("service", &["client"]),
-    ("rest", &["handler", "message", "proto", "reply", "service", "session"]),
+    ("rest", &["handler", "message", "path", "proto", "reply", "service", "session"]),
     (
         "node",
         &[

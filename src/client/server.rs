@@ -14,7 +14,6 @@ use super::{
     http::is_kept,
     long_poll::LongPoll,
     opening::{self, Opened},
-    path::{self, InvalidPath},
     poller::{Begun, Connection, Lost, Poller},
     polls::Polls,
     posts, receive,
@@ -27,6 +26,7 @@ use super::{
 use crate::{
     id::{SessionId, TopicName},
     message::Message,
+    path::{self, InvalidPath},
     proto::{Close, CloseCode, CloseReason, Position, wire::MAX_MESSAGE_BYTES},
     runtime::{Call, Front, Hub, Tasks},
 };
