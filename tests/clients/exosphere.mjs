@@ -143,6 +143,8 @@ function plugged(generation, url, options) {
 async function say(client) {
   const waiting = [];
   for (let n = 0; n < N; n++) {
+    // However fast it goes: some of it is said before a cut and a move, and some after.
+    if (n === N >> 1) await until(() => client.cuts > 0 && (client.moves > 0 || client.name !== "alone"), 30_000, () => `${client.name} goes on elsewhere: ${client.cuts} cuts`);
     waiting.push(client.push(`${client.name}:${n}`));
     if (waiting.length >= UNDER_WAY) await waiting.shift();
   }

@@ -48,7 +48,7 @@ await run(SECONDS * 1000, async () => {
   const saying = Promise.all(clients.map((client) => say(client)));
   const total = N * clients.length;
   if (named.kill !== undefined) {
-    await until(() => clients.every(({ heard }) => heard.length >= total / 2), 60_000, () => progress(clients, total));
+    await until(() => clients.every(({ heard, moves }) => heard.length >= total / 2 && moves > 0), 60_000, () => progress(clients, total));
     isKilled = true;
     process.kill(Number(named.kill), "SIGKILL");
   }
@@ -111,6 +111,8 @@ async function open(kind) {
 async function say(client) {
   const waiting = [];
   for (let n = 0; n < N; n++) {
+    // However fast it goes: some of it is said before a cut and a move, and some after.
+    if (n === N >> 1) await until(() => client.cuts > 0 && client.moves > 0, 30_000, () => `${client.name} goes on elsewhere: ${client.cuts} cuts`);
     waiting.push(client.push(`${client.name}:${n}`));
     if (waiting.length >= UNDER_WAY) await waiting.shift();
   }
