@@ -75,10 +75,11 @@ pub use id::{
 pub use json::{Json, json};
 pub use message::Message;
 #[cfg(feature = "node")]
-pub use node::{Builder, Members, Node, ServeError, StartError};
+pub use node::{Builder, MemberEvents, Members, Node, ServeError, StartError};
 pub use proto::{
     Accounting, Close, CloseCode, CloseReason, Detachment, DropCause, Dropped, Durability, Ending,
-    Fate, Gap, Level, Member, Pending, Roster, SlowConsumers, Tally,
+    Fate, Gap, InvalidAnnouncement, Level, Member, MemberEvent, MemberState, Pace, Pending, Roster,
+    SlowConsumers, Tally,
 };
 #[cfg(feature = "node")]
 pub use reply::Reply;

@@ -2,6 +2,7 @@
 
 mod app;
 mod builder;
+mod drain;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod members;
@@ -33,7 +34,7 @@ use crate::{
 };
 
 pub use builder::{Builder, StartError};
-pub use members::Members;
+pub use members::{MemberEvents, Members};
 
 /// How long a shutdown waits for each of its steps.
 const SHUTDOWN_STEP: Duration = Duration::from_secs(5);
@@ -94,6 +95,11 @@ impl Node {
     /// The nodes of the cluster, now and whenever that changes.
     pub fn members(&self) -> Members {
         Members::new(self.inner.mesh.roster())
+    }
+
+    /// What happens to the nodes of the cluster from now on: who joins, drains, leaves or dies.
+    pub fn member_events(&self) -> MemberEvents {
+        MemberEvents::new(self.inner.mesh.events())
     }
 
     /// How this node's [store](Builder::store) is; `None` if it has none.

@@ -26,6 +26,7 @@
 //! [`Position`], [`Op`], [`TopicLog`], [`Session`], [`Replica`], [`Core`]; then [`wire`].
 
 mod accounting;
+mod announcement;
 mod attachment;
 mod close;
 mod core;
@@ -36,7 +37,9 @@ mod holder;
 mod inbox;
 mod journal;
 mod ledger;
+mod member_event;
 mod op;
+mod pace;
 mod peer;
 mod position;
 mod post;
@@ -57,6 +60,7 @@ mod topic_log;
 pub mod wire;
 
 pub use accounting::{Accounting, DropCause, Dropped, Ending, Tally};
+pub use announcement::{Announcement, InvalidAnnouncement, MemberState};
 pub use attachment::{AttachmentKey, Batch, Budget, Gap, Mark};
 pub use close::{Close, CloseCode};
 pub use core::{
@@ -68,7 +72,9 @@ pub use durability::{Durability, Level};
 pub use holder::Holder;
 pub use inbox::{Inbox, InboxMemory, OpenPush};
 pub use journal::{Tail, TailLimits};
+pub use member_event::{Departure, MemberEvent};
 pub use op::Op;
+pub use pace::Pace;
 pub use peer::Lane;
 pub use position::{InvalidToken, Position};
 pub use post::Post;

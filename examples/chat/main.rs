@@ -26,7 +26,7 @@ use axum::{
     routing::get,
 };
 use clap::Parser;
-use exosphere::{Close, Durability, Message, Node, Session};
+use exosphere::{Close, Durability, Message, Node, Pace, Session};
 use serde_json::json;
 use tokio::signal;
 use tracing_subscriber::EnvFilter;
@@ -100,17 +100,21 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let addr = listener.local_addr()?;
     #[cfg(feature = "grpc")]
     let grpc = arguments.grpc.map(|addr| listen(Some(addr))).transpose()?;
-    let node = start(arguments).await?;
+    let node = start(arguments, addr).await?;
     #[cfg(feature = "grpc")]
     if let Some(grpc) = grpc {
         serve_grpc(node.clone(), grpc);
     }
     println!("listening http://{addr}");
     let ended = async {
-        shutdown(&node).await;
+        leave(&node).await;
         Ok(())
     };
-    tokio::try_join!(node.serve_app(listener, pages(node.clone())), ended)?;
+    let watched = async {
+        watch(&node).await;
+        Ok(())
+    };
+    tokio::try_join!(node.serve_app(listener, pages(node.clone())), ended, watched)?;
     Ok(())
 }
 
@@ -125,7 +129,7 @@ fn serve_grpc(node: Node, listener: TcpListener) {
     });
 }
 
-async fn start(arguments: Arguments) -> Result<Node, exosphere::StartError> {
+async fn start(arguments: Arguments, http: SocketAddr) -> Result<Node, exosphere::StartError> {
     let mut builder = Node::builder(arguments.cluster).route("/chat/{room}", publish);
     if let Some(addr) = arguments.node {
         builder = builder.addr(addr);
@@ -138,6 +142,9 @@ async fn start(arguments: Arguments) -> Result<Node, exosphere::StartError> {
     }
     for seed in arguments.seed {
         builder = builder.seed(seed);
+    }
+    if !http.ip().is_unspecified() {
+        builder = builder.public_url(format!("http://{http}"));
     }
     // A page of one node of this machine may go on with another when its own is gone.
     for port in HTTP_PORT..HTTP_PORT + HTTP_PORTS {
@@ -174,8 +181,13 @@ fn page(kind: &'static str, text: &'static str) -> impl IntoResponse {
 fn describe(node: &Node) -> serde_json::Value {
     let roster = node.members().current();
     let member = |member: &exosphere::Member| {
-        let (id, addr) = (member.id.to_string(), member.addr.to_string());
-        json!({ "id": id, "addr": addr, "http": null, "this": member.this })
+        json!({
+            "id": member.id.to_string(),
+            "addr": member.addr.to_string(),
+            "http": member.url(),
+            "state": member.state().to_string(),
+            "this": member.this,
+        })
     };
     let members: Vec<_> = roster.members().iter().map(member).collect();
     let accounting = node.accounting();
@@ -212,8 +224,17 @@ fn listen(asked: Option<SocketAddr>) -> io::Result<TcpListener> {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM, and ends the node: its clients go elsewhere.
-async fn shutdown(node: &Node) {
+/// Waits for Ctrl-C or SIGTERM, and leaves: clients are sent elsewhere one after the other. A second
+/// signal ends that at once.
+async fn leave(node: &Node) {
+    signalled().await;
+    tokio::select! {
+        () = node.drain(Pace::default()) => {}
+        () = signalled() => node.shutdown().await,
+    }
+}
+
+async fn signalled() {
     let interrupted = signal::ctrl_c();
     #[cfg(unix)]
     let terminated = async {
@@ -228,5 +249,12 @@ async fn shutdown(node: &Node) {
         _ = interrupted => {}
         _ = terminated => {}
     }
-    node.shutdown().await;
+}
+
+/// Logs what happens to the nodes of the cluster.
+async fn watch(node: &Node) {
+    let mut events = node.member_events();
+    while let Some(event) = events.next().await {
+        tracing::info!("{event}");
+    }
 }

@@ -99,6 +99,13 @@ pub(crate) fn unknown_host(host: &str) -> Response<Body> {
     error(StatusCode::FORBIDDEN, &sentence)
 }
 
+/// This node takes no clients any more; another does.
+pub(crate) fn elsewhere(why: &str) -> Response<Body> {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, why);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 /// There are as many sessions as there may be.
 pub(crate) fn no_room() -> Response<Body> {
     let sentence = "there are as many sessions as there may be; waiting helps";

@@ -91,10 +91,7 @@ impl Server {
         B: HttpBody<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send,
     {
         if self.tasks.is_cancelled() {
-            return Err(responses::error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "this node is shutting down; another may answer",
-            ));
+            return Err(responses::elsewhere("this node is shutting down; another may answer"));
         }
         head::check(parts)?;
         let slot = parts.extensions.get::<Slot>();
@@ -217,6 +214,9 @@ impl Server {
         negotiation: &Negotiation,
         path: &TopicName,
     ) -> Result<(), Response<Body>> {
+        if let Some(close) = self.hub.turned_away() {
+            return Err(responses::elsewhere(&close.reason));
+        }
         let (asked, holder) = (negotiation.asked.session(), &negotiation.holder);
         let has_room =
             self.hub.with(|core, _| core.has_room_for_session(asked, path.as_str(), holder));

@@ -43,9 +43,9 @@ use self::{
     roster::Roster,
 };
 use crate::{
-    cluster::membership::Membership,
+    cluster::membership::{Membership, News},
     id::NodeId,
-    proto::wire::ProtocolRange,
+    proto::{Announcement, wire::ProtocolRange},
     runtime::{Tasks, clock},
 };
 
@@ -60,17 +60,19 @@ pub(crate) struct Gossip {
     known: Arc<Mutex<Known>>,
     farewell: Arc<Farewell>,
     members: watch::Receiver<BTreeMap<NodeId, SocketAddr>>,
+    news: watch::Receiver<News>,
 }
 
 impl Gossip {
     /// Starts to gossip as `node` of `cluster`, which peers reach at `addr`.
     ///
-    /// Messages leave through `outgoing`, for the address that a member advertises; when that is
+    /// It says `announcement` of itself. Messages leave through `outgoing`, for the address that a member advertises; when that is
     /// full, they are dropped.
     pub(crate) async fn start(
         node: NodeId,
         cluster: &str,
         addr: SocketAddr,
+        announcement: &Announcement,
         outgoing: mpsc::Sender<(SocketAddr, Bytes)>,
         tasks: &Tasks,
     ) -> Self {
@@ -78,16 +80,17 @@ impl Gossip {
         let (incoming, arriving) = mpsc::channel(MAX_WAITING);
         let farewell = Arc::<Farewell>::default();
         let carrier = Carrier::new(arriving, outgoing, farewell.clone());
-        let chitchat = spawn_chitchat(config(own, cluster), first_entries(), &carrier)
+        let chitchat = spawn_chitchat(config(own, cluster), first_entries(announcement), &carrier)
             .await
             .expect("a carrier opens, and there are no seeds to resolve");
         let chitchat = Arc::new(chitchat);
         let (shown, members) = watch::channel(BTreeMap::from([own]));
-        let keeper = Keeper::new(own, chitchat.clone(), shown);
+        let (news_out, news) = watch::channel(News::default());
+        let keeper = Keeper::new(own, chitchat.clone(), shown, news_out);
         let known = keeper.known.clone();
         tasks.spawn(debug_span!("gossip", node = %node.short()), keeper.run(tasks.clone()));
         let precheck = Precheck::new(own, cluster.to_owned());
-        Self { own, chitchat, incoming, precheck, known, farewell, members }
+        Self { own, chitchat, incoming, precheck, known, farewell, members, news }
     }
 }
 
@@ -113,13 +116,28 @@ impl Membership for Gossip {
         self.members.clone()
     }
 
+    fn news(&self) -> watch::Receiver<News> {
+        self.news.clone()
+    }
+
+    async fn announce(&self, announcement: &Announcement) {
+        let entries = announcement.entries();
+        let state = |chitchat: &mut chitchat::Chitchat| {
+            let own = chitchat.self_node_state();
+            for (key, value) in &entries {
+                own.set(*key, value.as_str());
+            }
+        };
+        self.chitchat.with_chitchat(state).await;
+    }
+
     async fn leave(&self) {
         let peers: BTreeSet<SocketAddr> = {
             let members = self.members.borrow();
             members.values().copied().filter(|addr| *addr != self.own.1).collect()
         };
         let state = |chitchat: &mut chitchat::Chitchat| {
-            chitchat.self_node_state().set(key::STATE, state::LEFT);
+            chitchat.self_node_state().set(key::LEFT, "1");
             self.farewell.begin(peers.clone())
         };
         let told = self.chitchat.with_chitchat(state).await;
@@ -139,6 +157,7 @@ struct Keeper {
     known: Arc<Mutex<Known>>,
     roster: Roster,
     shown: watch::Sender<BTreeMap<NodeId, SocketAddr>>,
+    news: watch::Sender<News>,
     refresh_at: Instant,
 }
 
@@ -147,10 +166,11 @@ impl Keeper {
         own: Member,
         chitchat: Arc<ChitchatHandle>,
         shown: watch::Sender<BTreeMap<NodeId, SocketAddr>>,
+        news: watch::Sender<News>,
     ) -> Self {
         let now = clock::now();
         let roster = Roster::new(own, GOSSIP_INTERVAL * 3, now);
-        Self { chitchat, known: Arc::default(), roster, shown, refresh_at: now }
+        Self { chitchat, known: Arc::default(), roster, shown, news, refresh_at: now }
     }
 
     async fn run(mut self, tasks: Tasks) {
@@ -167,8 +187,9 @@ impl Keeper {
                     return;
                 }
                 Ok(()) = live.changed() => {
-                    let (alive, left) = read_live(&live.borrow_and_update());
-                    self.roster.handle_alive(alive, left, clock::now());
+                    let (alive, news) = read_live(&live.borrow_and_update());
+                    self.roster.handle_alive(alive, news.left.clone(), clock::now());
+                    self.tell(news);
                 }
                 _ = ticker.tick() => self.roster.handle_timeout(clock::now()),
             }
@@ -178,6 +199,16 @@ impl Keeper {
         if self.chitchat.initiate_shutdown().is_ok() {
             let _ = ended.await;
         }
+    }
+
+    fn tell(&self, news: News) {
+        self.news.send_if_modified(|told| {
+            let is_new = *told != news;
+            if is_new {
+                *told = news;
+            }
+            is_new
+        });
     }
 
     fn show(&self) {
@@ -202,20 +233,20 @@ impl Keeper {
     }
 }
 
-/// Of the members that chitchat holds to be alive: all, and those that said that they leave.
-fn read_live(
-    live: &BTreeMap<ChitchatId, NodeState>,
-) -> (BTreeMap<NodeId, SocketAddr>, BTreeSet<NodeId>) {
-    let (mut alive, mut left) = (BTreeMap::new(), BTreeSet::new());
+/// The members that chitchat holds to be alive, and what they say of themselves.
+fn read_live(live: &BTreeMap<ChitchatId, NodeState>) -> (BTreeMap<NodeId, SocketAddr>, News) {
+    let (mut alive, mut news) = (BTreeMap::new(), News::default());
     for (id, entries) in live {
         // Only what passed the check is known, so every id can be read.
         let Some((node, addr)) = read_member(id) else { continue };
         alive.insert(node, addr);
-        if entries.get(key::STATE) == Some(state::LEFT) {
-            left.insert(node);
+        if entries.get(key::LEFT).is_some() {
+            news.left.insert(node);
+        } else {
+            news.told.insert(node, Arc::new(Announcement::read(|key| entries.get(key))));
         }
     }
-    (alive, left)
+    (alive, news)
 }
 
 fn read_member(id: &ChitchatId) -> Option<Member> {
@@ -243,20 +274,18 @@ fn config((node, addr): Member, cluster: &str) -> ChitchatConfig {
     }
 }
 
-fn first_entries() -> Vec<(String, String)> {
-    let proto = format!("{}-{}", ProtocolRange::OURS.min, ProtocolRange::OURS.max);
-    vec![(key::PROTO.into(), proto), (key::STATE.into(), state::ACTIVE.into())]
+fn first_entries(announcement: &Announcement) -> Vec<(String, String)> {
+    let range = ProtocolRange::OURS;
+    let proto = (key::PROTO.to_owned(), format!("{}-{}", range.min, range.max));
+    let told = announcement.entries().into_iter();
+    told.map(|(key, value)| (key.to_owned(), value)).chain([proto]).collect()
 }
 
-/// What a member says of itself. Few and short, since every change is told to everybody.
+/// What a member says of itself beside its [`Announcement`].
 mod key {
     /// The versions of the protocol between nodes that it speaks, as `min-max`.
     pub(super) const PROTO: &str = "proto";
-    pub(super) const STATE: &str = "st";
-}
-
-mod state {
-    pub(super) const ACTIVE: &str = "active";
+    /// It leaves.
     pub(super) const LEFT: &str = "left";
 }
 

@@ -1,11 +1,25 @@
 //! The seam between this crate and whatever finds out which members are alive.
 
-use std::{collections::BTreeMap, future::Future, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::id::NodeId;
+use crate::{id::NodeId, proto::Announcement};
+
+/// What members say of themselves, this node included.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct News {
+    /// Those that are alive.
+    pub(crate) told: BTreeMap<NodeId, Arc<Announcement>>,
+    /// Of those that were, the ones that have said that they leave.
+    pub(crate) left: BTreeSet<NodeId>,
+}
 
 /// Knows which members of the cluster are alive, by exchanging messages with some of them.
 ///
@@ -33,6 +47,16 @@ pub(crate) trait Membership: Send + Sync + 'static {
 
     /// The members that are alive, this node included, with the addresses that they advertise.
     fn members(&self) -> watch::Receiver<BTreeMap<NodeId, SocketAddr>>;
+
+    /// What members say of themselves. It is at least as new as [`members`](Self::members).
+    fn news(&self) -> watch::Receiver<News>;
+
+    /// Tells the others this of this node, from now on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave some of it untold.
+    fn announce(&self, announcement: &Announcement) -> impl Future<Output = ()> + Send;
 
     /// Tells the others that this node leaves, and waits for that, a moment at most.
     ///

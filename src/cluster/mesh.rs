@@ -8,6 +8,7 @@
 mod dials;
 mod peers;
 mod run;
+mod shown;
 
 use std::{
     io,
@@ -18,11 +19,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use quinn::Endpoint;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tracing::{Span, debug, info_span};
 
+use self::shown::Shown;
 use super::{
     Sighting, beacon,
     endpoint::{BindError, Binder, FIRST_PORT, PORTS},
@@ -35,7 +38,10 @@ use super::{
     seeds::{self, InvalidSeed, Seed},
 };
 use crate::{
-    proto::{Position, Roster, wire::Hello},
+    proto::{
+        Announcement, InvalidAnnouncement, Member, MemberEvent, MemberState, Position, Roster,
+        wire::Hello,
+    },
     runtime::Hub,
 };
 
@@ -52,12 +58,19 @@ pub(crate) struct MeshConfig {
     pub(crate) addr: Option<SocketAddr>,
     pub(crate) seeds: Vec<String>,
     pub(crate) secret_file: Option<PathBuf>,
+    pub(crate) announcement: Announcement,
 }
 
 impl MeshConfig {
     /// The defaults for a node of `cluster`.
     pub(crate) fn new(cluster: String) -> Self {
-        Self { cluster, addr: None, seeds: Vec::new(), secret_file: None }
+        Self {
+            cluster,
+            addr: None,
+            seeds: Vec::new(),
+            secret_file: None,
+            announcement: Announcement::default(),
+        }
     }
 
     fn secret(&self) -> Result<Secret, SecretError> {
@@ -71,6 +84,8 @@ impl MeshConfig {
 /// Why a node has no links. Nothing was started.
 #[derive(Debug, Error)]
 pub(crate) enum MeshError {
+    #[error(transparent)]
+    Announcement(#[from] InvalidAnnouncement),
     #[error("cannot listen for peers on {addr}")]
     Bind { addr: SocketAddr, source: io::Error },
     #[error("{addr} is reachable from other machines, but there is no secret of theirs")]
@@ -91,7 +106,9 @@ pub(crate) struct Mesh {
     endpoint: Endpoint,
     addr: SocketAddr,
     gossip: Arc<Gossip>,
+    announcement: Mutex<Announcement>,
     roster: watch::Receiver<Roster>,
+    events: broadcast::Receiver<MemberEvent>,
     cookie_key: [u8; 32],
 }
 
@@ -128,6 +145,7 @@ impl Mesh {
         {
             return Err(MeshError::Unspecified { addr });
         }
+        config.announcement.check()?;
         let keys = Keys::derive(&config.secret()?, &config.cluster);
         let cookie_key = keys.cookies();
         let identity = Identity::new(&keys, hub.id()).map_err(transport)?;
@@ -137,7 +155,9 @@ impl Mesh {
         let tasks = hub.tasks();
         let (sightings, sighted) = mpsc::channel::<Sighting>(MAX_WAITING);
         let (outgoing, gossip_out) = mpsc::channel::<(SocketAddr, Bytes)>(MAX_WAITING);
-        let gossip = Gossip::start(hub.id(), &config.cluster, addr, outgoing, tasks).await;
+        let announcement = config.announcement;
+        let gossip =
+            Gossip::start(hub.id(), &config.cluster, addr, &announcement, outgoing, tasks).await;
         let gossip = Arc::new(gossip);
         beacon::start(hub.id(), addr, keys, sightings.clone(), gossip.members(), tasks);
         seeds::start(known_seeds, sightings, gossip.members(), tasks);
@@ -149,15 +169,17 @@ impl Mesh {
             addr,
             gossip: Arc::clone(&gossip),
         });
-        let (shown, mut roster) = watch::channel(Roster::new((hub.id(), addr), []));
+        let this = Member::new(hub.id(), addr, Arc::new(announcement.clone()));
+        let shown = Shown::new(Roster::new(this, []));
+        let (mut roster, events) = (shown.roster(), shown.events());
         let span = info_span!(parent: Span::current(), "mesh");
         let running = run::run(shared, sighted, gossip_out, shown);
         tasks.spawn(span, running);
-        roster.borrow_and_update();
         if tokio::time::timeout(FIRST_PEER_PATIENCE, roster.changed()).await.is_err() {
             debug!("no peer yet");
         }
-        Ok(Self { hub, endpoint, addr, gossip, roster, cookie_key })
+        let announcement = Mutex::new(announcement);
+        Ok(Self { hub, endpoint, addr, gossip, announcement, roster, events, cookie_key })
     }
 
     /// Where peers reach this node.
@@ -173,6 +195,21 @@ impl Mesh {
     /// The live nodes, now and whenever that changes.
     pub(crate) fn roster(&self) -> watch::Receiver<Roster> {
         self.roster.clone()
+    }
+
+    /// What happens to the nodes from now on.
+    pub(crate) fn events(&self) -> broadcast::Receiver<MemberEvent> {
+        self.events.resubscribe()
+    }
+
+    /// Tells all others that this node has this state from now on.
+    pub(crate) async fn announce(&self, state: MemberState) {
+        let announcement = {
+            let mut announcement = self.announcement.lock();
+            announcement.state = state;
+            announcement.clone()
+        };
+        self.gossip.announce(&announcement).await;
     }
 
     /// Accepts nothing more, hands peers what they lack, and says goodbye. Waits for each for `patience` at the most.

@@ -15,7 +15,7 @@ use crate::{
     cluster::{Mesh, MeshConfig, MeshError},
     handler::Handler,
     id::{NodeId, Principal},
-    proto::{Durability, Limits, SlowConsumers},
+    proto::{Durability, InvalidAnnouncement, Limits, SlowConsumers},
     route::{InvalidRoute, Route, Routes, Table},
     runtime::{Hub, Tasks},
     websocket::WebSocketHandler,
@@ -124,6 +124,29 @@ impl Builder {
     /// Defaults to a file for each cluster and user on this machine.
     pub fn secret_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.mesh.secret_file = Some(path.into());
+        self
+    }
+
+    /// What this node is for, in the application's words: see [`Member::role`](crate::Member::role).
+    /// All nodes are told. 1 to 48 letters, digits or any of `-_./:@+`.
+    pub fn role(mut self, role: impl Into<String>) -> Self {
+        self.mesh.announcement.role = Some(role.into());
+        self
+    }
+
+    /// What all nodes are to know of this one, such as the zone that it runs in: see
+    /// [`Member::tags`](crate::Member::tags). At most 8, whose names and values are written as a
+    /// [`role`](Self::role).
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.mesh.announcement.tags.insert(name.into(), value.into());
+        self
+    }
+
+    /// Where clients can reach this very node, without a path: `https://a.chat.example:8443`. So that
+    /// the clients of a node that [drains](crate::Node::drain) can be told where to go. Defaults to none:
+    /// they find another by themselves.
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.mesh.announcement.url = Some(url.into());
         self
     }
 
@@ -391,6 +414,9 @@ impl Drop for StopOnDrop {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// The role, a tag or the public URL cannot be told to others.
+    #[error("what this node is to say of itself cannot be told")]
+    Announcement(#[from] InvalidAnnouncement),
     /// The address for peers cannot be had. Another address, or waiting until it is free, helps.
     #[error("cannot listen for peers on {addr}")]
     Bind {
@@ -454,6 +480,7 @@ pub enum StartError {
 impl From<MeshError> for StartError {
     fn from(err: MeshError) -> Self {
         match err {
+            MeshError::Announcement(err) => Self::Announcement(err),
             MeshError::Bind { addr, source } => Self::Bind { addr, source },
             MeshError::NoSecret { addr } => Self::NoSecret { addr },
             MeshError::Secret(err) => Self::Secret(Box::new(err)),

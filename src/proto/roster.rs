@@ -1,11 +1,12 @@
 //! The nodes of a cluster, as one of them sees it.
 
-use std::{fmt, net::SocketAddr};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 
+use super::{Announcement, MemberState};
 use crate::id::NodeId;
 
-/// One node of a cluster.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// One node of a cluster. Cheap to clone.
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Member {
     /// Its name, which is new at each start.
@@ -14,6 +15,50 @@ pub struct Member {
     pub addr: SocketAddr,
     /// Whether it is the node that was asked.
     pub this: bool,
+    announcement: Arc<Announcement>,
+}
+
+impl Member {
+    /// The node `id` at `addr`, which tells this of itself.
+    pub fn new(id: NodeId, addr: SocketAddr, announcement: Arc<Announcement>) -> Self {
+        Self { id, addr, this: false, announcement }
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> MemberState {
+        self.announcement.state
+    }
+
+    /// What it is for: see [`Builder::role`](crate::Builder::role).
+    pub fn role(&self) -> Option<&str> {
+        self.announcement.role.as_deref()
+    }
+
+    /// What else the application says of it: see [`Builder::tag`](crate::Builder::tag).
+    pub fn tags(&self) -> &BTreeMap<String, String> {
+        &self.announcement.tags
+    }
+
+    /// Where clients reach it: see [`Builder::public_url`](crate::Builder::public_url).
+    pub fn url(&self) -> Option<&str> {
+        self.announcement.url.as_deref()
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Member {} {}", self.addr, self.id.short())?;
+        if let Some(role) = self.role() {
+            write!(f, " {role}")?;
+        }
+        for (name, value) in self.tags() {
+            write!(f, " {name}={value}")?;
+        }
+        if self.state() != MemberState::Active {
+            write!(f, " {}", self.state())?;
+        }
+        f.write_str(if self.this { " this" } else { "" })
+    }
 }
 
 /// The live nodes of a cluster, by address.
@@ -23,7 +68,7 @@ pub struct Member {
 /// ```text
 /// Members [2] {
 ///   Member 127.0.0.1:5701 0198c9c4 this
-///   Member 127.0.0.1:5702 0198c9c9
+///   Member 127.0.0.1:5702 0198c9c9 edge zone=eu-1 draining
 /// }
 /// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -31,14 +76,10 @@ pub struct Roster(Vec<Member>);
 
 impl Roster {
     /// `this` node and `others`.
-    pub fn new(
-        this: (NodeId, SocketAddr),
-        others: impl IntoIterator<Item = (NodeId, SocketAddr)>,
-    ) -> Self {
-        let others = others.into_iter().filter(|&(id, _)| id != this.0);
-        let others = others.map(|(id, addr)| Member { id, addr, this: false });
+    pub fn new(this: Member, others: impl IntoIterator<Item = Member>) -> Self {
+        let others = others.into_iter().filter(|other| other.id != this.id);
         let mut members: Vec<_> = others.collect();
-        members.push(Member { id: this.0, addr: this.1, this: true });
+        members.push(Member { this: true, ..this });
         members.sort_by_key(|member| (member.addr, member.id));
         Self(members)
     }
@@ -47,14 +88,18 @@ impl Roster {
     pub fn members(&self) -> &[Member] {
         &self.0
     }
+
+    /// The node of this name.
+    pub fn get(&self, id: NodeId) -> Option<&Member> {
+        self.0.iter().find(|member| member.id == id)
+    }
 }
 
 impl fmt::Display for Roster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Members [{}] {{", self.0.len())?;
-        for Member { id, addr, this } in &self.0 {
-            let mark = if *this { " this" } else { "" };
-            writeln!(f, "  Member {addr} {}{mark}", id.short())?;
+        for member in &self.0 {
+            writeln!(f, "  {member}")?;
         }
         f.write_str("}")
     }
@@ -66,13 +111,17 @@ mod tests {
 
     #[test]
     fn a_roster_prints_as_operators_know_it() {
-        let node = |bits: u64, port| {
-            (NodeId::from_bits(bits << 32), SocketAddr::from(([127, 0, 0, 1], port)))
+        let node = |bits: u64, port, announcement| {
+            let addr = SocketAddr::from(([127, 0, 0, 1], port));
+            Member::new(NodeId::from_bits(bits << 32), addr, Arc::new(announcement))
         };
-        let this = node(0x0198_c9c4, 5701);
-        let roster = Roster::new(this, [node(0x0198_c9c9, 5702), this]);
+        let this = node(0x0198_c9c4, 5701, Announcement::default());
+        let tags = BTreeMap::from([("zone".to_owned(), "eu-1".to_owned())]);
+        let state = MemberState::Draining;
+        let edge = Announcement { state, role: Some("edge".into()), tags, url: None };
+        let roster = Roster::new(this.clone(), [node(0x0198_c9c9, 5702, edge), this]);
         let expected = "Members [2] {\n  Member 127.0.0.1:5701 0198c9c4 this\n  \
-                        Member 127.0.0.1:5702 0198c9c9\n}";
+                        Member 127.0.0.1:5702 0198c9c9 edge zone=eu-1 draining\n}";
         assert_eq!(roster.to_string(), expected);
     }
 }

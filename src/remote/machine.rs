@@ -29,7 +29,7 @@ use super::{
 use crate::{
     id::{NodeId, SessionId},
     message::Message,
-    postman::{FromClient, FromNode},
+    postman::{self, FromClient, FromNode},
 };
 
 /// The client's side of a session.
@@ -41,6 +41,8 @@ pub(super) struct Machine {
     outbox: Outbox,
     inbox: Inbox,
     backoff: Backoff,
+    /// Where the node that had the session has sent this client.
+    destination: Option<String>,
     heartbeat: Duration,
     /// What happened last that a connection was lost for.
     lost: String,
@@ -84,6 +86,8 @@ pub(super) struct Config {
 pub(super) struct Dial {
     /// The node's place in the list.
     pub(super) node: usize,
+    /// The URL of the node to go to instead, if there is one.
+    pub(super) destination: Option<String>,
     /// The session to go on with.
     pub(super) session: Option<SessionId>,
     /// What the application has of the route's topic.
@@ -116,6 +120,7 @@ impl Machine {
             outbox: Outbox::new(config.ack_interval, &mut dice),
             inbox: Inbox::new(config.is_deaf),
             backoff: Backoff::new(config.nodes),
+            destination: None,
             heartbeat: config.heartbeat,
             lost: String::new(),
             dice,
@@ -165,7 +170,21 @@ impl Machine {
                 self.lost = format!("closed with {code} {reason}");
                 self.end(Event::Ended { code, reason: reason.to_owned() });
             }
-            _ => self.handle_lost(&format_args!("closed with {code} {reason}"), now),
+            _ => {
+                self.handle_lost(&format_args!("closed with {code} {reason}"), now);
+                if let (GOING_AWAY, Some(url)) = (code, postman::destination(reason)) {
+                    self.handle_sent_to(url, now);
+                }
+            }
+        }
+    }
+
+    /// The node has sent this client to another one, which expects it. If it cannot be reached, the
+    /// next of the list is.
+    fn handle_sent_to(&mut self, url: &str, now: Instant) {
+        if let State::Waiting { until } = &mut self.state {
+            *until = now;
+            self.destination = Some(url.to_owned());
         }
     }
 
@@ -234,6 +253,7 @@ impl Machine {
                 let position = self.inbox.position();
                 Some(Dial {
                     node: self.backoff.node(),
+                    destination: self.destination.take(),
                     session: self.session.map(|(session, _)| session),
                     position: position
                         .filter(|token| token.len() <= Self::MAX_POSITION_CHARS)
@@ -355,6 +375,9 @@ const FORBIDDEN: u16 = 4403;
 
 /// Another connection has the session.
 const SUPERSEDED: u16 = 4409;
+
+/// The close code of a node that leaves, or sends this client to another.
+const GOING_AWAY: u16 = 1001;
 
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,13 @@ impl Address {
         Ok(Self { uri, authority })
     }
 
+    /// The same path on the node that clients reach at `url`, if this client can.
+    fn at(&self, url: &str) -> Option<Self> {
+        let authority = url.strip_prefix("http://")?;
+        let path = self.uri.path_and_query()?.as_str();
+        Self::parse(&format!("ws://{authority}{path}")).ok()
+    }
+
     /// The request for a WebSocket that goes on with a session.
     fn request(&self, dial: &Dial) -> Result<Request, tungstenite::Error> {
         let mut request = self.uri.clone().into_client_request()?;
@@ -114,7 +121,9 @@ impl Task {
 
     /// Connects to a node, and stays with it for as long as it can.
     async fn attach(&self, dial: &Dial) {
-        let address = &self.addresses[dial.node];
+        let listed = &self.addresses[dial.node];
+        let sent_to = dial.destination.as_deref().and_then(|url| listed.at(url));
+        let address = sent_to.as_ref().unwrap_or(listed);
         let opened = tokio::select! {
             biased;
             opened = connect(address, dial) => opened,

@@ -3,6 +3,8 @@
 //! Everything that happens goes through [`Hub::with`]: lock, act, collect what is due, unlock, wake.
 //! Nothing is awaited under the lock, and nobody is woken under it.
 
+mod farewell;
+
 use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
@@ -218,13 +220,17 @@ impl Hub {
         }
     }
 
-    /// An attachment's connection is gone: see [`Core::detach`]. Once the node shuts down, that is
-    /// why.
+    /// An attachment's connection is gone: see [`Core::detach`]. If the client was sent to another node,
+    /// that is why.
     pub(crate) fn detach(&self, key: AttachmentKey, why: Detachment, kept: Duration) {
-        let is_leaving = self.state.lock().closing.is_some();
-        let why = if is_leaving { Detachment::NodeLeft } else { why };
+        let slot = {
+            let mut state = self.state.lock();
+            let slot = state.slots.remove(&key);
+            slot.filter(|_| state.closing.is_some())
+        };
+        let is_sent_away = slot.is_some_and(|slot| slot.ended.is_some());
+        let why = if is_sent_away { Detachment::NodeLeft } else { why };
         self.with(|core, now| core.detach(key, why, kept, now));
-        self.state.lock().slots.remove(&key);
     }
 
     /// Ends a session, and tells its client why if it is attached here.
@@ -265,19 +271,6 @@ impl Hub {
                 Poll::Pending
             }
         }
-    }
-
-    /// Tells every client to go elsewhere, and those that are still to come.
-    pub(crate) fn end_attachments(&self, close: &Close) {
-        let mut state = self.state.lock();
-        let mut wakers = Vec::new();
-        state.closing = Some(close.clone());
-        for slot in state.slots.values_mut() {
-            slot.ended.get_or_insert_with(|| close.clone());
-            wakers.extend(slot.waker.take());
-        }
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Waits until there may be something to send on `lane`.

@@ -132,6 +132,8 @@
     #wire = null;
     #state = "connecting";
     #at = 0;
+    /** Where the last node has sent this client, which need not be among the URLs. */
+    #elsewhere = null;
     #by = 0;
     // The best transport that was greeted on.
     #best = null;
@@ -217,7 +219,7 @@
 
     #connect() {
       this.#retry = null;
-      const url = this.#urls[this.#at];
+      const url = this.#elsewhere ?? this.#urls[this.#at];
       this.#heard = now();
       this.#limit = setTimeout(() => this.#abandon(), CONNECT_LIMIT_MS);
       this.#wire = TRANSPORTS[this.transport].open((more) => this.#address(url, more), {
@@ -273,7 +275,16 @@
         this.#postman.forgetSession();
         this.#options.onState?.("superseded");
       }
-      this.#comeBack(code !== 1001);
+      this.#comeBack(code !== 1001, code === 1001 ? this.#destination(reason) : null);
+    }
+
+    /** The URL that a close with this reason sends to, of the same path on another node. */
+    #destination(reason) {
+      const origin = /^go to (https?:\/\/\S+)$/.exec(reason ?? "")?.[1];
+      if (origin === undefined || !URL.canParse(origin)) return null;
+      const url = new URL(this.#urls[this.#at]);
+      const { protocol, host } = new URL(origin);
+      return Object.assign(url, { protocol, host });
     }
 
     /** Gives a connection up without waiting for a farewell, which may never come. */
@@ -284,11 +295,14 @@
     }
 
     /** Comes back, to the same node first if that may only have lost the connection. */
-    #comeBack(sameFirst) {
+    #comeBack(sameFirst, elsewhere = null) {
       this.#wire = null;
       clearTimeout(this.#limit);
       const was = this.#state;
-      if (was !== "connected" || !sameFirst) {
+      if (was === "connected" && elsewhere !== null) {
+        this.#elsewhere = elsewhere;
+      } else if (was !== "connected" || !sameFirst) {
+        this.#elsewhere = null;
         this.#at = (this.#at + 1) % this.#urls.length;
         if (was !== "connected") this.#failures += 1;
       }

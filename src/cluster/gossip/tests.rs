@@ -1,6 +1,7 @@
 //! Several nodes that gossip, over channels instead of connections, in paused time.
 
 use super::{forge::*, *};
+use crate::proto::MemberState;
 
 /// The nodes of a test, and what carries their messages.
 #[derive(Clone, Default)]
@@ -16,7 +17,9 @@ impl Net {
     async fn start(&self, id: u64, tasks: &Tasks) -> Arc<Gossip> {
         let (node, addr) = member(id);
         let (outgoing, sent) = mpsc::channel(256);
-        let gossip = Arc::new(Gossip::start(node, "chat", addr, outgoing, tasks).await);
+        let gossip = Arc::new(
+            Gossip::start(node, "chat", addr, &Announcement::default(), outgoing, tasks).await,
+        );
         self.nodes.lock().insert(addr, gossip.clone());
         self.tasks.spawn(debug_span!("net"), self.clone().carry((node, addr), sent));
         gossip
@@ -248,4 +251,29 @@ async fn the_dead_make_room_in_the_end() {
     assert_eq!(node.handle(addr, from, syn(2000)), Err(Refusal::TooManyMembers));
     tokio::time::sleep(Duration::from_secs(10 * 60)).await;
     assert_eq!(node.handle(addr, from, syn(2000)), Ok(()));
+}
+
+/// Goal: what a node says of itself, at first and later, is known to all, who left and why.
+#[tokio::test(start_paused = true)]
+async fn what_a_member_announces_is_known_to_all() {
+    let net = Net::default();
+    let nodes = net.start_all(5).await;
+    let drains = Announcement {
+        state: MemberState::Draining,
+        role: Some("edge".into()),
+        ..Announcement::default()
+    };
+    nodes[1].announce(&drains).await;
+    for node in &nodes {
+        let mut news = node.news();
+        let told =
+            news.wait_for(|news| news.told.get(&member(2).0).is_some_and(|it| **it == drains));
+        assert!(timeout(Duration::from_secs(2), told).await.is_ok(), "{:?}", node.news().borrow());
+        assert_eq!(node.news().borrow().told[&member(3).0], Arc::default());
+    }
+    nodes[1].leave().await;
+    let mut news = nodes[0].news();
+    let left = news.wait_for(|news| news.left.contains(&member(2).0));
+    assert!(timeout(Duration::from_secs(2), left).await.is_ok());
+    assert!(!nodes[0].news().borrow().told.contains_key(&member(2).0));
 }

@@ -13,12 +13,13 @@ use tokio::{
     sync::{mpsc, watch},
     time::MissedTickBehavior,
 };
-use tracing::{Instrument, Span, debug, info, info_span};
+use tracing::{Instrument, Span, debug, info_span};
 
 use super::{
     MAX_WAITING, Shared,
     dials::Dials,
     peers::{Established, Next, Peers},
+    shown::Shown,
 };
 use crate::{
     cluster::{
@@ -27,10 +28,10 @@ use crate::{
         identity::SERVER_NAME,
         lanes,
         link::{self, Greeted},
-        membership::Membership,
+        membership::{Membership, News},
     },
     id::NodeId,
-    proto::Roster,
+    proto::{Announcement, Departure, Member, Roster},
     runtime::clock,
 };
 
@@ -73,11 +74,11 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     mut sighted: mpsc::Receiver<Sighting>,
     mut gossip_out: mpsc::Receiver<(SocketAddr, Bytes)>,
-    shown: watch::Sender<Roster>,
+    shown: Shown,
 ) {
     let tasks = shared.hub.tasks().clone();
     let endpoint = shared.endpoint.clone();
-    let mut live = shared.gossip.members();
+    let (mut live, mut news) = (shared.gossip.members(), shared.gossip.news());
     let (events, mut happened) = mpsc::channel(MAX_WAITING);
     let mut mesh = Run::new(shared, events, shown);
     let mut redial = tokio::time::interval(REDIAL_EVERY);
@@ -87,6 +88,10 @@ pub(super) async fn run(
             biased;
             () = tasks.cancelled() => return,
             Some(event) = happened.recv() => mesh.handle_event(event),
+            Ok(()) = news.changed() => {
+                let news = news.borrow_and_update().clone();
+                mesh.handle_news(news);
+            }
             Ok(()) = live.changed() => {
                 let members = live.borrow_and_update().clone();
                 mesh.handle_members(members);
@@ -102,7 +107,9 @@ pub(super) async fn run(
 struct Run {
     shared: Arc<Shared>,
     events: mpsc::Sender<Event>,
-    shown: watch::Sender<Roster>,
+    shown: Shown,
+    /// What each member says of itself.
+    told: BTreeMap<NodeId, Arc<Announcement>>,
     peers: Peers<Connection>,
     dials: Dials,
     /// The members that gossip believes to be alive.
@@ -110,18 +117,19 @@ struct Run {
     /// The peers that gossip has believed to be alive at some time: of others, the link tells.
     known: BTreeSet<NodeId>,
     /// The nodes that are gone for certain, and since when.
-    departed: BTreeMap<NodeId, Instant>,
+    departed: BTreeMap<NodeId, (Instant, Departure)>,
     /// The connection that is sent on, for each peer.
     sending: BTreeMap<NodeId, watch::Sender<usize>>,
     handshakes: usize,
 }
 
 impl Run {
-    fn new(shared: Arc<Shared>, events: mpsc::Sender<Event>, shown: watch::Sender<Roster>) -> Self {
+    fn new(shared: Arc<Shared>, events: mpsc::Sender<Event>, shown: Shown) -> Self {
         Self {
             shared,
             events,
             shown,
+            told: BTreeMap::new(),
             peers: Peers::default(),
             dials: Dials::default(),
             live: BTreeMap::new(),
@@ -136,7 +144,7 @@ impl Run {
         match event {
             Event::Closed { peer, stable_id, left } => {
                 if left {
-                    self.depart(peer);
+                    self.depart(peer, Departure::Left);
                 }
                 let next = self.peers.remove(peer, stable_id);
                 self.follow(peer, next);
@@ -208,6 +216,18 @@ impl Run {
         }
     }
 
+    /// Members say other things of themselves than before.
+    ///
+    /// Who has said that it leaves is given up once its link is gone.
+    fn handle_news(&mut self, news: News) {
+        let now = clock::now();
+        for node in news.left {
+            self.departed.entry(node).or_insert((now, Departure::Left));
+        }
+        self.told.extend(news.told);
+        self.show();
+    }
+
     /// Gossip believes others to be alive than before.
     fn handle_members(&mut self, mut members: BTreeMap<NodeId, SocketAddr>) {
         let own = self.shared.hub.id();
@@ -231,8 +251,8 @@ impl Run {
     }
 
     /// A node is gone for certain, which gossip will find out later.
-    fn depart(&mut self, node: NodeId) {
-        self.departed.insert(node, clock::now());
+    fn depart(&mut self, node: NodeId, departure: Departure) {
+        self.departed.entry(node).or_insert_with(|| (clock::now(), departure));
         self.live.remove(&node);
         self.shared.hub.with(|core, now| core.handle_dead(node, now));
     }
@@ -246,7 +266,7 @@ impl Run {
         let others = live.chain(self.peers.iter()).filter(|&(other, _)| other != node);
         let before: Vec<_> = others.filter(|&(_, at)| at == addr).map(|(other, _)| other).collect();
         for other in before {
-            self.depart(other);
+            self.depart(other, Departure::Replaced);
         }
     }
 
@@ -315,7 +335,7 @@ impl Run {
     fn handle_tick(&mut self) {
         let now = clock::now();
         self.dials.sweep(now);
-        self.departed.retain(|_, since| now.saturating_duration_since(*since) < DEPARTED_FOR);
+        self.departed.retain(|_, (since, _)| now.saturating_duration_since(*since) < DEPARTED_FOR);
         let unlinked: Vec<_> = self
             .live
             .iter()
@@ -335,16 +355,25 @@ impl Run {
         let is_new =
             |node: &NodeId| !self.known.contains(node) && !self.departed.contains_key(node);
         let linked = self.peers.iter().filter(|(node, _)| is_new(node));
-        let members: BTreeMap<_, _> = live.chain(linked).collect();
-        let roster = Roster::new((self.shared.hub.id(), self.shared.addr), members);
-        self.shown.send_if_modified(|shown| {
-            let is_news = *shown != roster;
-            if is_news {
-                info!("{roster}");
-                *shown = roster;
-            }
-            is_news
-        });
+        let nodes: BTreeMap<_, _> = live.chain(linked).collect();
+        let members = nodes.into_iter().map(|(node, addr)| self.describe(node, addr));
+        let this = self.describe(self.shared.hub.id(), self.shared.addr);
+        let roster = Roster::new(this, members.collect::<Vec<_>>());
+        self.shown.show(roster, |member| self.departure(member));
+        let is_there = |node: &NodeId| self.live.contains_key(node) || self.peers.has(*node);
+        self.told.retain(|node, _| is_there(node));
+    }
+
+    fn describe(&self, node: NodeId, addr: SocketAddr) -> Member {
+        Member::new(node, addr, self.told.get(&node).cloned().unwrap_or_default())
+    }
+
+    /// Why a member is gone.
+    fn departure(&self, member: &Member) -> Departure {
+        match self.departed.get(&member.id) {
+            Some(&(_, departure)) => departure,
+            None => Departure::Died,
+        }
     }
 
     fn close_later(&self, connection: Connection) {

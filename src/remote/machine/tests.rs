@@ -99,7 +99,7 @@ impl World {
 #[test]
 fn a_session_goes_on_with_another_node_where_the_application_is() {
     let mut world = World::new(2);
-    assert_eq!(world.dial(), Dial { node: 0, session: None, position: None });
+    assert_eq!(world.dial(), Dial { node: 0, destination: None, session: None, position: None });
     world.machine.handle_open();
     let (session, node) = (SessionId::from_bits(1), NodeId::from_bits(1));
     world.hear(&FromNode::Hello { session, node, resumed: false, series: None });
@@ -113,7 +113,7 @@ fn a_session_goes_on_with_another_node_where_the_application_is() {
     world.lose();
     let dial = world.connect(1, 2, true);
     let position = Some("one".to_owned());
-    assert_eq!(dial, Dial { node: 1, session: Some(session), position });
+    assert_eq!(dial, Dial { node: 1, destination: None, session: Some(session), position });
     world.hear_message(2);
     world.hear_message(3);
     world.hear(&FromNode::Mark { number: 1, position: None });
@@ -123,6 +123,21 @@ fn a_session_goes_on_with_another_node_where_the_application_is() {
     assert_eq!(world.said(), [], "what the first connection was told is of no use to this one");
     assert_eq!(world.texts(), ["3"]);
     assert_eq!(world.said(), [FromClient::Confirm(1)]);
+}
+
+/// Goal: who is sent to another node goes there at once, and if that is not there, on through the list.
+#[test]
+fn who_is_sent_to_another_node_goes_there() {
+    let mut world = World::connected(2);
+    let reason = crate::postman::go_to("http://b.example:81");
+    world.machine.handle_closed(1001, &reason, world.now);
+    let dial = world.machine.poll_dial(world.now).unwrap();
+    assert_eq!(dial.destination.as_deref(), Some("http://b.example:81"));
+    world.lose();
+    let dial = world.dial();
+    assert_eq!((dial.destination, dial.node), (None, 0));
+    world.machine.handle_closed(1001, &reason, world.now);
+    assert_eq!(world.dial().destination.as_deref(), Some("http://b.example:81"));
 }
 
 #[test]

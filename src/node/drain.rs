@@ -1,0 +1,61 @@
+//! How a node leaves without its clients noticing much.
+
+use tokio::time::sleep_until;
+use tracing::{info, warn};
+
+use super::{Inner, Node};
+use crate::{
+    postman,
+    proto::{Close, CloseCode, MemberState, Pace, Roster},
+    runtime::clock,
+};
+
+impl Node {
+    /// Leaves the cluster without haste: takes no new clients, sends those that it has to other nodes
+    /// at this pace, and [shuts down](Self::shutdown) then. All nodes see it as
+    /// [draining](MemberState::Draining) meanwhile.
+    ///
+    /// Nothing is lost, and no session ends: the others have all that this node has, and each client
+    /// finds what it has not had yet where it goes. Those that speak postman, and bare WebSockets, are
+    /// told where that is, if other nodes have a [`public_url`](crate::Builder::public_url): the live
+    /// ones in turns. All others come back by whatever led them here, such as a load balancer, to which
+    /// this node answers 503 from now on when a client wants to begin.
+    ///
+    /// If there is no other node, there is nowhere to go, and what is not [stored](crate::Builder::store)
+    /// is lost with this one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the node draining, with some of its clients: call this again, or
+    /// [`shutdown`](Self::shutdown), to go on.
+    pub async fn drain(&self, pace: Pace) {
+        let Inner { hub, mesh, .. } = &*self.inner;
+        mesh.announce(MemberState::Draining).await;
+        hub.turn_away(&Close::new(CloseCode::GoingAway, "this node drains; another may have you"));
+        let roster = mesh.roster();
+        if roster.borrow().members().len() == 1 {
+            warn!("there is no other node for the clients of this one to go to");
+        }
+        let (clients, began) = (hub.attachments(), clock::now());
+        let total = clients.len();
+        info!(clients = total, "draining");
+        for (number, client) in clients.into_iter().enumerate() {
+            sleep_until((began + pace.turn(number, total)).into()).await;
+            let close = farewell(&roster.borrow(), number);
+            hub.send_away(client, close);
+        }
+        self.shutdown().await;
+    }
+}
+
+/// What the client whose turn comes as `number` is told.
+fn farewell(roster: &Roster, number: usize) -> Close {
+    let is_host = |member: &&crate::Member| !member.this && member.state() == MemberState::Active;
+    let hosts = roster.members().iter().filter(is_host).filter_map(|member| member.url());
+    let hosts: Vec<_> = hosts.collect();
+    let reason = match hosts.is_empty() {
+        true => "this node drains; another may have you".to_owned(),
+        false => postman::go_to(hosts[number % hosts.len()]),
+    };
+    Close::new(CloseCode::GoingAway, reason)
+}
