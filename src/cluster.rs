@@ -1,11 +1,12 @@
 //! The cluster: how nodes find each other, prove who they are, and know who is alive.
 //!
-//! Nodes that share a secret and a cluster name are one cluster. [`secret`] reads the secret,
-//! [`keys`] derives every key from the two, and [`identity`] makes the certificates by which two
-//! nodes recognize each other. [`endpoint`] opens the one UDP port of a node. [`beacon`] and
-//! [`seeds`] find addresses worth dialing, and say so as [`Sighting`]s. [`gossip`] knows which
-//! members are alive, behind the seam of [`membership`]. [`mesh`] decides which links there are, and
-//! `link` runs each of them.
+//! Nodes that share a secret and a cluster name are one cluster, or those to whom an authority gives
+//! certificates: [`security`] says which. [`secret`] reads the secret, [`keys`] derives every key from
+//! the two, [`identity`] has the certificates by which two nodes recognize each other, and by its
+//! [`node_key`] each proves which node it is. [`endpoint`] opens the one UDP port of a node.
+//! [`beacon`] and [`seeds`] find addresses worth dialing, and say so as [`Sighting`]s. [`gossip`]
+//! knows which members are alive, behind the seam of [`membership`]. [`mesh`] decides which links
+//! there are, and `link` runs each of them. What others do wrong is counted by `warnings`.
 
 pub(crate) mod beacon;
 mod dice;
@@ -17,9 +18,16 @@ mod lanes;
 mod link;
 pub(crate) mod membership;
 pub(crate) mod mesh;
+pub(crate) mod node_key;
+mod scout;
 pub(crate) mod secret;
+pub(crate) mod security;
 pub(crate) mod seeds;
 mod sighting;
+mod warnings;
 
 pub(crate) use mesh::{Mesh, MeshConfig, MeshError};
+pub(crate) use node_key::NodeKey;
+pub use security::Security;
+pub(crate) use security::SecurityError;
 pub(crate) use sighting::Sighting;

@@ -62,6 +62,8 @@ mod websocket;
 #[cfg(feature = "node")]
 pub use client::{TlsError, TlsFiles};
 #[cfg(feature = "node")]
+pub use cluster::Security;
+#[cfg(feature = "node")]
 pub use connection::{Connection, Evidence, Transport};
 #[cfg(feature = "node")]
 pub use error::Error;

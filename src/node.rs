@@ -7,6 +7,7 @@ mod drain;
 mod grpc;
 mod members;
 mod opening;
+mod start_error;
 
 use std::{
     convert::Infallible,
@@ -33,8 +34,9 @@ use crate::{
     topic::{InvalidPattern, Receipt, Topic, Topics},
 };
 
-pub use builder::{Builder, StartError};
+pub use builder::Builder;
 pub use members::{MemberEvents, Members};
+pub use start_error::StartError;
 
 /// How long a shutdown waits for each of its steps.
 const SHUTDOWN_STEP: Duration = Duration::from_secs(5);

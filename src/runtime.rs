@@ -16,6 +16,8 @@ mod mailbox;
 #[cfg(feature = "node")]
 mod scribe;
 #[cfg(feature = "node")]
+mod stamps;
+#[cfg(feature = "node")]
 mod tasks;
 
 #[cfg(feature = "node")]
@@ -34,5 +36,7 @@ pub(crate) use line::{Line, Over, Saying};
 pub(crate) use mailbox::{Call, Callee, Full, Mailbox};
 #[cfg(feature = "node")]
 pub(crate) use scribe::Scribe;
+#[cfg(feature = "node")]
+pub(crate) use stamps::{LOOK_EVERY, Stamps};
 #[cfg(feature = "node")]
 pub(crate) use tasks::Tasks;

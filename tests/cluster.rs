@@ -59,12 +59,13 @@ async fn three_processes_become_one_cluster_and_miss_the_one_that_is_killed() {
     println!("worst of {}: joined {worst_join:?}, missed {early:?}, later {late:?}", rounds(5));
 }
 
-/// Goal: who has another cluster name, or another secret, stays alone, without any fuss.
+/// Goal: who has another cluster name, or another secret, stays alone. Both sides are warned of it,
+/// once a minute.
 ///
 /// Method: let both dial us again and again, by naming us as a seed, for longer than it takes one
 /// of ours to join.
 #[tokio::test]
-async fn a_stranger_does_not_join_and_nobody_makes_a_fuss() {
+async fn a_stranger_does_not_join_and_both_are_warned_once() {
     let _alone = alone().await;
     let (place, elsewhere) = (Place::new("ours"), Place::new("theirs"));
     let ours = [Chat::join(&place).await, Chat::join(&place).await];
@@ -86,12 +87,16 @@ async fn a_stranger_does_not_join_and_nobody_makes_a_fuss() {
     for (chat, mark) in ours.iter().zip(marks) {
         chat.sees(3, mark).await;
         let said = chat.since(mark);
+        let (warnings, said): (Vec<_>, Vec<_>) =
+            said.into_iter().partition(|line| line.contains("no handshake with nodes of another"));
+        assert!(warnings.len() <= 1, "{warnings:#?}");
         // A list of members has one more line than there are members, and its end.
         assert!(said.len() <= 5 + 1, "{said:#?}");
     }
     for stranger in &strangers {
         let said = stranger.since(Mark::default());
-        assert!(said.len() <= 1, "{said:#?}");
+        assert!(said.len() <= 2, "{said:#?}");
+        assert!(said.iter().any(|line| line.contains("no handshake with nodes of another")));
     }
 }
 

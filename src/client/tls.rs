@@ -1,11 +1,6 @@
 //! TLS for clients: certificates from files, which are read again when they change.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{path::PathBuf, sync::Arc};
 
 use parking_lot::Mutex;
 use rustls::{
@@ -17,10 +12,7 @@ use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use crate::runtime::Tasks;
-
-/// How often it is looked whether the files have changed.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+use crate::runtime::{LOOK_EVERY, Stamps, Tasks};
 
 /// Where a certificate and its key are, as PEM.
 ///
@@ -53,8 +45,8 @@ impl TlsFiles {
         Ok(config)
     }
 
-    fn stamps(&self) -> [Option<Stamp>; 2] {
-        [&self.certificates, &self.key].map(|path| Stamp::of(path).ok())
+    fn stamps(&self) -> Stamps {
+        Stamps::of([&*self.certificates, &*self.key])
     }
 }
 
@@ -74,20 +66,6 @@ pub enum TlsError {
     /// help.
     #[error("cannot use the certificate: {0}")]
     Certificate(#[from] rustls::Error),
-}
-
-/// When a file was changed last.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Stamp {
-    changed: SystemTime,
-    bytes: u64,
-}
-
-impl Stamp {
-    fn of(path: &Path) -> io::Result<Self> {
-        let found = fs::metadata(path)?;
-        Ok(Self { changed: found.modified()?, bytes: found.len() })
-    }
 }
 
 /// The certificate that is in use.
@@ -127,7 +105,7 @@ impl Tls {
     }
 
     /// Takes the files as they are, if they have changed.
-    fn look(&self, stamps: &mut [Option<Stamp>; 2]) {
+    fn look(&self, stamps: &mut Stamps) {
         let now = self.files.stamps();
         if now == *stamps {
             return;

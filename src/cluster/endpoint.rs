@@ -7,13 +7,14 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
+    ops::Range,
     sync::Arc,
     time::Duration,
 };
 
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig,
-    VarInt,
+    ClientConfig, ConnectionError, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
@@ -38,17 +39,13 @@ pub(crate) struct Binder {
 impl Binder {
     /// Opens endpoints for the node with this identity.
     pub(crate) fn new(identity: &Identity, keys: &Keys) -> Result<Self, IdentityError> {
-        let transport = Arc::new(transport_config());
-        let mut server = ServerConfig::with_crypto(Arc::new(identity.server_config()?));
-        server
-            .transport_config(transport.clone())
-            .migration(false)
-            .max_incoming(MAX_INCOMING)
-            .incoming_buffer_size(INCOMING_BYTES)
-            .incoming_buffer_size_total(INCOMING_BYTES * 64);
-        let mut client = ClientConfig::new(Arc::new(identity.client_config()?));
-        client.transport_config(transport);
+        let (server, client) = (server_config(identity)?, client_config(identity)?);
         Ok(Self { server, client, keys: keys.clone() })
+    }
+
+    /// How its endpoints dial.
+    pub(crate) fn dialing(&self) -> ClientConfig {
+        self.client.clone()
     }
 
     /// Opens the endpoint at `addr`. Port 0 is any that is free.
@@ -104,6 +101,29 @@ impl Binder {
     }
 }
 
+/// Shows another identity from now on to who dials `endpoint`. Returns how to dial with it.
+pub(crate) fn renew(
+    endpoint: &Endpoint,
+    identity: &Identity,
+) -> Result<ClientConfig, IdentityError> {
+    let (server, client) = (server_config(identity)?, client_config(identity)?);
+    endpoint.set_server_config(Some(server));
+    Ok(client)
+}
+
+/// Whether a connection did not come to be because one end does not accept what the other shows.
+pub(crate) fn is_unacceptable(error: &ConnectionError) -> bool {
+    let code = match error {
+        ConnectionError::TransportError(error) => error.code,
+        ConnectionError::ConnectionClosed(close) => close.error_code,
+        _ => return false,
+    };
+    TLS_ALERTS.contains(&code.into())
+}
+
+/// The codes that QUIC has for the alerts of TLS (RFC 9001, section 4.8).
+const TLS_ALERTS: Range<u64> = 0x100..0x200;
+
 /// What to do with who wants to begin a handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Admission {
@@ -145,6 +165,23 @@ fn open(addr: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_send_buffer_size(SOCKET_BYTES);
     debug!(%addr, receive = ?socket.recv_buffer_size(), send = ?socket.send_buffer_size(), "bound");
     Ok(socket.into())
+}
+
+fn server_config(identity: &Identity) -> Result<ServerConfig, IdentityError> {
+    let mut config = ServerConfig::with_crypto(Arc::new(identity.server_config()?));
+    config
+        .transport_config(Arc::new(transport_config()))
+        .migration(false)
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING_BYTES)
+        .incoming_buffer_size_total(INCOMING_BYTES * 64);
+    Ok(config)
+}
+
+fn client_config(identity: &Identity) -> Result<ClientConfig, IdentityError> {
+    let mut config = ClientConfig::new(Arc::new(identity.client_config()?));
+    config.transport_config(Arc::new(transport_config()));
+    Ok(config)
 }
 
 fn transport_config() -> TransportConfig {
@@ -251,19 +288,21 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::{
-        cluster::{
-            identity::{SERVER_NAME, peer_identity},
-            secret::Secret,
-        },
-        id::NodeId,
+    use crate::cluster::{
+        identity::{SERVER_NAME, check_peer},
+        node_key::{self, Binding, NodeKey},
+        secret::Secret,
     };
 
     const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-    fn binder(secret: u8, cluster: &str, node: u64) -> Binder {
-        let keys = Keys::derive(&Secret::from_bytes(vec![secret; 32]).unwrap(), cluster);
-        let identity = Identity::new(&keys, NodeId::from_bits(node)).unwrap();
+    fn keys(secret: u8, cluster: &str) -> Keys {
+        Keys::derive(&Secret::from_bytes(vec![secret; 32]).unwrap(), cluster)
+    }
+
+    fn binder(secret: u8, cluster: &str) -> Binder {
+        let keys = keys(secret, cluster);
+        let identity = Identity::derive(std::slice::from_ref(&keys)).unwrap();
         Binder::new(&identity, &keys).unwrap()
     }
 
@@ -276,20 +315,51 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn members_connect_and_know_each_other() {
-        let a = binder(1, "chat room", 0xa).bind(LOCAL).unwrap();
-        let b = binder(1, "chat room", 0xb).bind(LOCAL).unwrap();
+    async fn members_connect_and_can_prove_who_they_are() {
+        let a = binder(1, "chat room").bind(LOCAL).unwrap();
+        let b = binder(1, "chat room").bind(LOCAL).unwrap();
         let (dialed, accepted) = tokio::join!(connect(&a, &b), accept(&b));
         let (dialed, accepted) = (dialed.unwrap(), accepted.unwrap());
-        assert_eq!(peer_identity(&dialed, "chat room"), Ok(NodeId::from_bits(0xb)));
-        assert_eq!(peer_identity(&accepted, "chat room"), Ok(NodeId::from_bits(0xa)));
-        assert!(peer_identity(&accepted, "chat").is_err());
+        for end in [&dialed, &accepted] {
+            assert_eq!(check_peer(end, "chat room"), Ok(()));
+            assert!(check_peer(end, "chat").is_err());
+        }
+        let key = NodeKey::generate();
+        let proof = key.prove(&Binding::of(&dialed, true));
+        assert_eq!(node_key::verify(&proof, &Binding::of(&accepted, true)), Some(key.id()));
+        let echoed = node_key::verify(&proof, &Binding::of(&dialed, false));
+        assert_eq!(echoed, None, "what one end has proved, the other cannot send back");
+    }
+
+    /// Goal: while a secret is changed, those who show the new one and those who show the old one
+    /// are one cluster, as long as each accepts both.
+    #[tokio::test]
+    async fn a_secret_can_be_changed_while_nodes_run() {
+        let binder = |secrets: &[u8]| {
+            let keys: Vec<_> = secrets.iter().map(|&secret| keys(secret, "chat")).collect();
+            Binder::new(&Identity::derive(&keys).unwrap(), &keys[0]).unwrap().bind(LOCAL).unwrap()
+        };
+        let (old, both, new) = (binder(&[1]), binder(&[1, 2]), binder(&[2, 1]));
+        for (from, to, is_one) in [
+            (&old, &both, true),
+            (&both, &old, true),
+            (&both, &new, true),
+            (&new, &both, true),
+            (&old, &new, false),
+            (&new, &old, false),
+            (&new, &binder(&[2]), true),
+        ] {
+            let (dialed, accepted) = tokio::join!(connect(from, to), accept(to));
+            assert_eq!(dialed.is_ok() && accepted.is_ok(), is_one);
+            let errors = [dialed.err(), accepted.err()].into_iter().flatten();
+            assert!(errors.into_iter().all(|error| is_unacceptable(&error)));
+        }
     }
 
     #[tokio::test]
     async fn who_has_another_secret_or_cluster_is_refused() {
-        let b = binder(1, "chat", 0xb).bind(LOCAL).unwrap();
-        for stranger in [binder(2, "chat", 0xa), binder(1, "game", 0xa)] {
+        let b = binder(1, "chat").bind(LOCAL).unwrap();
+        for stranger in [binder(2, "chat"), binder(1, "game")] {
             let a = stranger.bind(LOCAL).unwrap();
             let (dialed, accepted) = tokio::join!(connect(&a, &b), accept(&b));
             assert!(dialed.is_err());
@@ -300,11 +370,10 @@ mod tests {
     /// Goal: a member does not let in who shows no certificate, even if that one asks no questions.
     #[tokio::test]
     async fn who_shows_no_certificate_is_refused() {
-        let b = binder(1, "chat", 0xb).bind(LOCAL).unwrap();
-        let a = binder(2, "chat", 0xa).bind(LOCAL).unwrap();
+        let b = binder(1, "chat").bind(LOCAL).unwrap();
+        let a = binder(2, "chat").bind(LOCAL).unwrap();
         let mut roots = rustls::RootCertStore::empty();
-        let keys = Keys::derive(&Secret::from_bytes(vec![1; 32]).unwrap(), "chat");
-        let identity = Identity::new(&keys, NodeId::from_bits(0xc)).unwrap();
+        let identity = Identity::derive(&[keys(1, "chat")]).unwrap();
         roots.add(identity.authority_for_tests()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -332,7 +401,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_is_taken_is_said_to_be() {
-        let binder = binder(1, "chat", 0xa);
+        let binder = binder(1, "chat");
         let first = binder.bind(LOCAL).unwrap();
         let addr = first.local_addr().unwrap();
         assert!(
@@ -342,7 +411,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_free_port_is_found_by_binding() {
-        let binder = binder(1, "chat", 0xa);
+        let binder = binder(1, "chat");
         let socket = UdpSocket::bind(LOCAL).unwrap();
         let taken = socket.local_addr().unwrap();
         let found = binder.bind_first_free(taken.ip(), taken.port(), 50).unwrap();
@@ -356,7 +425,7 @@ mod tests {
     /// Method: forget an endpoint without a word, as a kill does, and bind another in its place.
     #[tokio::test]
     async fn a_restart_on_the_same_port_is_seen_at_once() {
-        let a = binder(1, "chat", 0xa).bind(LOCAL).unwrap();
+        let a = binder(1, "chat").bind(LOCAL).unwrap();
         let (addr, mut child) = serve_in_a_process("0").await;
         let connection = a.connect(addr, SERVER_NAME).unwrap().await.unwrap();
         // Until the handshake is over on both sides, a reset is not understood.
@@ -394,7 +463,7 @@ mod tests {
     async fn serves_until_it_is_killed_if_told_a_port() {
         let Ok(port) = std::env::var(PORT) else { return };
         let addr = SocketAddr::new(LOCAL.ip(), port.parse().unwrap());
-        let endpoint = binder(1, "chat", 0xb).bind(addr).unwrap();
+        let endpoint = binder(1, "chat").bind(addr).unwrap();
         println!("serving={}", endpoint.local_addr().unwrap());
         let mut connections = Vec::new();
         while let Some(incoming) = endpoint.accept().await {

@@ -6,13 +6,15 @@ use bytes::Bytes;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinSet};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
-    gossip::{Gossip, MAX_MESSAGE_BYTES},
-    identity::{PeerIdentityError, peer_identity},
+    gossip::{self, Gossip, MAX_MESSAGE_BYTES},
+    identity::{PeerIdentityError, check_peer},
     lanes::{self, Frames, LinkError},
     membership::Membership,
+    node_key::{self, Binding},
+    warnings::{Offence, Warnings},
 };
 use crate::{
     id::NodeId,
@@ -32,7 +34,7 @@ pub(super) const LEFT: u32 = 0x10;
 /// The code that a connection is closed with when the peer says what is no frame.
 const MALFORMED: u32 = 0x30;
 
-/// The code that a connection is closed with when the peer is not who it says it is.
+/// The code that a connection is closed with when the peer is certified for something else.
 const NO_IDENTITY: u32 = 0x22;
 
 /// A connection on which both have said hello.
@@ -54,8 +56,8 @@ pub(super) async fn greet(
     cluster: &str,
     dialed: bool,
 ) -> Result<Greeted, GreetError> {
-    let certified = peer_identity(&connection, cluster).inspect_err(|_| {
-        connection.close(NO_IDENTITY.into(), b"no identity");
+    check_peer(&connection, cluster).inspect_err(|_| {
+        connection.close(NO_IDENTITY.into(), b"no node");
     })?;
     let greeting = exchange(&connection, &own);
     let greeting = tokio::time::timeout(HELLO_PATIENCE, greeting).await;
@@ -65,10 +67,8 @@ pub(super) async fn greet(
             connection.close(MALFORMED.into(), b"no hello");
         }
     })?;
-    if let Err(refusal) = own.meet(&hello, certified) {
-        if refusal != Refusal::Oneself {
-            warn!(peer = %certified.short(), %refusal, "a peer was refused");
-        }
+    let proven = node_key::verify(&hello.proof, &Binding::of(&connection, !dialed));
+    if let Err(refusal) = own.meet(&hello, proven) {
         connection.close(refusal.code().into(), refusal.to_string().as_bytes());
         return Err(refusal.into());
     }
@@ -96,6 +96,7 @@ pub(super) async fn run(
     greeted: Greeted,
     hub: Arc<Hub>,
     gossip: Arc<Gossip>,
+    warnings: Arc<Warnings>,
     mut sending: watch::Receiver<usize>,
 ) -> bool {
     let Greeted { connection, hello, control_out, control_in, .. } = greeted;
@@ -129,18 +130,18 @@ pub(super) async fn run(
                     if close.error_code == LEFT.into());
             }
             changed = sending.changed() => if changed.is_err() { return false },
-            Some(ended) = readers.join_next() => handle_end(&connection, ended),
+            Some(ended) = readers.join_next() => handle_end(&connection, ended, &warnings),
             Some(ended) = writers.join_next() => {
                 if let Ok(Err(error)) = &ended {
                     debug!(%error, "a lane ended; its link is closed");
                     connection.close(MALFORMED.into(), b"a lane ended");
                 }
-                handle_end(&connection, ended);
+                handle_end(&connection, ended, &warnings);
             }
             accepted = connection.accept_uni() => if let Ok(stream) = accepted {
                 let from = (peer, hello.addr);
                 let (hub, gossip) = (Arc::clone(&hub), Arc::clone(&gossip));
-                readers.spawn(read(hub, gossip, from, stream));
+                readers.spawn(read(hub, gossip, Arc::clone(&warnings), from, stream));
             },
         }
     }
@@ -150,6 +151,7 @@ pub(super) async fn run(
 async fn read(
     hub: Arc<Hub>,
     gossip: Arc<Gossip>,
+    warnings: Arc<Warnings>,
     (peer, addr): (NodeId, std::net::SocketAddr),
     mut stream: RecvStream,
 ) -> Result<(), LinkError> {
@@ -159,8 +161,10 @@ async fn read(
                 debug!("gossip that is too long, or broke off, was ignored");
                 return Ok(());
             };
-            if let Err(error) = gossip.handle(addr, peer, Bytes::from(message)) {
-                debug!(%error, "gossip was refused");
+            match gossip.handle(addr, peer, Bytes::from(message)) {
+                Ok(()) => {}
+                Err(gossip::Refusal::Busy) => debug!("too much gossip at once"),
+                Err(refusal) => warnings.note(Offence::Gossip, peer.short(), refusal),
             }
             Ok(())
         }
@@ -179,10 +183,11 @@ async fn read_code(stream: &mut RecvStream) -> Result<Option<u8>, LinkError> {
 fn handle_end(
     connection: &Connection,
     ended: Result<Result<(), LinkError>, tokio::task::JoinError>,
+    warnings: &Warnings,
 ) {
     match ended {
         Ok(Err(error @ (LinkError::Wire(_) | LinkError::NoHello))) => {
-            warn!(%error, "a peer misbehaves; its link is closed");
+            warnings.note(Offence::Frame, connection.remote_address(), error);
             connection.close(MALFORMED.into(), b"malformed");
         }
         Ok(Err(error)) => debug!(%error, "a stream broke off"),
@@ -215,6 +220,17 @@ pub(super) enum GreetError {
     Refused(#[from] Refusal),
     #[error("the peer says nothing")]
     Silent,
+}
+
+impl GreetError {
+    /// Whether the peer has done something wrong, and not only gone, or dialed itself.
+    pub(super) fn is_offence(&self) -> bool {
+        match self {
+            Self::Identity(_) | Self::Silent => true,
+            Self::Link(error) => matches!(error, LinkError::Wire(_) | LinkError::NoHello),
+            Self::Refused(refusal) => *refusal != Refusal::Oneself,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,40 +7,41 @@
 
 mod dials;
 mod peers;
+mod renewal;
 mod run;
 mod shown;
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quinn::Endpoint;
+use quinn::{ClientConfig, Endpoint};
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, watch};
 use tracing::{Span, debug, info_span};
 
 use self::shown::Shown;
 use super::{
-    Sighting, beacon,
+    NodeKey, Security, Sighting, beacon,
     endpoint::{BindError, Binder, FIRST_PORT, PORTS},
     gossip::Gossip,
-    identity::Identity,
     keys::Keys,
     link::LEFT,
     membership::Membership,
-    secret::{Secret, SecretError},
+    scout::Scout,
+    security::{Credentials, SecurityError},
     seeds::{self, InvalidSeed, Seed},
+    warnings::Warnings,
 };
 use crate::{
     proto::{
         Announcement, InvalidAnnouncement, Member, MemberEvent, MemberState, Position, Roster,
-        wire::Hello,
+        wire::{Hello, Proof},
     },
     runtime::Hub,
 };
@@ -57,7 +58,7 @@ pub(crate) struct MeshConfig {
     pub(crate) cluster: String,
     pub(crate) addr: Option<SocketAddr>,
     pub(crate) seeds: Vec<String>,
-    pub(crate) secret_file: Option<PathBuf>,
+    pub(crate) security: Security,
     pub(crate) announcement: Announcement,
 }
 
@@ -68,16 +69,16 @@ impl MeshConfig {
             cluster,
             addr: None,
             seeds: Vec::new(),
-            secret_file: None,
+            security: Security::default(),
             announcement: Announcement::default(),
         }
     }
 
-    fn secret(&self) -> Result<Secret, SecretError> {
-        match &self.secret_file {
-            Some(path) => Secret::load_or_create(path),
-            None => Secret::load_or_create(&Secret::default_path(&self.cluster)?),
-        }
+    async fn credentials(&self) -> Result<Credentials, MeshError> {
+        let (security, cluster) = (self.security.clone(), self.cluster.clone());
+        // Files are read, and a passphrase takes its time.
+        let loading = tokio::task::spawn_blocking(move || security.load(&cluster));
+        Ok(loading.await.map_err(transport)??)
     }
 }
 
@@ -91,7 +92,7 @@ pub(crate) enum MeshError {
     #[error("{addr} is reachable from other machines, but there is no secret of theirs")]
     NoSecret { addr: SocketAddr },
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    Security(#[from] SecurityError),
     #[error("{seed:?} is no seed")]
     Seed { seed: String, source: InvalidSeed },
     #[error("peers cannot be told to dial {addr}")]
@@ -109,34 +110,42 @@ pub(crate) struct Mesh {
     announcement: Mutex<Announcement>,
     roster: watch::Receiver<Roster>,
     events: broadcast::Receiver<MemberEvent>,
-    cookie_key: [u8; 32],
+    cookie_keys: Vec<[u8; 32]>,
 }
 
 /// What every task of the mesh may need.
 struct Shared {
     hub: Arc<Hub>,
     endpoint: Endpoint,
+    /// How peers are dialed, which changes with the node's certificate.
+    dialing: Mutex<ClientConfig>,
     cluster: String,
+    key: NodeKey,
     addr: SocketAddr,
     gossip: Arc<Gossip>,
+    warnings: Arc<Warnings>,
 }
 
 impl Shared {
     /// What this node says of itself when a link begins.
-    fn hello(&self) -> Hello {
+    fn hello(&self, proof: Proof) -> Hello {
         let have: Position = self.hub.with(|core, _| core.replica().applied().clone());
-        Hello::new(&self.cluster, self.hub.id(), self.addr, have)
+        Hello::new(&self.cluster, self.key.id(), self.addr, have, proof)
     }
 }
 
 impl Mesh {
-    /// Binds the node's socket, and begins to look for its peers.
-    pub(crate) async fn start(config: MeshConfig, hub: Arc<Hub>) -> Result<Self, MeshError> {
+    /// Binds the node's socket, and begins to look for its peers. The node's id is that of `key`.
+    pub(crate) async fn start(
+        config: MeshConfig,
+        key: NodeKey,
+        hub: Arc<Hub>,
+    ) -> Result<Self, MeshError> {
         let parsed: Result<Vec<_>, _> = config.seeds.iter().map(|seed| parse_seed(seed)).collect();
         let known_seeds = parsed?;
         if let Some(addr) = config.addr
             && !addr.ip().is_loopback()
-            && config.secret_file.is_none()
+            && !config.security.is_shared()
         {
             return Err(MeshError::NoSecret { addr });
         }
@@ -146,10 +155,10 @@ impl Mesh {
             return Err(MeshError::Unspecified { addr });
         }
         config.announcement.check()?;
-        let keys = Keys::derive(&config.secret()?, &config.cluster);
-        let cookie_key = keys.cookies();
-        let identity = Identity::new(&keys, hub.id()).map_err(transport)?;
-        let endpoint = bind(&Binder::new(&identity, &keys).map_err(transport)?, config.addr)?;
+        let Credentials { identity, shared: keys, own, files } = config.credentials().await?;
+        let cookie_keys = keys.iter().map(Keys::cookies).collect();
+        let binder = Binder::new(&identity, &own).map_err(transport)?;
+        let endpoint = bind(&binder, config.addr)?;
         let addr = endpoint.local_addr().map_err(transport)?;
 
         let tasks = hub.tasks();
@@ -159,16 +168,30 @@ impl Mesh {
         let gossip =
             Gossip::start(hub.id(), &config.cluster, addr, &announcement, outgoing, tasks).await;
         let gossip = Arc::new(gossip);
-        beacon::start(hub.id(), addr, keys, sightings.clone(), gossip.members(), tasks);
-        seeds::start(known_seeds, sightings, gossip.members(), tasks);
+        let warnings = Arc::<Warnings>::default();
+        let scout = Scout {
+            sightings,
+            members: gossip.members(),
+            warnings: Arc::clone(&warnings),
+            tasks: tasks.clone(),
+        };
+        beacon::start(hub.id(), addr, keys, scout.clone());
+        seeds::start(known_seeds, scout);
 
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             endpoint: endpoint.clone(),
+            dialing: Mutex::new(binder.dialing()),
             cluster: config.cluster,
+            key,
             addr,
             gossip: Arc::clone(&gossip),
+            warnings,
         });
+        if let Some(files) = files {
+            let renewing = renewal::run(Arc::clone(&shared), files);
+            tasks.spawn(info_span!(parent: Span::current(), "certificate"), renewing);
+        }
         let this = Member::new(hub.id(), addr, Arc::new(announcement.clone()));
         let shown = Shown::new(Roster::new(this, []));
         let (mut roster, events) = (shown.roster(), shown.events());
@@ -179,7 +202,7 @@ impl Mesh {
             debug!("no peer yet");
         }
         let announcement = Mutex::new(announcement);
-        Ok(Self { hub, endpoint, addr, gossip, announcement, roster, events, cookie_key })
+        Ok(Self { hub, endpoint, addr, gossip, announcement, roster, events, cookie_keys })
     }
 
     /// Where peers reach this node.
@@ -187,9 +210,10 @@ impl Mesh {
         self.addr
     }
 
-    /// The key that seals the cookies of browsers, which is the same on every node.
-    pub(crate) fn cookie_key(&self) -> &[u8] {
-        &self.cookie_key
+    /// The keys that seal the cookies of browsers, which are the same on every node: the first seals,
+    /// what any has sealed is opened. There are none where nodes have no secret.
+    pub(crate) fn cookie_keys(&self) -> &[[u8; 32]] {
+        &self.cookie_keys
     }
 
     /// The live nodes, now and whenever that changes.

@@ -5,6 +5,8 @@
 //! it to the name they all want, which succeeds for one of them, and the others read what that one
 //! wrote.
 
+mod passphrase;
+
 use std::{
     env,
     ffi::OsString,
@@ -166,6 +168,11 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) enum InvalidSecret {
     #[error("it has more than 1,024 bytes, so this is probably some other file")]
     TooLong,
+    #[error("it has {bytes} bytes, which are soon tried; give it at least 12")]
+    ShortPassphrase {
+        /// How many there are.
+        bytes: usize,
+    },
     #[error("it has {bytes} bytes, which could be guessed; give it at least 16 random ones")]
     TooShort {
         /// How many there are.

@@ -2,49 +2,34 @@
 
 mod seed;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tokio::{
     net::lookup_host,
-    sync::{mpsc, watch},
     time::{sleep_until, timeout},
 };
-use tracing::{debug, debug_span};
+use tracing::debug_span;
 
 use crate::{
-    cluster::Sighting,
-    id::NodeId,
-    runtime::{Tasks, clock},
+    cluster::{scout::Scout, warnings::Offence},
+    runtime::clock,
 };
 
 pub(crate) use seed::{InvalidSeed, Seed};
 
-/// Starts to look up the seeds, until the node ends, and tells what it finds to `sightings`.
+/// Starts to look up the seeds, until the node ends.
 ///
-/// If those are full, an address is not told, and is found again later. A node that is in `members`
-/// alone looks often; with peers, it looks now and then, in case the cluster is in two parts.
-pub(crate) fn start(
-    seeds: Vec<Seed>,
-    sightings: mpsc::Sender<Sighting>,
-    members: watch::Receiver<BTreeMap<NodeId, SocketAddr>>,
-    tasks: &Tasks,
-) {
+/// A node that is alone looks often; with peers, it looks now and then, in case the cluster is in two
+/// parts.
+pub(crate) fn start(seeds: Vec<Seed>, scout: Scout) {
     if !seeds.is_empty() {
-        let run = run(seeds, sightings, members, tasks.clone());
-        tasks.spawn(debug_span!("seeds"), run);
+        let tasks = scout.tasks.clone();
+        tasks.spawn(debug_span!("seeds"), run(seeds, scout));
     }
 }
 
-async fn run(
-    seeds: Vec<Seed>,
-    sightings: mpsc::Sender<Sighting>,
-    mut members: watch::Receiver<BTreeMap<NodeId, SocketAddr>>,
-    tasks: Tasks,
-) {
+async fn run(seeds: Vec<Seed>, scout: Scout) {
+    let (tasks, mut members) = (scout.tasks.clone(), scout.members.clone());
     let mut pace = Pace::new(clock::now());
     loop {
         let due = pace.poll_timeout();
@@ -61,7 +46,7 @@ async fn run(
             () = sleep_until(due.into()) => {
                 tokio::select! {
                     () = tasks.cancelled() => return,
-                    () = look_up(&seeds, &sightings) => pace.handle_looked_up(clock::now()),
+                    () = look_up(&seeds, &scout) => pace.handle_looked_up(clock::now()),
                 }
             }
         }
@@ -69,24 +54,21 @@ async fn run(
 }
 
 /// Looks all seeds up, one after the other.
-async fn look_up(seeds: &[Seed], sightings: &mpsc::Sender<Sighting>) {
+async fn look_up(seeds: &[Seed], scout: &Scout) {
     for seed in seeds {
         for port in seed.ports() {
             let found = match timeout(LOOKUP_PATIENCE, lookup_host((seed.host(), port))).await {
                 Ok(Ok(found)) => found,
                 Ok(Err(error)) => {
-                    debug!(%seed, %error, "seed not found");
+                    scout.warnings.note(Offence::Lookup, seed, error);
                     break;
                 }
-                Err(_) => {
-                    debug!(%seed, patience = ?LOOKUP_PATIENCE, "seed not found in time");
+                Err(late) => {
+                    scout.warnings.note(Offence::Lookup, seed, late);
                     break;
                 }
             };
-            for addr in found.take(MAX_ADDRS) {
-                // Whoever is not told now is found again.
-                let _ = sightings.try_send(Sighting { node: None, addr });
-            }
+            found.take(MAX_ADDRS).for_each(|addr| scout.tell(None, addr));
         }
     }
 }
@@ -153,7 +135,10 @@ const MAX_ADDRS: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::cluster::Sighting;
 
     fn seeds(texts: &[&str]) -> Vec<Seed> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -166,10 +151,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_is_told_with_its_port_or_all_usual_ones() {
-        let (tasks, (sightings, mut heard)) = (Tasks::default(), mpsc::channel(64));
-        let members = watch::Sender::default();
+        let (scout, mut heard, _members) = Scout::for_tests();
+        let tasks = scout.tasks.clone();
         let seeds = seeds(&["127.0.0.9:7", "no-such-host.invalid", "[::1]:8", "127.0.0.8"]);
-        start(seeds, sightings, members.subscribe(), &tasks);
+        start(seeds, scout);
         assert_eq!(next(&mut heard).await, "127.0.0.9:7");
         assert_eq!(next(&mut heard).await, "[::1]:8");
         for port in 5701..=5703 {
@@ -181,8 +166,8 @@ mod tests {
 
     #[tokio::test]
     async fn without_seeds_nothing_runs() {
-        let (tasks, (sightings, mut heard)) = (Tasks::default(), mpsc::channel(64));
-        start(Vec::new(), sightings, watch::Sender::default().subscribe(), &tasks);
+        let (scout, mut heard, _members) = Scout::for_tests();
+        start(Vec::new(), scout);
         assert_eq!(heard.recv().await, None);
     }
 

@@ -1,22 +1,21 @@
 //! How a node is to be, and how it starts.
 
-use std::{fmt, future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt, future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use http::{Response, request::Parts};
-use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
-use super::{Inner, Node, opening::Opened};
+use super::{Inner, Node, StartError, opening::Opened};
 use crate::{
     client::{Admission, Authenticate, Bodies, Cookies, Hosts, Reception, Server, Slots},
-    cluster::{Mesh, MeshConfig, MeshError},
+    cluster::{Mesh, MeshConfig, NodeKey, Security},
     handler::Handler,
-    id::{NodeId, Principal},
-    proto::{Durability, InvalidAnnouncement, Limits, SlowConsumers},
-    route::{InvalidRoute, Route, Routes, Table},
+    id::Principal,
+    proto::{Durability, Limits, SlowConsumers},
+    route::{Route, Routes, Table},
     runtime::{Hub, Tasks},
     websocket::WebSocketHandler,
 };
@@ -102,7 +101,7 @@ impl Builder {
     /// Where this node talks with its peers: one UDP port.
     ///
     /// Defaults to the first free port of 127.0.0.1 from 5701 on. An address that is not a loopback
-    /// one needs a [`secret`](Self::secret_file) that all nodes are given.
+    /// one needs a [`security`](Self::security) that all nodes can have.
     pub fn addr(mut self, addr: impl Into<SocketAddr>) -> Self {
         self.mesh.addr = Some(addr.into());
         self
@@ -118,13 +117,16 @@ impl Builder {
         self
     }
 
-    /// The file that holds the cluster's secret, at least 16 random bytes, which is made if it is
-    /// missing. Nobody but its owner may read it.
-    ///
-    /// Defaults to a file for each cluster and user on this machine.
-    pub fn secret_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.mesh.secret_file = Some(path.into());
+    /// How this node proves to others that it is one of the cluster's, and they to it. Defaults to
+    /// [`Security::auto`].
+    pub fn security(mut self, security: Security) -> Self {
+        self.mesh.security = security;
         self
+    }
+
+    /// Short for a [`security`](Self::security) of [`Security::secret_file`].
+    pub fn secret_file(self, path: impl Into<PathBuf>) -> Self {
+        self.security(Security::secret_file(path))
     }
 
     /// What this node is for, in the application's words: see [`Member::role`](crate::Member::role).
@@ -227,7 +229,8 @@ impl Builder {
     /// Whether browsers are given a cookie, by which their sessions are bound to them. Defaults to
     /// not.
     ///
-    /// The cookie says which browser it is, sealed by a key that every node of the cluster has. A
+    /// The cookie says which browser it is, sealed by a key that every node of the cluster has, which
+    /// comes of its secret: with certificates, there must be one to [seal](Security::sealing). A
     /// session that was begun by a request with a cookie is found only by requests with the same,
     /// whoever knows its id. Who shows none yet is given one with the answer that begins its session,
     /// which is not bound, as it may be a program, or a page, whose requests carry no cookies; the next
@@ -338,7 +341,8 @@ impl Builder {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
-        let id = NodeId::from_bits(uuid::Uuid::new_v4().as_u64_pair().0);
+        let key = NodeKey::generate();
+        let id = key.id();
         let span = info_span!("node", id = %id.short());
         let (tasks, clients) = (Tasks::default(), Tasks::default());
         let stop = StopOnDrop(Some(tasks.clone()));
@@ -348,7 +352,7 @@ impl Builder {
             Some(path) => Some(Opened::open(path, &self.mesh.cluster, &hub, &span).await?),
             None => None,
         };
-        let mesh = Mesh::start(self.mesh, Arc::clone(&hub)).instrument(span.clone()).await?;
+        let mesh = Mesh::start(self.mesh, key, Arc::clone(&hub)).instrument(span.clone()).await?;
         if let Some(store) = store {
             store.begin(&hub, &span)?;
         }
@@ -356,7 +360,10 @@ impl Builder {
 
         let are_foreign = !self.admission.origins.is_empty();
         // Read in any case: another node may have given them.
-        let cookies = Some(Cookies::new(mesh.cookie_key(), are_foreign));
+        let cookies = Cookies::new(mesh.cookie_keys(), are_foreign);
+        if self.gives_cookies && cookies.is_none() {
+            return Err(StartError::NothingToSeal { what: "the cookies of browsers" });
+        }
         let (authenticate, gives_cookies) = (self.authenticate, self.gives_cookies);
         let reception = Arc::new(Reception { authenticate, cookies, gives_cookies });
         let swept = Arc::clone(&hub);
@@ -406,89 +413,6 @@ impl Drop for StopOnDrop {
     fn drop(&mut self) {
         if let Some(tasks) = &self.0 {
             tasks.cancel();
-        }
-    }
-}
-
-/// Why a node did not start. Nothing is left running.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The role, a tag or the public URL cannot be told to others.
-    #[error("what this node is to say of itself cannot be told")]
-    Announcement(#[from] InvalidAnnouncement),
-    /// The address for peers cannot be had. Another address, or waiting until it is free, helps.
-    #[error("cannot listen for peers on {addr}")]
-    Bind {
-        /// The address.
-        addr: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The cluster's name is empty, longer than 64 bytes, or has control characters.
-    #[error("the cluster's name {name:?} is not 1 to 64 bytes without control characters")]
-    InvalidCluster {
-        /// The name.
-        name: String,
-    },
-    /// A host that is to be answered for is not a name, `.name` or `*`.
-    #[error("the host {host:?} is not a name without port, a dot and a name, or an asterisk")]
-    InvalidHost {
-        /// The host.
-        host: String,
-    },
-    /// Two routes cannot be told apart, or one is malformed.
-    #[error(transparent)]
-    InvalidRoute(#[from] InvalidRoute),
-    /// A seed is not `host` or `host:port`.
-    #[error("the seed {seed:?} is not a host or host:port")]
-    InvalidSeed {
-        /// The seed.
-        seed: String,
-        /// What is wrong with it.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The address is not a loopback one, and there is no secret that other machines could know.
-    #[error("{addr} is reachable from other machines: set a secret file that all nodes are given")]
-    NoSecret {
-        /// The address.
-        addr: SocketAddr,
-    },
-    /// The cluster's secret cannot be used.
-    #[error("the cluster's secret cannot be used")]
-    Secret(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The directory of the store cannot be used. Nothing in it was changed. The source says what
-    /// would help.
-    #[error("the store in {} cannot be used", path.display())]
-    Store {
-        /// The directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The address stands for every address of the machine, and peers must be told one.
-    #[error("{addr} is no address that peers can dial: name one of this machine's")]
-    Unspecified {
-        /// The address.
-        addr: SocketAddr,
-    },
-    /// Something in the system failed that no setting can help.
-    #[error("the cluster's transport cannot be set up")]
-    Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl From<MeshError> for StartError {
-    fn from(err: MeshError) -> Self {
-        match err {
-            MeshError::Announcement(err) => Self::Announcement(err),
-            MeshError::Bind { addr, source } => Self::Bind { addr, source },
-            MeshError::NoSecret { addr } => Self::NoSecret { addr },
-            MeshError::Secret(err) => Self::Secret(Box::new(err)),
-            MeshError::Seed { seed, source } => {
-                Self::InvalidSeed { seed, source: Box::new(source) }
-            }
-            MeshError::Transport(err) => Self::Transport(err),
-            MeshError::Unspecified { addr } => Self::Unspecified { addr },
         }
     }
 }

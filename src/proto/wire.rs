@@ -17,6 +17,7 @@
 mod encoded;
 mod frame;
 mod hello;
+mod proof;
 mod snapshot_part;
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use thiserror::Error;
 pub use encoded::Encoded;
 pub use frame::Frame;
 pub use hello::{Hello, ProtocolRange, Refusal};
+pub use proof::Proof;
 pub use snapshot_part::SnapshotPart;
 
 /// The largest message that can be published, in bytes.

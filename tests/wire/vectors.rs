@@ -13,7 +13,7 @@ use exosphere::{
         Membership, Op, OpenPush, Position, Post, Posted, Presence, Recipients, Released,
         SessionState, Stamp,
         progress::Report,
-        wire::{Encoded, Frame, Hello, SnapshotPart},
+        wire::{Encoded, Frame, Hello, Proof, SnapshotPart},
     },
 };
 
@@ -104,7 +104,8 @@ pub(crate) fn encode(frame: &Frame) -> Encoded {
 fn link_values() -> Vec<(&'static str, Frame)> {
     let hello = |addr: &str, have| {
         let addr: SocketAddr = addr.parse().expect("an address");
-        Frame::Hello(Hello::new("chat", node(1), addr, have))
+        let proof = Proof::from_bytes(std::array::from_fn(|at| at as u8));
+        Frame::Hello(Hello::new("chat", node(1), addr, have, proof))
     };
     let sessions = [(session(1), &position(&[(1, 40)])), (session(2), &position(&[(1, 12)]))];
     let report = |count| {

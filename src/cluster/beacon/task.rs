@@ -1,47 +1,41 @@
 //! The task that sends a node's beacons and hears those of others.
 
 use std::{
-    collections::BTreeMap,
     io,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::{mpsc, watch},
-    time::sleep_until,
-};
+use tokio::time::sleep_until;
 use tracing::{debug, debug_span, trace, warn};
 
-use super::{Beacon, Kind, answers::Answers, schedule::Schedule, sockets::Sockets};
+use super::{Beacon, BeaconError, Kind, answers::Answers, schedule::Schedule, sockets::Sockets};
 use crate::{
-    cluster::{Sighting, dice, keys::Keys},
+    cluster::{dice, keys::Keys, scout::Scout, warnings::Offence},
     id::NodeId,
     proto::wire::ProtocolRange,
-    runtime::{Tasks, clock},
+    runtime::clock,
 };
 
 /// Starts to send and to hear beacons, for `node` at `addr`, until the node ends.
 ///
-/// Only nodes at a loopback address do, as beacons do not leave the machine. Whoever is heard is
-/// told to `sightings`; if that is full, it is not, and is heard again later. Queries of nodes that
-/// `members` has are not answered. Without multicast there are no beacons, which is logged once.
-pub(crate) fn start(
-    node: NodeId,
-    addr: SocketAddr,
-    keys: Keys,
-    sightings: mpsc::Sender<Sighting>,
-    members: watch::Receiver<BTreeMap<NodeId, SocketAddr>>,
-    tasks: &Tasks,
-) {
+/// Only nodes at a loopback address do, as beacons do not leave the machine, and only those that have
+/// keys, the first of which seals. Queries of nodes that are members are not answered. Without
+/// multicast there are no beacons, which is logged once.
+pub(crate) fn start(node: NodeId, addr: SocketAddr, keys: Vec<Keys>, scout: Scout) {
     if !addr.ip().is_loopback() {
         debug!(%addr, "no beacons, since peers are not on this machine");
         return;
     }
+    if keys.is_empty() {
+        debug!("no beacons, since there is no secret to seal them with");
+        return;
+    }
     match Sockets::open() {
         Ok(sockets) => {
-            let beacons = Beacons::new(node, addr, keys, sightings, members, sockets);
-            tasks.spawn(debug_span!("beacons"), beacons.run(tasks.clone()));
+            let tasks = scout.tasks.clone();
+            let beacons = Beacons::new(node, addr, keys, scout, sockets);
+            tasks.spawn(debug_span!("beacons"), beacons.run());
         }
         Err(error) => warn!(%error, "no beacons, so nodes of this machine need seeds"),
     }
@@ -51,9 +45,8 @@ pub(crate) fn start(
 struct Beacons {
     node: NodeId,
     addr: SocketAddr,
-    keys: Keys,
-    sightings: mpsc::Sender<Sighting>,
-    members: watch::Receiver<BTreeMap<NodeId, SocketAddr>>,
+    keys: Vec<Keys>,
+    scout: Scout,
     sockets: Sockets,
     schedule: Schedule,
     answers: Answers,
@@ -63,17 +56,17 @@ impl Beacons {
     fn new(
         node: NodeId,
         addr: SocketAddr,
-        keys: Keys,
-        sightings: mpsc::Sender<Sighting>,
-        members: watch::Receiver<BTreeMap<NodeId, SocketAddr>>,
+        keys: Vec<Keys>,
+        scout: Scout,
         sockets: Sockets,
     ) -> Self {
         let schedule = Schedule::new(clock::now());
         let answers = Answers::default();
-        Self { node, addr, keys, sightings, members, sockets, schedule, answers }
+        Self { node, addr, keys, scout, sockets, schedule, answers }
     }
 
-    async fn run(mut self, tasks: Tasks) {
+    async fn run(mut self) {
+        let tasks = self.scout.tasks.clone();
         let (mut group_buffer, mut own_buffer) = ([0; BUFFER_BYTES], [0; BUFFER_BYTES]);
         loop {
             self.send_what_is_due(clock::now());
@@ -86,7 +79,7 @@ impl Beacons {
                         Ok((datagram, from)) => {
                             self.handle_datagram(datagram, from, clock::now());
                         }
-                        Err(error) => self.handle_error(&error, &tasks).await,
+                        Err(error) => self.handle_error(&error).await,
                     }
                 }
                 () = sleep_until(due) => {}
@@ -96,10 +89,19 @@ impl Beacons {
     }
 
     fn handle_datagram(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
-        let beacon = match Beacon::open(&self.keys, datagram) {
+        let beacon = match self.open(datagram) {
             Ok(beacon) => beacon,
-            Err(reason) => {
+            // A neighbor's, or a later version's.
+            Err(
+                reason @ (BeaconError::OtherCluster
+                | BeaconError::UnknownVersion(_)
+                | BeaconError::UnknownKind(_)),
+            ) => {
                 trace!(%from, %reason, "not a beacon for us");
+                return;
+            }
+            Err(reason) => {
+                self.scout.warnings.note(Offence::Beacon, from, reason);
                 return;
             }
         };
@@ -107,26 +109,31 @@ impl Beacons {
             return;
         }
         trace!(node = %beacon.node, addr = %beacon.addr, kind = ?beacon.kind, "beacon");
-        if beacon.kind == Kind::Query && !self.members.borrow().contains_key(&beacon.node) {
+        if beacon.kind == Kind::Query && !self.scout.members.borrow().contains_key(&beacon.node) {
             let pause = dice::below(Answers::LONGEST_PAUSE);
             self.answers.handle_query(beacon.node, from, pause, now);
         }
         if beacon.kind != Kind::Bye {
-            let sighting = Sighting { node: Some(beacon.node), addr: beacon.addr };
-            // Whoever is not told now is heard again.
-            let _ = self.sightings.try_send(sighting);
+            self.scout.tell(Some(beacon.node), beacon.addr);
         }
     }
 
+    /// Opens what any of the keys has sealed.
+    fn open(&self, datagram: &[u8]) -> Result<Beacon, BeaconError> {
+        let opened = self.keys.iter().map(|keys| Beacon::open(keys, datagram));
+        let mut ours = opened.filter(|opened| *opened != Err(BeaconError::OtherCluster));
+        ours.next().unwrap_or(Err(BeaconError::OtherCluster))
+    }
+
     /// Waits a little: an error that stays would make the loop spin.
-    async fn handle_error(&self, error: &io::Error, tasks: &Tasks) {
+    async fn handle_error(&self, error: &io::Error) {
         debug!(%error, "beacons cannot be heard just now");
-        let _ = tokio::time::timeout(AFTER_ERROR, tasks.cancelled()).await;
+        let _ = tokio::time::timeout(AFTER_ERROR, self.scout.tasks.cancelled()).await;
     }
 
     fn send_what_is_due(&mut self, now: Instant) {
         while let Some(to) = self.answers.poll_transmit(now) {
-            let answer = self.beacon(Kind::Announce).seal(&self.keys);
+            let answer = self.beacon(Kind::Announce).seal(&self.keys[0]);
             if let Err(error) = self.sockets.say_to(&answer, to) {
                 debug!(%error, %to, "answer lost");
             }
@@ -139,13 +146,14 @@ impl Beacons {
     }
 
     fn say(&self, kind: Kind) {
-        if let Err(error) = self.sockets.say(&self.beacon(kind).seal(&self.keys)) {
+        if let Err(error) = self.sockets.say(&self.beacon(kind).seal(&self.keys[0])) {
             debug!(%error, ?kind, "beacon lost");
         }
     }
 
     fn is_looking(&self) -> bool {
-        self.schedule.is_young() || self.members.borrow().keys().all(|node| *node == self.node)
+        self.schedule.is_young()
+            || self.scout.members.borrow().keys().all(|node| *node == self.node)
     }
 
     fn beacon(&self, kind: Kind) -> Beacon {
@@ -167,10 +175,18 @@ const AFTER_ERROR: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::timeout;
+    use std::collections::BTreeMap;
+
+    use tokio::{
+        sync::{mpsc, watch},
+        time::timeout,
+    };
 
     use super::*;
-    use crate::cluster::secret::Secret;
+    use crate::{
+        cluster::{Sighting, secret::Secret},
+        runtime::Tasks,
+    };
 
     /// A node that hears and sends beacons, which knows of nobody.
     struct Heard {
@@ -180,12 +196,19 @@ mod tests {
     }
 
     fn node(id: u64, secret: [u8; 32]) -> Heard {
-        let keys = Keys::derive(&Secret::from_bytes(secret.to_vec()).unwrap(), "chat");
-        let (tasks, (sightings, heard)) = (Tasks::default(), mpsc::channel(64));
-        let members = watch::Sender::default();
+        node_with(id, &[secret])
+    }
+
+    fn node_with(id: u64, secrets: &[[u8; 32]]) -> Heard {
+        let (scout, sightings, members) = Scout::for_tests();
+        let tasks = scout.tasks.clone();
         let addr = ([127, 0, 0, 1], id as u16).into();
-        start(NodeId::from_bits(id), addr, keys, sightings, members.subscribe(), &tasks);
-        Heard { sightings: heard, members, tasks }
+        start(NodeId::from_bits(id), addr, secrets.iter().map(keys).collect(), scout);
+        Heard { sightings, members, tasks }
+    }
+
+    fn keys(secret: &[u8; 32]) -> Keys {
+        Keys::derive(&Secret::from_bytes(secret.to_vec()).unwrap(), "chat")
     }
 
     fn sighting(id: u64) -> Sighting {
@@ -213,14 +236,21 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_beacon_of_any_secret_that_is_accepted_is_heard() {
+        let [old, new] = [dice::bytes(), dice::bytes()];
+        let (mut a, mut b) = (node_with(1, &[old, new]), node_with(2, &[new, old]));
+        heard(&mut a, 2).await;
+        heard(&mut b, 1).await;
+    }
+
     /// Goal: a newcomer hears from those who have long fallen silent, because they answer.
     ///
     /// Method: hear its query as a node whose own next beacon is a long time off.
     #[tokio::test]
     async fn a_query_of_an_unknown_node_is_answered() {
         let secret = dice::bytes();
-        let keys = Keys::derive(&Secret::from_bytes(secret.to_vec()).unwrap(), "chat");
-        let old = node(1, secret);
+        let (keys, old) = (keys(&secret), node(1, secret));
         let asking = Sockets::open().unwrap();
         let (node, addr) = (NodeId::from_bits(2), ([127, 0, 0, 1], 2).into());
         let query = Beacon { kind: Kind::Query, node, addr, proto_min: 1, proto_max: 1 };
@@ -248,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn a_node_that_ends_says_goodbye() {
         let secret = dice::bytes();
-        let keys = Keys::derive(&Secret::from_bytes(secret.to_vec()).unwrap(), "chat");
+        let keys = keys(&secret);
         let listening = Sockets::open().unwrap();
         let leaving = node(1, secret);
         leaving.members.send_replace(BTreeMap::new());
@@ -268,12 +298,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_that_is_not_local_sends_none() {
-        let keys = Keys::derive(&Secret::from_bytes(vec![1; 32]).unwrap(), "chat");
-        let (tasks, (sightings, mut heard)) = (Tasks::default(), mpsc::channel(1));
-        let members = watch::Sender::default().subscribe();
-        let addr = "192.0.2.1:5701".parse().unwrap();
-        start(NodeId::from_bits(1), addr, keys, sightings, members, &tasks);
-        assert_eq!(heard.recv().await, None, "no task holds the other end");
+    async fn a_node_that_is_not_local_or_has_no_secret_sends_none() {
+        for (addr, keys) in [("192.0.2.1:5701", vec![keys(&[1; 32])]), ("127.0.0.1:5701", vec![])] {
+            let (scout, mut heard, _members) = Scout::for_tests();
+            start(NodeId::from_bits(1), addr.parse().unwrap(), keys, scout);
+            assert_eq!(heard.recv().await, None, "no task holds the other end");
+        }
     }
 }

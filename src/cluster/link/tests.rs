@@ -10,17 +10,18 @@ use tokio::time::timeout;
 use super::*;
 use crate::{
     cluster::{
-        Mesh, MeshConfig, endpoint::Binder, identity::Identity, identity::SERVER_NAME, keys::Keys,
-        secret::Secret,
+        Mesh, MeshConfig, NodeKey, Security, endpoint::Binder, identity::SERVER_NAME,
+        security::Credentials,
     },
-    proto::{Limits, Position, wire::ProtocolRange},
+    proto::{
+        Limits, Position,
+        wire::{Proof, ProtocolRange},
+    },
     runtime::Tasks,
 };
 
 const CLUSTER: &str = "link";
 const PATIENCE: Duration = Duration::from_secs(10);
-const GOOD: u64 = 0xa;
-const BAD: u64 = 0xb;
 const CONTROL: u8 = 1;
 const JOURNAL: u8 = 3;
 
@@ -36,30 +37,33 @@ impl Place {
         self.0.path().join("secret")
     }
 
-    async fn node(&self, node: u64) -> (Arc<Hub>, Mesh) {
-        let (hub, _) = Hub::new(NodeId::from_bits(node), Limits::default(), Tasks::default());
+    async fn node(&self) -> (Arc<Hub>, Mesh) {
+        let key = NodeKey::generate();
+        let (hub, _) = Hub::new(key.id(), Limits::default(), Tasks::default());
         let hub = Arc::new(hub);
         let mut config = MeshConfig::new(CLUSTER.to_owned());
-        config.secret_file = Some(self.secret());
-        let mesh = Mesh::start(config, Arc::clone(&hub)).await.unwrap();
+        config.security = Security::secret_file(self.secret());
+        let mesh = Mesh::start(config, key, Arc::clone(&hub)).await.unwrap();
         (hub, mesh)
     }
 
-    /// A connection of `node`, which has the right keys, and has said nothing yet.
-    async fn peer(&self, node: u64, to: &Mesh) -> Peer {
-        let keys = Keys::derive(&Secret::load_or_create(&self.secret()).unwrap(), CLUSTER);
-        let identity = Identity::new(&keys, NodeId::from_bits(node)).unwrap();
-        let binder = Binder::new(&identity, &keys).unwrap();
+    /// A connection of a node that has the right keys, and has said nothing yet.
+    async fn peer(&self, to: &Mesh) -> Peer {
+        let security = Security::secret_file(self.secret());
+        let Credentials { identity, own, .. } = security.load(CLUSTER).unwrap();
+        let binder = Binder::new(&identity, &own).unwrap();
         let endpoint = binder.bind(([127, 0, 0, 1], 0).into()).unwrap();
         let connection = endpoint.connect(to.addr(), SERVER_NAME).unwrap().await.unwrap();
         let addr = endpoint.local_addr().unwrap();
-        let hello = Hello::new(CLUSTER, NodeId::from_bits(node), addr, Position::new());
-        Peer { _endpoint: endpoint, connection, hello, open: Vec::new() }
+        let key = NodeKey::generate();
+        let proof = key.prove(&Binding::of(&connection, true));
+        let hello = Hello::new(CLUSTER, key.id(), addr, Position::new(), proof);
+        Peer { _endpoint: endpoint, connection, key, hello, open: Vec::new() }
     }
 
     /// The same, after both have said hello.
-    async fn greeted(&self, node: u64, to: &Mesh) -> Peer {
-        let mut peer = self.peer(node, to).await;
+    async fn greeted(&self, to: &Mesh) -> Peer {
+        let mut peer = self.peer(to).await;
         let hello = Encoded::hello(&peer.hello).to_bytes();
         peer.say(CONTROL, &hello).await;
         let mut stream = peer.connection.accept_uni().await.unwrap();
@@ -74,6 +78,7 @@ impl Place {
 struct Peer {
     _endpoint: Endpoint,
     connection: Connection,
+    key: NodeKey,
     hello: Hello,
     open: Vec<SendStream>,
 }
@@ -118,7 +123,7 @@ const OVERSIZED: [u8; 4] = [0xff; 4];
 #[tokio::test]
 async fn who_does_not_begin_with_a_greeting_is_turned_away() {
     let place = Place::new();
-    let (_hub, mesh) = place.node(GOOD).await;
+    let (_hub, mesh) = place.node().await;
     for (lane, bytes) in [
         (CONTROL, Encoded::goodbye().to_bytes().to_vec()),
         (CONTROL, frame(UNKNOWN, b"")),
@@ -127,59 +132,90 @@ async fn who_does_not_begin_with_a_greeting_is_turned_away() {
         (JOURNAL, b"".to_vec()),
         (77, b"".to_vec()),
     ] {
-        let mut peer = place.peer(BAD, &mesh).await;
+        let mut peer = place.peer(&mesh).await;
         peer.say(lane, &bytes).await;
         assert_eq!(peer.closed().await, MALFORMED, "{lane} {bytes:?}");
     }
-    let mut peer = place.peer(BAD, &mesh).await;
+    let mut peer = place.peer(&mesh).await;
     peer.say(CONTROL, b"").await;
     peer.open[0].finish().unwrap();
     assert_eq!(peer.closed().await, MALFORMED, "nothing at all");
 
-    let _other = place.node(0xc).await;
+    let _other = place.node().await;
     sees(&mesh, 2).await;
 }
 
 #[tokio::test]
 async fn who_says_nothing_is_not_waited_for() {
     let place = Place::new();
-    let (_hub, mesh) = place.node(GOOD).await;
-    let peer = place.peer(BAD, &mesh).await;
+    let (_hub, mesh) = place.node().await;
+    let peer = place.peer(&mesh).await;
     assert_eq!(peer.closed().await, MALFORMED);
     assert_eq!(mesh.roster().borrow().members().len(), 1);
 }
 
-/// What is wrong with a greeting.
-type Change = fn(&mut Hello);
+/// What is wrong with a greeting, which the node with this key says on this connection.
+type Change = fn(&mut Hello, &NodeKey, &Connection);
 
 #[tokio::test]
 async fn who_is_not_to_be_talked_with_is_told_why() {
     let place = Place::new();
-    let (_hub, mesh) = place.node(GOOD).await;
-    let changes: [(u64, Change, u32); 5] = [
-        (BAD, |hello| hello.cluster = "other".to_owned(), 0x21),
-        (BAD, |hello| hello.node = NodeId::from_bits(0xc), 0x22),
-        (GOOD, |_| {}, 0x23),
-        (BAD, |hello| hello.protocol = ProtocolRange::new(9, 9), 0x20),
-        (BAD, |hello| hello.protocol = ProtocolRange::new(1, 0), 0x20),
+    let (_hub, mesh) = place.node().await;
+    let other = place.greeted(&mesh).await;
+    let changes: [(Change, u32); 7] = [
+        (|hello, _, _| hello.cluster = "other".to_owned(), 0x21),
+        (|hello, _, _| hello.node = NodeId::from_bits(0xc), 0x22),
+        (|hello, _, _| hello.proof = Proof::from_bytes([0; Proof::BYTES]), 0x22),
+        (|hello, key, own| hello.proof = key.prove(&Binding::of(own, false)), 0x22),
+        (|hello, _, own| hello.proof = NodeKey::generate().prove(&Binding::of(own, true)), 0x22),
+        (|hello, _, _| hello.protocol = ProtocolRange::new(9, 9), 0x20),
+        (|hello, _, _| hello.protocol = ProtocolRange::new(1, 0), 0x20),
     ];
-    for (node, change, code) in changes {
-        let mut peer = place.peer(node, &mesh).await;
-        change(&mut peer.hello);
+    for (change, code) in changes {
+        let mut peer = place.peer(&mesh).await;
+        change(&mut peer.hello, &peer.key, &peer.connection);
         let hello = Encoded::hello(&peer.hello).to_bytes();
         peer.say(CONTROL, &hello).await;
         assert_eq!(peer.closed().await, code, "{:?}", peer.hello);
     }
-    assert_eq!(mesh.roster().borrow().members().len(), 1);
-    let _other = place.node(0xc).await;
-    sees(&mesh, 2).await;
+    assert_eq!(mesh.roster().borrow().members().len(), 2);
+    assert!(other.connection.close_reason().is_none());
+}
+
+/// What a liar says, who has overheard what another said.
+type Lie = fn(&mut Hello, &Hello);
+
+/// Goal: nobody is taken for another who is there, whatever certificate it has.
+///
+/// Method: say the very greeting of another, which had its proof on its own connection; and say to
+/// be where another is.
+#[tokio::test]
+async fn nobody_takes_the_place_of_another_who_is_there() {
+    let place = Place::new();
+    let (_hub, mesh) = place.node().await;
+    let victim = place.greeted(&mesh).await;
+    let lies: [(Lie, u32); 2] = [
+        (|hello, victim| *hello = victim.clone(), 0x22),
+        (|hello, victim| hello.addr = victim.addr, 0x24),
+    ];
+    for (lie, code) in lies {
+        let mut liar = place.peer(&mesh).await;
+        lie(&mut liar.hello, &victim.hello);
+        let hello = Encoded::hello(&liar.hello).to_bytes();
+        liar.say(CONTROL, &hello).await;
+        assert_eq!(liar.closed().await, code);
+    }
+    let roster = mesh.roster().borrow().clone();
+    assert_eq!(roster.members().len(), 2);
+    assert!(roster.members().iter().any(|member| member.id == victim.hello.node), "{roster}");
+    assert!(victim.connection.close_reason().is_none());
 }
 
 #[tokio::test]
 async fn what_is_no_frame_ends_the_link_and_nothing_else() {
     let place = Place::new();
-    let (_hub, mesh) = place.node(GOOD).await;
-    let _other = place.node(0xc).await;
+    let (_hub, mesh) = place.node().await;
+    let _other = place.node().await;
     for bytes in [
         frame(HAVE, b"\xc1"),
         frame(HAVE, b""),
@@ -189,7 +225,7 @@ async fn what_is_no_frame_ends_the_link_and_nothing_else() {
     ] {
         for lane in 1..=4 {
             sees(&mesh, 2).await;
-            let mut peer = place.peer(BAD, &mesh).await;
+            let mut peer = place.peer(&mesh).await;
             let hello = Encoded::hello(&peer.hello).to_bytes();
             peer.say(CONTROL, &hello).await;
             sees(&mesh, 3).await;
@@ -210,8 +246,8 @@ async fn what_is_no_frame_ends_the_link_and_nothing_else() {
 #[tokio::test]
 async fn what_is_not_known_is_skipped() {
     let place = Place::new();
-    let (hub, mesh) = place.node(GOOD).await;
-    let mut peer = place.greeted(BAD, &mesh).await;
+    let (hub, mesh) = place.node().await;
+    let mut peer = place.greeted(&mesh).await;
     let hello = Encoded::hello(&peer.hello).to_bytes();
     for bytes in [&frame(UNKNOWN, b"\xc1\xc1"), &*hello, &*hello] {
         peer.open[0].write_all(bytes).await.unwrap();
@@ -224,9 +260,10 @@ async fn what_is_not_known_is_skipped() {
         peer.open.pop().unwrap().finish().unwrap();
     }
     peer.say(JOURNAL, &frame(UNKNOWN, b"")).await;
-    let have = Position::from_iter([(NodeId::from_bits(GOOD), crate::id::Seq::new(1 << 40))]);
+    let have = Position::from_iter([(hub.id(), crate::id::Seq::new(1 << 40))]);
     peer.open[0].write_all(&Encoded::have(&have).to_bytes()).await.unwrap();
-    let is_read = |hub: &Hub| hub.with(|core, _| core.is_linked(NodeId::from_bits(BAD)));
+    let bad = peer.hello.node;
+    let is_read = |hub: &Hub| hub.with(|core, _| core.is_linked(bad));
     assert!(is_read(&hub) && peer.connection.close_reason().is_none());
     assert_eq!(mesh.roster().borrow().members().len(), 2);
     peer.open[0].write_all(&OVERSIZED).await.unwrap();
@@ -237,11 +274,11 @@ async fn what_is_not_known_is_skipped() {
 #[tokio::test]
 async fn who_leaves_is_gone_at_once_and_another_may_come() {
     let place = Place::new();
-    let (_hub, mesh) = place.node(GOOD).await;
-    let peer = place.greeted(BAD, &mesh).await;
+    let (_hub, mesh) = place.node().await;
+    let peer = place.greeted(&mesh).await;
     peer.connection.close(LEFT.into(), b"left");
     sees(&mesh, 1).await;
-    let again = place.greeted(0xc, &mesh).await;
+    let again = place.greeted(&mesh).await;
     let addr: SocketAddr = again.hello.addr;
     let roster = mesh.roster().borrow().clone();
     assert!(roster.members().iter().any(|member| member.addr == addr), "{roster}");

@@ -24,11 +24,13 @@ use super::{
 use crate::{
     cluster::{
         Sighting,
-        endpoint::Admission,
+        endpoint::{Admission, is_unacceptable},
         identity::SERVER_NAME,
         lanes,
         link::{self, Greeted},
         membership::{Membership, News},
+        node_key::Binding,
+        warnings::Offence,
     },
     id::NodeId,
     proto::{Announcement, Departure, Member, Roster},
@@ -53,6 +55,9 @@ const DEPARTED_FOR: Duration = Duration::from_secs(60);
 /// The code that the spare one of two connections is closed with.
 const DUPLICATE: u32 = 0x11;
 
+/// The code that a connection is closed with when the peer says to be where another one is.
+const ELSEWHERE: u32 = 0x24;
+
 /// What happened to a connection.
 enum Event {
     /// `left` if the peer said that it leaves.
@@ -65,7 +70,7 @@ enum Event {
         addr: SocketAddr,
         succeeded: bool,
     },
-    Greeted(Greeted),
+    Greeted(Box<Greeted>),
     HandshakeEnded,
 }
 
@@ -152,7 +157,7 @@ impl Run {
             }
             Event::Dialed { addr, succeeded } => self.dials.end(addr, succeeded, clock::now()),
             Event::HandshakeEnded => self.handshakes -= 1,
-            Event::Greeted(greeted) => self.handle_greeted(greeted),
+            Event::Greeted(greeted) => self.handle_greeted(*greeted),
         }
     }
 
@@ -168,7 +173,9 @@ impl Run {
             initiator,
             have: greeted.hello.have.clone(),
         };
-        self.replace_at(addr, peer);
+        if !self.replace_at(addr, peer, &connection) {
+            return;
+        }
         let next = self.peers.add(peer, addr, established, own);
         let sending = self.sending.entry(peer).or_insert_with(|| watch::channel(0).0);
         let (shared, events, is_sending) =
@@ -176,8 +183,9 @@ impl Run {
         let span = info_span!(parent: Span::current(), "link", peer = %peer.short());
         let stable_id = connection.stable_id();
         self.shared.hub.tasks().spawn(span, async move {
-            let gossip = Arc::clone(&shared.gossip);
-            let left = link::run(greeted, Arc::clone(&shared.hub), gossip, is_sending).await;
+            let (hub, gossip) = (Arc::clone(&shared.hub), Arc::clone(&shared.gossip));
+            let warnings = Arc::clone(&shared.warnings);
+            let left = link::run(greeted, hub, gossip, warnings, is_sending).await;
             let closed = Event::Closed { peer, stable_id, left };
             let _ = events.send(closed).await; // The mesh may be gone.
         });
@@ -257,17 +265,22 @@ impl Run {
         self.shared.hub.with(|core, now| core.handle_dead(node, now));
     }
 
-    /// `node` is at `addr`, so that whoever was there before is gone.
-    fn replace_at(&mut self, addr: SocketAddr, node: NodeId) {
-        if addr.ip().is_unspecified() {
-            return; // That is an address on every machine.
-        }
+    /// `node` says that it is at `addr`. Whoever was there before is gone, if `node` is seen to send
+    /// from there; else anybody could say so, and is refused if another is there. False if it is.
+    fn replace_at(&mut self, addr: SocketAddr, node: NodeId, connection: &Connection) -> bool {
+        let from = connection.remote_address();
+        let is_seen = from.port() == addr.port() && from.ip().to_canonical() == addr.ip();
         let live = self.live.iter().map(|(&node, &addr)| (node, addr));
         let others = live.chain(self.peers.iter()).filter(|&(other, _)| other != node);
         let before: Vec<_> = others.filter(|&(_, at)| at == addr).map(|(other, _)| other).collect();
-        for other in before {
-            self.depart(other, Departure::Replaced);
+        if is_seen {
+            before.into_iter().for_each(|other| self.depart(other, Departure::Replaced));
+        } else if before.into_iter().any(|other| self.peers.has(other)) {
+            self.shared.warnings.note(Offence::Greeting, from, "it says to be where another is");
+            connection.close(ELSEWHERE.into(), b"another is there");
+            return false;
         }
+        true
     }
 
     /// Gossip wants to say something to whoever is at `to`.
@@ -293,13 +306,14 @@ impl Run {
         }
         self.handshakes += 1;
         let (shared, events) = (Arc::clone(&self.shared), self.events.clone());
+        let who = incoming.remote_address();
         let accept = async move {
             let patience = tokio::time::timeout(DIAL_PATIENCE, incoming.into_future()).await;
             match patience.unwrap_or(Err(ConnectionError::TimedOut)) {
                 Ok(connection) => {
                     greet(&shared, connection, false, &events).await;
                 }
-                Err(error) => debug!(%error, "a stranger was turned away"),
+                Err(error) => note_unconnected(&shared, who, &error),
             }
             let _ = events.send(Event::HandshakeEnded).await; // The mesh may be gone.
         };
@@ -386,7 +400,8 @@ impl Run {
 }
 
 async fn dial(shared: &Arc<Shared>, addr: SocketAddr, events: &mpsc::Sender<Event>) -> bool {
-    let connecting = match shared.endpoint.connect(addr, SERVER_NAME) {
+    let config = shared.dialing.lock().clone();
+    let connecting = match shared.endpoint.connect_with(config, addr, SERVER_NAME) {
         Ok(connecting) => connecting,
         Err(error) => {
             debug!(%addr, %error, "not dialed");
@@ -396,7 +411,7 @@ async fn dial(shared: &Arc<Shared>, addr: SocketAddr, events: &mpsc::Sender<Even
     match tokio::time::timeout(DIAL_PATIENCE, connecting).await {
         Ok(Ok(connection)) => greet(shared, connection, true, events).await,
         Ok(Err(error)) => {
-            debug!(%addr, %error, "nobody of this cluster answers");
+            note_unconnected(shared, addr, &error);
             false
         }
         Err(_) => {
@@ -413,16 +428,28 @@ async fn greet(
     dialed: bool,
     events: &mpsc::Sender<Event>,
 ) -> bool {
-    let own = shared.hello();
+    let who = connection.remote_address();
+    let own = shared.hello(shared.key.prove(&Binding::of(&connection, dialed)));
     let greeted = link::greet(connection, own, &shared.cluster, dialed);
     match greeted.instrument(Span::current()).await {
         Ok(greeted) => {
-            let _ = events.send(Event::Greeted(greeted)).await; // The mesh may be gone.
+            let _ = events.send(Event::Greeted(Box::new(greeted))).await; // The mesh may be gone.
             true
         }
         Err(error) => {
-            debug!(%error, "a link was not begun");
+            match error.is_offence() {
+                true => shared.warnings.note(Offence::Greeting, who, error),
+                false => debug!(%error, "a link was not begun"),
+            }
             false
         }
+    }
+}
+
+/// There is no connection with who is at `addr`.
+fn note_unconnected(shared: &Shared, addr: SocketAddr, error: &ConnectionError) {
+    match is_unacceptable(error) {
+        true => shared.warnings.note(Offence::Handshake, addr, error),
+        false => debug!(%addr, %error, "nobody of this cluster answers"),
     }
 }

@@ -25,6 +25,10 @@ const MAX_HELD_REPORTS: usize = 10_000;
 /// How large a snapshot may be on its way in, in bytes. A larger one is dropped.
 const MAX_SNAPSHOT_BYTES: usize = 1 << 30;
 
+/// How far a snapshot may say another node to be, in operations, beyond what that one has said of
+/// itself of late. Of a node that is not linked, its sender is believed.
+const MAX_AHEAD: u64 = 1 << 20;
+
 /// How long after its last reports a peer is sent the next: acknowledgements are gathered meanwhile.
 const REPORT_EVERY: Duration = Duration::from_millis(25);
 
@@ -353,8 +357,8 @@ impl Core {
         }
         let (view, parts) = snapshot.into_parts();
         let before = self.replica.applied().clone();
-        if view.get(self.id) > before.get(self.id) {
-            return; // Nobody knows more of this node than it does itself.
+        if !self.is_credible(peer, &view) {
+            return;
         }
         let mut after = before.clone();
         after.merge(&view);
@@ -373,6 +377,19 @@ impl Core {
             self.handle_progress_made(now);
             self.wake_patient(None);
         }
+    }
+
+    /// Whether `peer` can have come so far. Nobody knows more of a node than that does itself: what
+    /// would be believed to be there already would not be taken when it comes.
+    fn is_credible(&self, peer: NodeId, view: &Position) -> bool {
+        view.iter().all(|(origin, next)| {
+            if origin == self.id {
+                return next <= self.replica.applied().get(origin);
+            }
+            let itself = self.peers.get(&origin).filter(|it| it.linked && origin != peer);
+            let ahead = itself.and_then(|itself| next.since(itself.have.get(origin)));
+            ahead.is_none_or(|ahead| ahead <= MAX_AHEAD)
+        })
     }
 
     fn transmit_progress(&mut self, peer: NodeId, now: Instant) -> Vec<Encoded> {

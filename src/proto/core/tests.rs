@@ -352,6 +352,22 @@ fn numbers_that_a_peer_made_up_do_no_harm() {
     assert!(Frame::decode(&Encoded::have(have).to_bytes()).is_ok());
 }
 
+/// Goal: who lies about a third node does not keep this one from hearing it.
+#[test]
+fn nobody_is_believed_about_a_node_that_speaks_for_itself() {
+    let mut nodes = Nodes::new([1, 2, 3]);
+    let (key, now) = (nodes.attach(1), nodes.now);
+    nodes.get(1).join(session(), &topic(), now).unwrap();
+    nodes.settle();
+    for (number, far) in [(1, u64::MAX), (2, 1 << 40)] {
+        let view = [(NodeId::from_bits(3), Seq::new(far))].into_iter().collect();
+        let lie = Encoded::snapshot(number, 0, &SnapshotPart::End { view }).to_bytes();
+        nodes.get(1).handle_frame(NodeId::from_bits(2), Frame::decode(&lie).unwrap(), now);
+    }
+    nodes.publish(3);
+    assert_eq!(nodes.receive(1, key), 1);
+}
+
 /// Goal: a client whose node was taken for dead, and was not, is still served by it.
 ///
 /// Method: node 2 gives up node 1, and adopts its session; then the two meet again.

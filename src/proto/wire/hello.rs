@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::Proof;
 use crate::{id::NodeId, proto::Position};
 
 /// The versions of the protocol that a node speaks, both ends included.
@@ -48,31 +49,41 @@ pub struct Hello {
     pub protocol: ProtocolRange,
     /// The cluster that it is of.
     pub cluster: String,
-    /// The sender, which must be who its certificate says.
+    /// The sender, which must be who it proves to be.
     pub node: NodeId,
     /// Where it can be reached.
     pub addr: SocketAddr,
     /// What it has stored.
     pub have: Position,
+    /// That it is who it says.
+    pub proof: Proof,
 }
 
 impl Hello {
     /// What `node` of `cluster` says of itself.
-    pub fn new(cluster: &str, node: NodeId, addr: SocketAddr, have: Position) -> Self {
-        Self { protocol: ProtocolRange::OURS, cluster: cluster.to_owned(), node, addr, have }
+    pub fn new(
+        cluster: &str,
+        node: NodeId,
+        addr: SocketAddr,
+        have: Position,
+        proof: Proof,
+    ) -> Self {
+        let cluster = cluster.to_owned();
+        Self { protocol: ProtocolRange::OURS, cluster, node, addr, have, proof }
     }
 
-    /// Whether this node may talk with who sent `theirs`, and in which version.
+    /// Whether this node may talk with who sent `theirs`, and in which version. `proven` is who the
+    /// proof of theirs is by, if it holds on this connection.
     ///
     /// # Errors
     ///
     /// [`Refusal`] says why not. The link is to be closed with [`Refusal::code`].
-    pub fn meet(&self, theirs: &Self, certified: NodeId) -> Result<u16, Refusal> {
+    pub fn meet(&self, theirs: &Self, proven: Option<NodeId>) -> Result<u16, Refusal> {
         if theirs.cluster != self.cluster {
             return Err(Refusal::Cluster { theirs: theirs.cluster.clone() });
         }
-        if theirs.node != certified {
-            return Err(Refusal::Identity { claimed: theirs.node, certified });
+        if proven != Some(theirs.node) {
+            return Err(Refusal::Identity { claimed: theirs.node });
         }
         if theirs.node == self.node {
             return Err(Refusal::Oneself);
@@ -91,13 +102,11 @@ pub enum Refusal {
         /// Its cluster.
         theirs: String,
     },
-    /// The peer is not who its certificate says.
-    #[error("the peer says that it is {claimed}, but its certificate says {certified}")]
+    /// The peer is not who it says it is.
+    #[error("the peer says that it is {claimed}, and does not prove it")]
     Identity {
         /// Who it says it is.
         claimed: NodeId,
-        /// Who its certificate says it is.
-        certified: NodeId,
     },
     /// The peer is this very node: it dialed its own address.
     #[error("the peer is this node itself")]
@@ -141,14 +150,19 @@ mod tests {
     fn a_stranger_is_refused() {
         let (me, other) = (NodeId::from_bits(1), NodeId::from_bits(2));
         let addr = SocketAddr::from(([127, 0, 0, 1], 5701));
-        let hello = |cluster, node| Hello::new(cluster, node, addr, Position::new());
+        let proof = Proof::from_bytes([7; Proof::BYTES]);
+        let hello = |cluster, node| Hello::new(cluster, node, addr, Position::new(), proof);
         let mine = hello("chat", me);
-        assert_eq!(mine.meet(&hello("chat", other), other), Ok(1));
-        assert!(matches!(mine.meet(&hello("x", other), other), Err(Refusal::Cluster { .. })));
-        assert!(matches!(mine.meet(&hello("chat", other), me), Err(Refusal::Identity { .. })));
-        assert_eq!(mine.meet(&hello("chat", me), me), Err(Refusal::Oneself));
+        let proven = Some(other);
+        assert_eq!(mine.meet(&hello("chat", other), proven), Ok(1));
+        assert!(matches!(mine.meet(&hello("x", other), proven), Err(Refusal::Cluster { .. })));
+        for proven in [None, Some(me)] {
+            let claimed = mine.meet(&hello("chat", other), proven);
+            assert_eq!(claimed, Err(Refusal::Identity { claimed: other }));
+        }
+        assert_eq!(mine.meet(&hello("chat", me), Some(me)), Err(Refusal::Oneself));
         let mut newer = hello("chat", other);
         newer.protocol = ProtocolRange::new(2, 9);
-        assert!(matches!(mine.meet(&newer, other), Err(Refusal::Version { .. })));
+        assert!(matches!(mine.meet(&newer, proven), Err(Refusal::Version { .. })));
     }
 }
