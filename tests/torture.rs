@@ -28,6 +28,12 @@ fn nothing_is_lost_repeated_or_disordered_when_nodes_are_killed_and_stopped() {
     torture(&["--rounds", "1", "--fault", "stop"]);
 }
 
+/// A rolling restart: each node is told to end, one after the other, twice.
+#[test]
+fn nothing_is_lost_repeated_or_disordered_when_nodes_drain() {
+    torture(&["--rounds", "6", "--fault", "drain"]);
+}
+
 #[test]
 fn nothing_is_lost_repeated_or_disordered_when_all_nodes_are_killed_at_once() {
     torture(&["--rounds", "2", "--fault", "all"]);

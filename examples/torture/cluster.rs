@@ -107,7 +107,19 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a node again that was killed.
+    /// Tells a node to end, and waits until it has.
+    pub(crate) async fn drain(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
+        let node = &mut self.nodes[node];
+        kill_process(node.pid, Signal::TERM)?;
+        let told = || format!("a node that was told to end does not within {PATIENCE:?}");
+        let status = timeout(PATIENCE, node.process.wait()).await.map_err(|_| told())??;
+        match status.success() {
+            true => Ok(()),
+            false => Err(format!("a node that was told to end has failed: {status}").into()),
+        }
+    }
+
+    /// Starts a node again that has ended.
     pub(crate) async fn restart(&mut self, node: usize) -> Result<(), Box<dyn Error>> {
         self.nodes[node] = self.spawn(node, self.nodes[node].http).await?;
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo build --release --examples --features client
-//! target/release/examples/torture [--rounds N] [--messages N] [--nodes N] [--fault kill|stop|all|partition]
+//! target/release/examples/torture [--rounds N] [--messages N] [--nodes N] [--fault kill|drain|stop|all|partition]
 //!                                 [--store] [--rate N] [--seed N] [--log FILE]
 //! ```
 //!
@@ -81,6 +81,8 @@ struct Arguments {
 enum Fault {
     /// One is killed, as by `kill -9`, and started again.
     Kill,
+    /// One is told to end, drains, and is started again: one after the other, as when they are upgraded.
+    Drain,
     /// One is stopped for some seconds, and goes on.
     Stop,
     /// All are killed at once, and started again.
@@ -153,7 +155,11 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
     while round < arguments.rounds || notes.acknowledged() < arguments.messages {
         round += 1;
         sleep(Duration::from_millis(dice.within(CALM_MILLIS))).await;
-        torture(arguments.fault, &mut cluster, &mut dice, &subscribers, &notes).await?;
+        let victim = match arguments.fault {
+            Fault::Drain => (round as usize) % cluster.len(),
+            _ => dice.below(cluster.len() as u64) as usize,
+        };
+        torture(arguments.fault, victim, &mut cluster, &mut dice, &subscribers, &notes).await?;
         let (ended, acknowledged) = (notes.elapsed(), notes.all_acknowledged());
         let recovery = async {
             has_all(&subscribers, &acknowledged, &notes).await.then(|| notes.elapsed() - ended)
@@ -188,12 +194,12 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
 /// Does something to the nodes, and undoes it.
 async fn torture(
     fault: Fault,
+    victim: usize,
     cluster: &mut Cluster,
     dice: &mut Dice,
     subscribers: &[Subscriber],
     notes: &Notes,
 ) -> Result<(), Box<dyn Error>> {
-    let victim = dice.below(cluster.len() as u64) as usize;
     let note = |id: Option<&str>| {
         for subscriber in subscribers {
             if id.is_none_or(|id| subscriber.node() == id) {
@@ -206,6 +212,11 @@ async fn torture(
             note(Some(cluster.id(victim)));
             cluster.kill(victim).await?;
             sleep(Duration::from_millis(dice.below(500))).await;
+            cluster.restart(victim).await?;
+        }
+        Fault::Drain => {
+            note(Some(cluster.id(victim)));
+            cluster.drain(victim).await?;
             cluster.restart(victim).await?;
         }
         Fault::Stop => {
