@@ -77,6 +77,18 @@ async fn exosphere_js_loses_nothing_by_requests_that_any_node_gets_one_of_which_
     run("requests.mjs", &[&a.url(path), &b.url(path), "500", "--kill", &killed]).await;
 }
 
+/// Goal: who knows one node only is sent to another one, and misses nothing, while that one drains.
+#[tokio::test]
+async fn exosphere_js_is_sent_to_another_node_by_one_that_drains() {
+    let _alone = alone().await;
+    if !support::has_stock_clients() {
+        return;
+    }
+    let [mut a, _b] = two("drain").await;
+    run("drain.mjs", &[&a.url("/chat/drain"), &a.pid().to_string()]).await;
+    assert!(a.ended().await.success());
+}
+
 /// Goal: a page that is loaded again, opened twice, and cut off misses nothing and is told nothing
 /// twice, whatever it is connected by. `CYCLES` says how often over a WebSocket; each takes about two
 /// seconds.

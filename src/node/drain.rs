@@ -1,9 +1,9 @@
 //! How a node leaves without its clients noticing much.
 
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::{Inner, Node};
+use super::{Inner, Node, SHUTDOWN_STEP};
 use crate::{
     postman,
     proto::{Close, CloseCode, MemberState, Pace, Roster},
@@ -31,8 +31,8 @@ impl Node {
     pub async fn drain(&self, pace: Pace) {
         let Inner { hub, mesh, .. } = &*self.inner;
         mesh.announce(MemberState::Draining).await;
-        hub.turn_away(&Close::new(CloseCode::GoingAway, "this node drains; another may have you"));
         let roster = mesh.roster();
+        hub.turn_away(farewell(&roster.borrow(), 0));
         if roster.borrow().members().len() == 1 {
             warn!("there is no other node for the clients of this one to go to");
         }
@@ -42,7 +42,12 @@ impl Node {
         for (number, client) in clients.into_iter().enumerate() {
             sleep_until((began + pace.turn(number, total)).into()).await;
             let close = farewell(&roster.borrow(), number);
+            hub.turn_away(close.clone());
             hub.send_away(client, close);
+        }
+        // Who polls is told by the answer to the next poll.
+        if timeout(SHUTDOWN_STEP, hub.until_empty()).await.is_err() {
+            warn!("some clients do not go");
         }
         self.shutdown().await;
     }

@@ -54,6 +54,8 @@ pub(crate) struct Hub {
     lanes: [Notify; Lane::ALL.len()],
     timeout: Notify,
     news: Notify,
+    /// No client is attached any more, after they were sent away.
+    emptied: Notify,
     duties: mpsc::UnboundedSender<Duty>,
     /// Who stores what happens, if anybody does.
     scribe: OnceLock<Scribe>,
@@ -145,6 +147,7 @@ impl Hub {
             lanes: Default::default(),
             timeout: Notify::new(),
             news: Notify::new(),
+            emptied: Notify::new(),
             duties,
             scribe: OnceLock::new(),
         };
@@ -223,13 +226,7 @@ impl Hub {
     /// An attachment's connection is gone: see [`Core::detach`]. If the client was sent to another node,
     /// that is why.
     pub(crate) fn detach(&self, key: AttachmentKey, why: Detachment, kept: Duration) {
-        let slot = {
-            let mut state = self.state.lock();
-            let slot = state.slots.remove(&key);
-            slot.filter(|_| state.closing.is_some())
-        };
-        let is_sent_away = slot.is_some_and(|slot| slot.ended.is_some());
-        let why = if is_sent_away { Detachment::NodeLeft } else { why };
+        let why = if self.let_go(key) { Detachment::NodeLeft } else { why };
         self.with(|core, now| core.detach(key, why, kept, now));
     }
 

@@ -60,7 +60,7 @@
   const SUPERSEDED = 4409;
   // What a connection ends with that nobody closed, and the codes that answers to requests stand for.
   const BROKEN = 1006;
-  const CODE_OF = { 400: 1002, 403: 4403, 410: 1000 };
+  const CODE_OF = { 400: 1002, 403: 4403, 410: 1000, 503: 1001 };
 
   // What a page uses
 

@@ -83,6 +83,11 @@ impl Core {
 
     /// Membership believes that `node` is dead, or has left.
     pub fn handle_dead(&mut self, node: NodeId, now: Instant) {
+        self.lose(node, true, now);
+    }
+
+    /// A node is gone. `may_return` says whether it may only seem so.
+    fn lose(&mut self, node: NodeId, may_return: bool, now: Instant) {
         self.news = true;
         if self.live.remove(&node) || self.strangers.remove(&node).is_some() {
             self.dead.insert(node, now);
@@ -90,7 +95,7 @@ impl Core {
             self.adopt_orphans(now);
             self.pull_missing(now);
             self.look_at_nodes();
-            self.handle_reachable(true, now);
+            self.handle_reachable(may_return, now);
             self.check_takeovers(now);
             self.schedule_sweep(now);
         }
@@ -112,7 +117,7 @@ impl Core {
             }
             Frame::Post { number, post } => self.handle_post(peer, number, post, now),
             Frame::Posted { number, posted } => self.handle_posted(peer, number, posted),
-            Frame::Goodbye => self.handle_dead(peer, now),
+            Frame::Goodbye => self.lose(peer, false, now),
             Frame::Released(released) => self.handle_released(peer, released, now),
             Frame::Hello(_) | Frame::Unknown => {}
         }

@@ -268,11 +268,11 @@ impl Core {
         }
     }
 
-    /// There are more live peers than before, or fewer.
-    pub(super) fn handle_reachable(&mut self, has_lost: bool, now: Instant) {
+    /// There are more live peers than before, or fewer, of which the last may return.
+    pub(super) fn handle_reachable(&mut self, may_return: bool, now: Instant) {
         if self.live.len() >= self.limits.durability.peers() {
             self.pushes.short_until = None;
-        } else if has_lost {
+        } else if may_return {
             self.pushes.short_until = Some(now + SHORT_FOR);
         }
         self.acknowledge_pushes(now);

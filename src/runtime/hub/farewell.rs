@@ -6,9 +6,10 @@ use super::Hub;
 use crate::proto::{AttachmentKey, Close};
 
 impl Hub {
-    /// From now on no client is attached but those that are: others are told this.
-    pub(crate) fn turn_away(&self, close: &Close) {
-        self.state.lock().closing.get_or_insert_with(|| close.clone());
+    /// From now on no client is attached but those that are: others are told this, until they are told
+    /// something else.
+    pub(crate) fn turn_away(&self, close: Close) {
+        self.state.lock().closing = Some(close);
     }
 
     /// What clients are told that come now, if none may be attached any more.
@@ -32,6 +33,35 @@ impl Hub {
         });
         drop(state);
         waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Forgets what the runtime knows of an attachment. Whether its client was sent away.
+    pub(super) fn let_go(&self, key: AttachmentKey) -> bool {
+        let mut state = self.state.lock();
+        let slot = state.slots.remove(&key);
+        if state.closing.is_none() {
+            return false;
+        }
+        if state.slots.is_empty() {
+            self.emptied.notify_waiters();
+        }
+        slot.is_some_and(|slot| slot.ended.is_some())
+    }
+
+    /// Waits until no client is attached, after they were sent away.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub(crate) async fn until_empty(&self) {
+        loop {
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            if self.state.lock().slots.is_empty() {
+                return;
+            }
+            emptied.await;
+        }
     }
 
     /// Tells every client to go elsewhere, and those that are still to come.

@@ -76,6 +76,18 @@ fn who_is_alone_acknowledges_at_once_and_who_lost_its_peer_after_a_while() {
     assert_eq!(nodes.acknowledged(1, attachment), [(key(2), Level::Local, 1)]);
 }
 
+/// Goal: for a peer that has left for good nobody waits.
+#[test]
+fn nobody_waits_for_a_peer_that_has_left() {
+    let mut nodes = Nodes::new([1, 2]);
+    let attachment = nodes.attach(1);
+    nodes.get(2).say_goodbye();
+    nodes.settle();
+    nodes.kill(2);
+    nodes.push(1, attachment, 1);
+    assert_eq!(nodes.acknowledged(1, attachment), [(key(1), Level::Local, 1)]);
+}
+
 /// Goal: who sends the same again and again does not fill the memory while nothing can be stored.
 #[test]
 fn a_client_is_not_read_from_while_too_much_of_it_is_not_stored() {
