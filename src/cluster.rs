@@ -7,6 +7,7 @@
 //! [`beacon`] and [`seeds`] find addresses worth dialing, and say so as [`Sighting`]s. [`gossip`]
 //! knows which members are alive, behind the seam of [`membership`]. [`mesh`] decides which links
 //! there are, and `link` runs each of them. What others do wrong is counted by `warnings`.
+//! [`network`] is the seam below all datagrams.
 
 pub(crate) mod beacon;
 mod dice;
@@ -18,6 +19,8 @@ mod lanes;
 mod link;
 pub(crate) mod membership;
 pub(crate) mod mesh;
+#[cfg_attr(not(feature = "sim"), allow(unreachable_pub, reason = "its door is closed"))]
+pub(crate) mod network;
 pub(crate) mod node_key;
 mod scout;
 pub(crate) mod secret;

@@ -1,5 +1,6 @@
 //! The crate's face. What it is and does stands in the README, which is its documentation.
 #![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 
 #[cfg(all(feature = "node", not(feature = "client")))]
 mod client;
@@ -25,6 +26,12 @@ pub mod id;
 #[cfg(feature = "node")]
 mod json;
 mod message;
+/// A door for the tests of this repository, to whom it may change at any time.
+#[cfg(all(feature = "node", feature = "sim"))]
+#[doc(hidden)]
+pub mod network {
+    pub use crate::cluster::network::{Network, Socket};
+}
 #[cfg(feature = "node")]
 mod node;
 #[cfg(feature = "node")]

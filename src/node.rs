@@ -164,6 +164,13 @@ impl Node {
         self.inner.hub.with(|core, _| core.accounting())
     }
 
+    /// Looks at what the node knows.
+    #[cfg(feature = "sim")]
+    #[doc(hidden)]
+    pub fn look<T>(&self, look: impl FnOnce(&crate::proto::Core) -> T) -> T {
+        self.inner.hub.with(|core, _| look(core))
+    }
+
     /// This node's routes as a service, to be mounted in a server of your own.
     ///
     /// Where there is no route for them, it also serves `/exosphere.js`, a client for pages, and what

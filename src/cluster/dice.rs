@@ -1,17 +1,14 @@
 //! The random numbers of the cluster, from the operating system.
+//!
+//! By way of the C library, where a simulation of whole nodes has dice of its own.
 
 use std::time::Duration;
 
-use ring::rand::{Random, RandomlyConstructable, SystemRandom, generate};
-
 /// Random bytes, fit for keys.
-pub(super) fn bytes<const N: usize>() -> [u8; N]
-where
-    [u8; N]: RandomlyConstructable,
-{
-    let random: Random<[u8; N]> =
-        generate(&SystemRandom::new()).expect("the operating system has randomness");
-    random.expose()
+pub(super) fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    bytes
 }
 
 /// A random duration below `limit`, or zero if that is zero.

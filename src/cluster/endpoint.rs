@@ -13,8 +13,8 @@ use std::{
 };
 
 use quinn::{
-    ClientConfig, ConnectionError, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
+    AsyncUdpSocket, ClientConfig, ConnectionError, Endpoint, EndpointConfig, Incoming, Runtime,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
@@ -26,6 +26,7 @@ use crate::cluster::{
     dice,
     identity::{Identity, IdentityError},
     keys::Keys,
+    network::{Network, Played},
 };
 
 /// What is needed to open the endpoint of a node.
@@ -34,13 +35,20 @@ pub(crate) struct Binder {
     server: ServerConfig,
     client: ClientConfig,
     keys: Keys,
+    /// Instead of the system's.
+    network: Option<Arc<dyn Network>>,
 }
 
 impl Binder {
     /// Opens endpoints for the node with this identity.
     pub(crate) fn new(identity: &Identity, keys: &Keys) -> Result<Self, IdentityError> {
         let (server, client) = (server_config(identity)?, client_config(identity)?);
-        Ok(Self { server, client, keys: keys.clone() })
+        Ok(Self { server, client, keys: keys.clone(), network: None })
+    }
+
+    /// Opens them on `network`, if there is one, instead of the system's.
+    pub(crate) fn on(self, network: Option<Arc<dyn Network>>) -> Self {
+        Self { network, ..self }
     }
 
     /// How its endpoints dial.
@@ -50,7 +58,7 @@ impl Binder {
 
     /// Opens the endpoint at `addr`. Port 0 is any that is free.
     pub(crate) fn bind(&self, addr: SocketAddr) -> Result<Endpoint, BindError> {
-        let bound = open(addr).and_then(|socket| self.endpoint(socket));
+        let bound = self.socket(addr).and_then(|socket| self.endpoint(socket));
         bound.map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => BindError::Taken { addr },
             _ => BindError::Io { addr, source },
@@ -73,10 +81,17 @@ impl Binder {
         Err(BindError::AllTaken { ip, first, ports })
     }
 
-    fn endpoint(&self, socket: UdpSocket) -> io::Result<Endpoint> {
+    fn socket(&self, addr: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        match &self.network {
+            None => TokioRuntime.wrap_udp_socket(open(addr)?),
+            Some(network) => Ok(Arc::new(Played(network.bind(addr)?))),
+        }
+    }
+
+    fn endpoint(&self, socket: Arc<dyn AsyncUdpSocket>) -> io::Result<Endpoint> {
         let config = self.endpoint_config(socket.local_addr()?);
-        let runtime = Arc::new(TokioRuntime);
-        let mut endpoint = Endpoint::new(config, Some(self.server.clone()), socket, runtime)?;
+        let (server, runtime) = (Some(self.server.clone()), Arc::new(TokioRuntime));
+        let mut endpoint = Endpoint::new_with_abstract_socket(config, server, socket, runtime)?;
         endpoint.set_default_client_config(self.client.clone());
         Ok(endpoint)
     }

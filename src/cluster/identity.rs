@@ -27,7 +27,7 @@ use rustls::{
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::cluster::{keys::Keys, secret::encode};
+use crate::cluster::{dice, keys::Keys, secret::encode};
 
 /// The certificates that one node shows and accepts, and the key that proves them its own.
 pub(crate) struct Identity {
@@ -179,6 +179,7 @@ fn authority(
 
 fn leaf_params(cluster: &str) -> Result<CertificateParams, IdentityError> {
     let mut params = CertificateParams::new(vec![SERVER_NAME.to_owned()])?;
+    params.serial_number = Some(u64::from_le_bytes(dice::bytes()).into());
     params.distinguished_name = common_name(&format!("node of {cluster}"));
     params.subject_alt_names.push(SanType::URI(role(cluster).try_into()?));
     params.extended_key_usages =

@@ -33,6 +33,7 @@ use super::{
     keys::Keys,
     link::LEFT,
     membership::Membership,
+    network::Network,
     scout::Scout,
     security::{Credentials, SecurityError},
     seeds::{self, InvalidSeed, Seed},
@@ -60,6 +61,8 @@ pub(crate) struct MeshConfig {
     pub(crate) seeds: Vec<String>,
     pub(crate) security: Security,
     pub(crate) announcement: Announcement,
+    /// What it is played on, if it is.
+    pub(crate) network: Option<Arc<dyn Network>>,
 }
 
 impl MeshConfig {
@@ -71,10 +74,15 @@ impl MeshConfig {
             seeds: Vec::new(),
             security: Security::default(),
             announcement: Announcement::default(),
+            network: None,
         }
     }
 
     async fn credentials(&self) -> Result<Credentials, MeshError> {
+        if self.network.is_some() {
+            // Virtual time does not wait for other threads.
+            return Ok(self.security.load(&self.cluster)?);
+        }
         let (security, cluster) = (self.security.clone(), self.cluster.clone());
         // Files are read, and a passphrase takes its time.
         let loading = tokio::task::spawn_blocking(move || security.load(&cluster));
@@ -157,7 +165,7 @@ impl Mesh {
         config.announcement.check()?;
         let Credentials { identity, shared: keys, own, files } = config.credentials().await?;
         let cookie_keys = keys.iter().map(Keys::cookies).collect();
-        let binder = Binder::new(&identity, &own).map_err(transport)?;
+        let binder = Binder::new(&identity, &own).map_err(transport)?.on(config.network.clone());
         let endpoint = bind(&binder, config.addr)?;
         let addr = endpoint.local_addr().map_err(transport)?;
 
@@ -174,6 +182,7 @@ impl Mesh {
             members: gossip.members(),
             warnings: Arc::clone(&warnings),
             tasks: tasks.clone(),
+            network: config.network,
         };
         beacon::start(hub.id(), addr, keys, scout.clone());
         seeds::start(known_seeds, scout);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use tokio::sync::{mpsc, watch};
 
-use super::{Sighting, warnings::Warnings};
+use super::{Sighting, network::Network, warnings::Warnings};
 use crate::{id::NodeId, runtime::Tasks};
 
 /// Tells where there may be peers, and knows which there are. Cheap to clone.
@@ -15,6 +15,8 @@ pub(crate) struct Scout {
     pub(super) members: watch::Receiver<BTreeMap<NodeId, SocketAddr>>,
     pub(super) warnings: Arc<Warnings>,
     pub(super) tasks: Tasks,
+    /// What is looked on, instead of the system's.
+    pub(super) network: Option<Arc<dyn Network>>,
 }
 
 impl Scout {
@@ -32,6 +34,8 @@ impl Scout {
         let (sightings, heard) = mpsc::channel(64);
         let members = watch::Sender::default();
         let (warnings, tasks) = (Arc::default(), Tasks::default());
-        (Self { sightings, members: members.subscribe(), warnings, tasks }, heard, members)
+        let members_seen = members.subscribe();
+        let scout = Self { sightings, members: members_seen, warnings, tasks, network: None };
+        (scout, heard, members)
     }
 }

@@ -326,6 +326,14 @@ impl Builder {
         self
     }
 
+    /// What the node's datagrams go over, instead of the system's network.
+    #[cfg(feature = "sim")]
+    #[doc(hidden)]
+    pub fn network(mut self, network: Arc<dyn crate::cluster::network::Network>) -> Self {
+        self.mesh.network = Some(network);
+        self
+    }
+
     /// Starts the node: binds its socket, and looks for its peers.
     ///
     /// Returns once the node can be used and has had a moment (a second at most) to find a peer.

@@ -7,26 +7,37 @@
 //! would choose another interface, or none.
 
 use std::{
+    future::poll_fn,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    task::{Context, Poll},
 };
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::UdpSocket;
+use tokio::{io::ReadBuf, net::UdpSocket};
+
+use crate::cluster::network::{self, Network};
 
 /// The sockets of one node.
 #[derive(Debug)]
 pub(super) struct Sockets {
     /// Hears the group.
-    group: UdpSocket,
+    group: Arc<dyn network::Socket>,
     /// Speaks, and hears answers.
-    own: UdpSocket,
+    own: Arc<dyn network::Socket>,
 }
 
 impl Sockets {
-    /// Opens both.
-    pub(super) fn open() -> io::Result<Self> {
-        Ok(Self { group: open_group()?, own: open_own()? })
+    /// Opens both, on `network` if there is one, instead of the system's.
+    pub(super) fn open(network: Option<&dyn Network>) -> io::Result<Self> {
+        match network {
+            None => Ok(Self { group: Arc::new(open_group()?), own: Arc::new(open_own()?) }),
+            Some(network) => {
+                let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+                Ok(Self { group: network.bind(to_group())?, own: network.bind(any)? })
+            }
+        }
     }
 
     /// Waits for a datagram, and says who sent it. A longer one than `buffer` is cut off.
@@ -40,10 +51,10 @@ impl Sockets {
         own_buffer: &'a mut [u8],
     ) -> io::Result<(&'a [u8], SocketAddr)> {
         tokio::select! {
-            received = self.group.recv_from(group_buffer) => {
+            received = poll_fn(|cx| self.group.poll_receive(cx, group_buffer)) => {
                 received.map(|(bytes, from)| (&group_buffer[..bytes], from))
             }
-            received = self.own.recv_from(own_buffer) => {
+            received = poll_fn(|cx| self.own.poll_receive(cx, own_buffer)) => {
                 received.map(|(bytes, from)| (&own_buffer[..bytes], from))
             }
         }
@@ -51,14 +62,38 @@ impl Sockets {
 
     /// Says something to all nodes of the machine. What the system does not take now is lost.
     pub(super) fn say(&self, datagram: &[u8]) -> io::Result<()> {
-        self.say_to(datagram, SocketAddr::new(GROUP.into(), GROUP_PORT))
+        self.say_to(datagram, to_group())
     }
 
     /// Says something to one of them.
     pub(super) fn say_to(&self, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
-        // Not through tokio, which would first have to see the socket writable.
-        SockRef::from(&self.own).send_to(datagram, &to.into()).map(drop)
+        self.own.send_to(datagram, to)
     }
+}
+
+/// The system's.
+impl network::Socket for UdpSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+
+    fn send_to(&self, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+        // Not through tokio, which would first have to see the socket writable.
+        SockRef::from(self).send_to(datagram, &to.into()).map(drop)
+    }
+
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let mut buffer = ReadBuf::new(buffer);
+        self.poll_recv_from(cx, &mut buffer).map_ok(|from| (buffer.filled().len(), from))
+    }
+}
+
+fn to_group() -> SocketAddr {
+    SocketAddr::new(GROUP.into(), GROUP_PORT)
 }
 
 fn open_group() -> io::Result<UdpSocket> {

@@ -31,7 +31,7 @@ pub(crate) fn start(node: NodeId, addr: SocketAddr, keys: Vec<Keys>, scout: Scou
         debug!("no beacons, since there is no secret to seal them with");
         return;
     }
-    match Sockets::open() {
+    match Sockets::open(scout.network.as_deref()) {
         Ok(sockets) => {
             let tasks = scout.tasks.clone();
             let beacons = Beacons::new(node, addr, keys, scout, sockets);
@@ -251,7 +251,7 @@ mod tests {
     async fn a_query_of_an_unknown_node_is_answered() {
         let secret = dice::bytes();
         let (keys, old) = (keys(&secret), node(1, secret));
-        let asking = Sockets::open().unwrap();
+        let asking = Sockets::open(None).unwrap();
         let (node, addr) = (NodeId::from_bits(2), ([127, 0, 0, 1], 2).into());
         let query = Beacon { kind: Kind::Query, node, addr, proto_min: 1, proto_max: 1 };
         let (mut group, mut own) = ([0; BUFFER_BYTES], [0; BUFFER_BYTES]);
@@ -279,7 +279,7 @@ mod tests {
     async fn a_node_that_ends_says_goodbye() {
         let secret = dice::bytes();
         let keys = keys(&secret);
-        let listening = Sockets::open().unwrap();
+        let listening = Sockets::open(None).unwrap();
         let leaving = node(1, secret);
         leaving.members.send_replace(BTreeMap::new());
         let (mut group, mut own) = ([0; BUFFER_BYTES], [0; BUFFER_BYTES]);
