@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinSet};
@@ -157,11 +157,11 @@ async fn read(
 ) -> Result<(), LinkError> {
     match read_code(&mut stream).await? {
         Some(lanes::GOSSIP) => {
-            let Ok(message) = stream.read_to_end(MAX_MESSAGE_BYTES).await else {
-                debug!("gossip that is too long, or broke off, was ignored");
+            let Some(message) = read_gossip(&mut stream).await? else {
+                debug!("gossip that is too long was ignored");
                 return Ok(());
             };
-            match gossip.handle(addr, peer, Bytes::from(message)) {
+            match gossip.handle(addr, peer, message) {
                 Ok(()) => {}
                 Err(gossip::Refusal::Busy) => debug!("too much gossip at once"),
                 Err(refusal) => warnings.note(Offence::Gossip, peer.short(), refusal),
@@ -173,6 +173,22 @@ async fn read(
         }
         _ => Ok(()), // A lane of a later version.
     }
+}
+
+/// Reads the rest of a stream, in order; `None` if it is too long.
+///
+/// Not by `read_to_end`, which takes what comes in any order. Where a first byte was read in order,
+/// and its packet was lost and came again in a longer one, it gets that byte twice, and never
+/// the end.
+async fn read_gossip(stream: &mut RecvStream) -> Result<Option<Bytes>, LinkError> {
+    let mut message = BytesMut::new();
+    while let Some(chunk) = stream.read_chunk(MAX_MESSAGE_BYTES, true).await? {
+        message.extend_from_slice(&chunk.bytes);
+        if message.len() > MAX_MESSAGE_BYTES {
+            return Ok(None);
+        }
+    }
+    Ok(Some(message.freeze()))
 }
 
 async fn read_code(stream: &mut RecvStream) -> Result<Option<u8>, LinkError> {
