@@ -238,7 +238,12 @@ impl Run {
 
     /// Gossip believes others to be alive than before.
     fn handle_members(&mut self, mut members: BTreeMap<NodeId, SocketAddr>) {
-        let own = self.shared.hub.id();
+        let (own, own_addr) = (self.shared.hub.id(), self.shared.addr);
+        // Who was here before this node is gone, though the others may not have noticed.
+        let former = members.iter().filter(|&(&node, &addr)| node != own && addr == own_addr);
+        for node in former.map(|(&node, _)| node).collect::<Vec<_>>() {
+            self.depart(node, Departure::Replaced);
+        }
         members.retain(|node, _| !self.departed.contains_key(node));
         let before = std::mem::replace(&mut self.live, members);
         // Who still has a link is there, and keeps its sessions, until the link is gone too: gossip
