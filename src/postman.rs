@@ -52,18 +52,6 @@ pub(crate) const HEADER: &str = "X-Exosphere-Postman";
 /// The version of it that is spoken.
 pub(crate) const VERSION: u8 = 1;
 
-/// The reason of a close by which a node sends a client to another one, which clients reach at `url`.
-pub(crate) fn go_to(url: &str) -> String {
-    format!("{GO_TO}{url}")
-}
-
-/// Where a close with this reason sends a client.
-pub(crate) fn destination(reason: &str) -> Option<&str> {
-    reason.strip_prefix(GO_TO)
-}
-
-const GO_TO: &str = "go to ";
-
 /// What a client says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum FromClient {

@@ -5,7 +5,6 @@ use tracing::{info, warn};
 
 use super::{Inner, Node, SHUTDOWN_STEP};
 use crate::{
-    postman,
     proto::{Close, CloseCode, MemberState, Pace, Roster},
     runtime::clock,
 };
@@ -58,9 +57,8 @@ fn farewell(roster: &Roster, number: usize) -> Close {
     let is_host = |member: &&crate::Member| !member.this && member.state() == MemberState::Active;
     let hosts = roster.members().iter().filter(is_host).filter_map(|member| member.url());
     let hosts: Vec<_> = hosts.collect();
-    let reason = match hosts.is_empty() {
-        true => "this node drains; another may have you".to_owned(),
-        false => postman::go_to(hosts[number % hosts.len()]),
-    };
-    Close::new(CloseCode::GoingAway, reason)
+    match hosts.is_empty() {
+        true => Close::new(CloseCode::GoingAway, "this node drains; another may have you"),
+        false => Close::go_to(hosts[number % hosts.len()]),
+    }
 }

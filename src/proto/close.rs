@@ -17,7 +17,20 @@ impl Close {
     pub fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { code, reason: reason.into() }
     }
+
+    /// The end of a connection whose client is sent to another node, which clients reach at `url`.
+    pub fn go_to(url: &str) -> Self {
+        Self::new(CloseCode::GoingAway, format!("{GO_TO}{url}"))
+    }
+
+    /// Where a close with this code and reason sends the client, if it does.
+    pub fn destination(code: u16, reason: &str) -> Option<&str> {
+        (code == CloseCode::GoingAway.get()).then(|| reason.strip_prefix(GO_TO)).flatten()
+    }
 }
+
+/// What the reason of a close begins with that sends a client to another node. A URL follows.
+const GO_TO: &str = "go to ";
 
 /// What kind of end it is, and so whether a client should come back.
 ///

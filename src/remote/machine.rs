@@ -29,7 +29,8 @@ use super::{
 use crate::{
     id::{NodeId, SessionId},
     message::Message,
-    postman::{self, FromClient, FromNode},
+    postman::{FromClient, FromNode},
+    proto::Close,
 };
 
 /// The client's side of a session.
@@ -172,7 +173,7 @@ impl Machine {
             }
             _ => {
                 self.handle_lost(&format_args!("closed with {code} {reason}"), now);
-                if let (GOING_AWAY, Some(url)) = (code, postman::destination(reason)) {
+                if let Some(url) = Close::destination(code, reason) {
                     self.handle_sent_to(url, now);
                 }
             }
@@ -375,9 +376,6 @@ const FORBIDDEN: u16 = 4403;
 
 /// Another connection has the session.
 const SUPERSEDED: u16 = 4409;
-
-/// The close code of a node that leaves, or sends this client to another.
-const GOING_AWAY: u16 = 1001;
 
 #[cfg(test)]
 mod tests;

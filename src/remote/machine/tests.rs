@@ -129,7 +129,7 @@ fn a_session_goes_on_with_another_node_where_the_application_is() {
 #[test]
 fn who_is_sent_to_another_node_goes_there() {
     let mut world = World::connected(2);
-    let reason = crate::postman::go_to("http://b.example:81");
+    let reason = Close::go_to("http://b.example:81").reason;
     world.machine.handle_closed(1001, &reason, world.now);
     let dial = world.machine.poll_dial(world.now).unwrap();
     assert_eq!(dial.destination.as_deref(), Some("http://b.example:81"));
