@@ -11,12 +11,15 @@
 //! | `MACHINES=n` | has so many machines in it |
 //! | `SEEDS=n` | lives so many; 30 if it is not set |
 //! | `FIRST=n` | begins with this seed; 0 if it is not set |
+//! | `LONG=1` | has 100,000 sessions in the test of state; 2,000 if it is not set |
 //! | `RUST_LOG=..` | logs what nodes say |
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "whole/cluster.rs"]
 mod cluster;
+#[path = "whole/crowd.rs"]
+mod crowd;
 #[path = "whole/dice.rs"]
 mod dice;
 #[path = "whole/entropy.rs"]
@@ -52,6 +55,12 @@ const THREADS: usize = 2;
 #[expect(clippy::disallowed_methods, reason = "the tests are no node")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// The time of whoever waits for the test.
+#[expect(clippy::disallowed_methods, reason = "the tests are no node")]
+fn wall() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 /// Starts a task of the test.

@@ -291,7 +291,7 @@ const INCOMING_BYTES: u64 = 64 << 10;
 const UNVALIDATED_HANDSHAKES: usize = 64;
 
 /// How many handshakes may be under way at all. At the limit, further ones are not answered until
-/// some have ended, which takes three seconds at most.
+/// some have ended, which takes two seconds at most.
 const MAX_HANDSHAKES: usize = 256;
 
 /// The buffers that the system is asked for, in each direction.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{
     cluster::{Cluster, until},
+    crowd::Crowd,
     dice::Dice,
     net::Weather,
-    now, simulate,
+    now, simulate, variable, wall,
 };
 
 /// How long anything may take in virtual time, before it is said how long it took.
@@ -16,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CRASH: Duration = Duration::from_secs(2);
 const RESTART: Duration = Duration::from_millis(600);
 const LEAVE: Duration = Duration::from_millis(300);
+const SPLIT: Duration = Duration::from_millis(2_500);
+const HEAL: Duration = Duration::from_secs(2);
+const CONVERGE: Duration = Duration::from_secs(1);
 
 /// A cluster of so many machines, which is as one.
 async fn form(machines: usize, dice: Dice) -> std::sync::Arc<Cluster> {
@@ -97,4 +101,63 @@ fn all_see_at_once_that_a_node_leaves() {
         println!("{machines} nodes: a leave is seen after {took:?}");
         assert!(took <= LEAVE, "{took:?}");
     }
+}
+
+/// Goal: a partition is seen within 2.5 s and is healed within 2 s of its end; a second later all know
+/// the same, of many sessions too, some of which came and went on both sides.
+#[test]
+fn a_partition_is_seen_and_healed_and_all_know_the_same_again() {
+    let sessions = if variable("LONG").is_some() { 100_000 } else { 2_000 };
+    for (machines, rounds) in [(2, 8), (4, 4), (10, 1), (20, 1)] {
+        // Each machine keeps all of them, so that more machines have fewer each.
+        let each = sessions * 4 / (machines * machines.max(4));
+        let begun = wall();
+        let worst = simulate(machines as u64, async |mut dice: Dice| {
+            let cluster = form(machines, Dice::new(dice.below(u64::MAX))).await;
+            let mut crowds = Vec::new();
+            for machine in 0..machines {
+                let mut crowd = Crowd::new(cluster.node(machine));
+                crowd.come(each).await;
+                crowds.push(crowd);
+            }
+            until("all know all", PATIENCE, || cluster.differs().is_none()).await;
+            let mut worst = [Duration::ZERO; 3];
+            for _ in 0..rounds {
+                let lasts = dice.between(PATIENCE / 2, PATIENCE);
+                let took = split_and_heal(&cluster, &mut crowds, lasts).await;
+                worst = std::array::from_fn(|at| worst[at].max(took[at]));
+            }
+            worst
+        });
+        let [seen, healed, converged] = worst;
+        println!(
+            "{machines} nodes, {} sessions: seen {seen:?}, healed {healed:?}, the same {converged:?} \
+             later; {:?} of work",
+            each * machines,
+            begun.elapsed(),
+        );
+        assert!(seen <= SPLIT, "{seen:?}");
+        assert!(healed <= HEAL, "{healed:?}");
+        assert!(converged <= CONVERGE, "{converged:?}");
+    }
+}
+
+/// Splits a cluster in halves for as long as it `lasts`, in which clients come and go and are published
+/// to on both sides, and heals it. Says how long it takes until that is seen, until it is healed,
+/// and from then on until all know the same.
+async fn split_and_heal(cluster: &Cluster, crowds: &mut [Crowd], lasts: Duration) -> [Duration; 3] {
+    let all: Vec<_> = (0..crowds.len()).collect();
+    let (these, those) = all.split_at(crowds.len() / 2);
+    cluster.net.split(these, those);
+    let is_seen = || cluster.see_each_other(these) && cluster.see_each_other(those);
+    let seen = until("the partition is seen", PATIENCE, is_seen).await;
+    for crowd in crowds {
+        crowd.change().await;
+    }
+    tokio::time::sleep(lasts).await;
+    cluster.net.heal();
+    let is_whole = || cluster.see_each_other(&all);
+    let healed = until("the partition is healed", PATIENCE, is_whole).await;
+    let is_even = || cluster.differs().is_none();
+    [seen, healed, until("all know the same", PATIENCE, is_even).await]
 }

@@ -43,8 +43,9 @@ const YIELD_TO_LOWER: Duration = Duration::from_millis(300);
 /// How long a connection that is not sent on stays open, for what is on its way.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// How long a dial may take.
-const DIAL_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a dial may take. What begins a handshake is sent ever more rarely meanwhile, a second apart
+/// at the end: to dial anew is faster then.
+const DIAL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often members without a link are dialed, as far as their back-off allows.
 const REDIAL_EVERY: Duration = Duration::from_millis(200);
