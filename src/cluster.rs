@@ -9,11 +9,14 @@
 //! there are, and `link` runs each of them. What others do wrong is counted by `warnings`.
 //! [`network`] is the seam below all datagrams.
 
+mod address;
 pub(crate) mod beacon;
 mod dice;
+mod discovery;
 pub(crate) mod endpoint;
 pub(crate) mod gossip;
 pub(crate) mod identity;
+mod interfaces;
 pub(crate) mod keys;
 mod lanes;
 mod link;
@@ -29,6 +32,7 @@ pub(crate) mod seeds;
 mod sighting;
 mod warnings;
 
+pub use discovery::{Discover, Discovery};
 pub(crate) use mesh::{Mesh, MeshConfig, MeshError};
 pub(crate) use node_key::NodeKey;
 pub use security::Security;

@@ -4,6 +4,7 @@ use crate::{
     client::websocket,
     cluster::{
         beacon::{Beacon, Kind},
+        gossip,
         keys::Keys,
         secret::Secret,
     },
@@ -27,6 +28,11 @@ pub fn beacon(bytes: &[u8]) {
             assert_eq!(Beacon::open(&keys, &beacon.seal(&keys)), Ok(beacon));
         }
     }
+}
+
+/// A message of gossip, from a member that may say anything: see gossip's own door.
+pub fn gossip(bytes: &[u8]) {
+    gossip::fuzz::message(bytes);
 }
 
 /// What stands in the files of a store: see the store's own door.

@@ -69,7 +69,7 @@ mod websocket;
 #[cfg(feature = "node")]
 pub use client::{TlsError, TlsFiles};
 #[cfg(feature = "node")]
-pub use cluster::Security;
+pub use cluster::{Discover, Discovery, Security};
 #[cfg(feature = "node")]
 pub use connection::{Connection, Evidence, Transport};
 #[cfg(feature = "node")]

@@ -1,8 +1,9 @@
 //! A chat: start it as often as you like on one machine, and it is one server.
 //!
 //! ```text
-//! cargo run --release --example chat -- [--http ADDR] [--cluster NAME] [--node ADDR]
-//!                                       [--seed ADDR]... [--secret FILE] [--store DIR]
+//! cargo run --release --example chat -- [--http ADDR] [--cluster NAME] [--store DIR]
+//!     [--listen ADDR] [--advertise ADDR] [--seed ADDR]... [--dns NAME]... [--multicast[=INTERFACE]]
+//!     [--secret FILE]... [--secret-env VARIABLE] [--ca FILE --cert FILE --key FILE]
 //! ```
 //!
 //! Built with `--features grpc`, it also takes `--grpc ADDR`, where clients speak gRPC.
@@ -10,6 +11,8 @@
 //! Prints `listening http://ADDR` to standard output once it is ready; logs go to standard error.
 //! Every message that a client of `/chat/{room}` sends, text or bytes, is published as it is to all
 //! clients of that room, the sender among them.
+
+mod nodes;
 
 use std::{
     error::Error,
@@ -44,15 +47,8 @@ struct Arguments {
     /// The cluster to be a node of.
     #[arg(long, value_name = "NAME", default_value = "chat")]
     cluster: String,
-    /// Where other nodes connect. Defaults to 127.0.0.1:5701, or the next port that is free.
-    #[arg(long, value_name = "ADDR")]
-    node: Option<SocketAddr>,
-    /// A node to ask for the others, as host or host:port. May be given many times.
-    #[arg(long, value_name = "ADDR")]
-    seed: Vec<String>,
-    /// The file with the cluster's secret, which is made if it is missing.
-    #[arg(long, value_name = "FILE")]
-    secret: Option<PathBuf>,
+    #[command(flatten)]
+    nodes: nodes::Nodes,
     /// The directory to store messages and sessions in, one for each node. Then what clients push
     /// is acknowledged once it is on the disk. Without it, all is in memory.
     #[arg(long, value_name = "DIR")]
@@ -129,19 +125,11 @@ fn serve_grpc(node: Node, listener: TcpListener) {
     });
 }
 
-async fn start(arguments: Arguments, http: SocketAddr) -> Result<Node, exosphere::StartError> {
-    let mut builder = Node::builder(arguments.cluster).route("/chat/{room}", publish);
-    if let Some(addr) = arguments.node {
-        builder = builder.addr(addr);
-    }
-    if let Some(path) = arguments.secret {
-        builder = builder.secret_file(path);
-    }
+async fn start(arguments: Arguments, http: SocketAddr) -> Result<Node, Box<dyn Error>> {
+    let builder = Node::builder(arguments.cluster).route("/chat/{room}", publish);
+    let mut builder = arguments.nodes.apply(builder)?;
     if let Some(path) = arguments.store {
         builder = builder.store(path).durability(Durability::Disk);
-    }
-    for seed in arguments.seed {
-        builder = builder.seed(seed);
     }
     if !http.ip().is_unspecified() {
         builder = builder.public_url(format!("http://{http}"));
@@ -152,7 +140,7 @@ async fn start(arguments: Arguments, http: SocketAddr) -> Result<Node, exosphere
             builder = builder.allow_origin(format!("http://{host}:{port}"));
         }
     }
-    builder.start().await
+    Ok(builder.start().await?)
 }
 
 /// The page and what it needs; everything else is the node's, `exosphere.mjs` too.

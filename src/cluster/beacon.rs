@@ -30,6 +30,7 @@ use crate::{
     id::NodeId,
 };
 
+pub(crate) use sockets::GROUP;
 pub(crate) use task::start;
 
 /// What a node says of itself.

@@ -17,13 +17,12 @@ use quinn::{
     ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
-use ring::hmac;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tracing::debug;
 
 use crate::cluster::{
-    dice,
+    address::Address,
     identity::{Identity, IdentityError},
     keys::Keys,
     network::{Network, Played},
@@ -35,6 +34,7 @@ pub(crate) struct Binder {
     server: ServerConfig,
     client: ClientConfig,
     keys: Keys,
+    address: Address,
     /// Instead of the system's.
     network: Option<Arc<dyn Network>>,
 }
@@ -43,12 +43,17 @@ impl Binder {
     /// Opens endpoints for the node with this identity.
     pub(crate) fn new(identity: &Identity, keys: &Keys) -> Result<Self, IdentityError> {
         let (server, client) = (server_config(identity)?, client_config(identity)?);
-        Ok(Self { server, client, keys: keys.clone(), network: None })
+        Ok(Self { server, client, keys: keys.clone(), address: Address::default(), network: None })
     }
 
     /// Opens them on `network`, if there is one, instead of the system's.
     pub(crate) fn on(self, network: Option<Arc<dyn Network>>) -> Self {
         Self { network, ..self }
+    }
+
+    /// Peers reach its endpoints here, instead of where they are bound.
+    pub(crate) fn reached_at(self, address: Address) -> Self {
+        Self { address, ..self }
     }
 
     /// How its endpoints dial.
@@ -97,19 +102,11 @@ impl Binder {
     }
 
     fn endpoint_config(&self, addr: SocketAddr) -> EndpointConfig {
-        // Two nodes must not have the same reset key, and `0.0.0.0` is the same on every machine.
-        let ip = (!addr.ip().is_unspecified()).then_some(addr.ip());
-        let (reset, connection_ids) = match ip {
-            Some(ip) => {
-                let addr = SocketAddr::new(ip, addr.port());
-                (self.keys.reset(addr), self.keys.connection_ids(addr))
-            }
-            None => {
-                let reset = hmac::Key::new(hmac::HMAC_SHA256, &dice::bytes::<32>());
-                (reset, u64::from_le_bytes(dice::bytes()))
-            }
-        };
-        let mut config = EndpointConfig::new(Arc::new(reset));
+        // Two nodes must not have the same reset key, so it is not that of `0.0.0.0`, which is the same
+        // on every machine.
+        let addr = self.address.of(addr);
+        let connection_ids = self.keys.connection_ids(addr);
+        let mut config = EndpointConfig::new(Arc::new(self.keys.reset(addr)));
         config
             .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(connection_ids)));
         config
@@ -300,6 +297,7 @@ const SOCKET_BYTES: usize = 4 << 20;
 #[cfg(test)]
 mod tests {
     use quinn::{Connection, ConnectionError};
+    use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType, date_time_ymd};
     use tokio::time::timeout;
 
     use super::*;
@@ -379,6 +377,28 @@ mod tests {
             let (dialed, accepted) = tokio::join!(connect(&a, &b), accept(&b));
             assert!(dialed.is_err());
             assert!(accepted.is_err());
+        }
+    }
+
+    /// Goal: what the right authority has issued is refused if it is not valid now, or not for this.
+    #[tokio::test]
+    async fn who_has_a_certificate_that_is_not_good_is_refused() {
+        let changes: [fn(&mut CertificateParams); 4] = [
+            |params| params.not_after = date_time_ymd(2020, 1, 2),
+            |params| params.not_before = date_time_ymd(2119, 12, 31),
+            |params| params.subject_alt_names.retain(|name| !matches!(name, SanType::DnsName(_))),
+            |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning],
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let (keys, good) = (keys(1, "chat"), binder(1, "chat").bind(LOCAL).unwrap());
+            let bad = Binder::new(&Identity::for_tests(&keys, change), &keys).unwrap();
+            let bad = bad.bind(LOCAL).unwrap();
+            let (dialed, accepted) = tokio::join!(connect(&good, &bad), accept(&bad));
+            assert!(dialed.as_ref().is_err_and(is_unacceptable) && accepted.is_err(), "{at}");
+            // Who dials is not asked for a name.
+            let is_let_in = at == 2;
+            let (_, accepted) = tokio::join!(connect(&bad, &good), accept(&good));
+            assert_eq!(accepted.as_ref().is_err_and(is_unacceptable), !is_let_in, "{at}");
         }
     }
 

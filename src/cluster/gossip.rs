@@ -12,6 +12,8 @@
 mod carrier;
 #[cfg(test)]
 mod forge;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod known;
 mod precheck;
 mod reader;

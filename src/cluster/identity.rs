@@ -113,6 +113,18 @@ impl Identity {
         self.authorities[0].clone()
     }
 
+    /// The identity of a node that has these keys, but for what is changed in its certificate.
+    #[cfg(test)]
+    pub(super) fn for_tests(keys: &Keys, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let (issuer, authority) = authority(keys).unwrap();
+        let mut params = leaf_params(keys.cluster()).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        let chain = vec![params.signed_by(&key, &issuer).unwrap().der().clone()];
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        Self { authorities: vec![authority], chain, key }
+    }
+
     fn roots(&self) -> Result<Arc<RootCertStore>, IdentityError> {
         let mut roots = RootCertStore::empty();
         for authority in &self.authorities {

@@ -27,16 +27,20 @@ use tracing::{Span, debug, info_span};
 
 use self::shown::Shown;
 use super::{
-    NodeKey, Security, Sighting, beacon,
+    Discovery, NodeKey, Security, Sighting,
+    address::Address,
+    beacon,
+    discovery::Way,
     endpoint::{BindError, Binder, FIRST_PORT, PORTS},
     gossip::Gossip,
+    interfaces::Interfaces,
     keys::Keys,
     link::LEFT,
     membership::Membership,
     network::Network,
     scout::Scout,
     security::{Credentials, SecurityError},
-    seeds::{self, InvalidSeed, Seed},
+    seeds::{self, InvalidSeed, Seed, Source},
     warnings::Warnings,
 };
 use crate::{
@@ -50,6 +54,9 @@ use crate::{
 /// How long a node that starts waits for a first peer.
 const FIRST_PEER_PATIENCE: Duration = Duration::from_millis(400);
 
+/// Where a node listens that is told nothing.
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// How many events of each kind wait for the mesh.
 const MAX_WAITING: usize = 256;
 
@@ -57,7 +64,9 @@ const MAX_WAITING: usize = 256;
 #[derive(Clone, Debug)]
 pub(crate) struct MeshConfig {
     pub(crate) cluster: String,
-    pub(crate) addr: Option<SocketAddr>,
+    pub(crate) bind: Option<SocketAddr>,
+    pub(crate) advertise: Option<SocketAddr>,
+    pub(crate) discoveries: Vec<Discovery>,
     pub(crate) seeds: Vec<String>,
     pub(crate) security: Security,
     pub(crate) announcement: Announcement,
@@ -70,12 +79,76 @@ impl MeshConfig {
     pub(crate) fn new(cluster: String) -> Self {
         Self {
             cluster,
-            addr: None,
+            bind: None,
+            advertise: None,
+            discoveries: Vec::new(),
             seeds: Vec::new(),
             security: Security::default(),
             announcement: Announcement::default(),
             network: None,
         }
+    }
+
+    /// What to say beacons on, and what to look up.
+    fn ways(&self) -> Result<(Vec<Interfaces>, Vec<Source>), MeshError> {
+        let (mut interfaces, mut sources) = (Vec::new(), Vec::new());
+        for seed in &self.seeds {
+            sources.push(Source::Seed(parse_seed(seed)?));
+        }
+        for Discovery(way) in &self.discoveries {
+            match way {
+                Way::Loopback => interfaces.push(Interfaces::Loopback),
+                Way::Multicast(on) => interfaces.push(on.clone()),
+                Way::Seeds(seeds) => {
+                    for seed in seeds {
+                        sources.push(Source::Seed(parse_seed(seed)?));
+                    }
+                }
+                Way::Dns(name) => sources.push(Source::Seed(parse_seed(name)?.or_first_port())),
+                Way::Own(own) => sources.push(Source::Own(Arc::clone(own))),
+            }
+        }
+        Ok((interfaces, sources))
+    }
+
+    /// Where to listen, if it matters, and where peers reach that, once nothing speaks against it.
+    async fn address(&self, sources: &[Source]) -> Result<Address, MeshError> {
+        let bound = self.bind.map_or(LOCAL, |addr| addr.ip());
+        let exposed = [self.bind, self.advertise].into_iter().flatten();
+        let exposed = exposed.into_iter().find(|addr| !addr.ip().is_loopback());
+        if let Some(addr) = exposed.filter(|_| !self.security.is_shared()) {
+            return Err(MeshError::NoSecret { addr });
+        }
+        let seeds = sources.iter().filter_map(|source| match source {
+            Source::Seed(seed) => Some(seed.clone()),
+            Source::Own(_) => None,
+        });
+        let seeds: Vec<_> = seeds.collect();
+        let unspecified = self.advertise.or(self.bind);
+        let unspecified = unspecified.unwrap_or(SocketAddr::new(LOCAL, FIRST_PORT));
+        let found = Address::find(bound, self.advertise, &seeds).await;
+        found.ok_or(MeshError::Unspecified { addr: unspecified })
+    }
+
+    /// What to say beacons on that tell of `addr`, if others can use what they say, and it is sealed.
+    fn check_beacons(
+        &self,
+        mut interfaces: Vec<Interfaces>,
+        addr: SocketAddr,
+        are_sealed: bool,
+    ) -> Result<Vec<Interfaces>, MeshError> {
+        let go_out = interfaces.iter().any(|on| *on != Interfaces::Loopback);
+        let is_local = addr.ip().is_loopback();
+        if go_out && !(are_sealed && self.security.is_shared()) {
+            return Err(MeshError::NoSeal);
+        }
+        if is_local && interfaces.contains(&Interfaces::All) {
+            return Err(MeshError::Unreachable { addr });
+        }
+        if is_local && self.discoveries.is_empty() {
+            interfaces.push(Interfaces::Loopback);
+        }
+        Ok(interfaces)
     }
 
     async fn credentials(&self) -> Result<Credentials, MeshError> {
@@ -103,6 +176,10 @@ pub(crate) enum MeshError {
     Security(#[from] SecurityError),
     #[error("{seed:?} is no seed")]
     Seed { seed: String, source: InvalidSeed },
+    #[error("there is no secret that nodes of other machines have, to seal beacons with")]
+    NoSeal,
+    #[error("nodes of other machines cannot reach {addr}")]
+    Unreachable { addr: SocketAddr },
     #[error("peers cannot be told to dial {addr}")]
     Unspecified { addr: SocketAddr },
     #[error("the transport cannot be set up")]
@@ -149,25 +226,16 @@ impl Mesh {
         key: NodeKey,
         hub: Arc<Hub>,
     ) -> Result<Self, MeshError> {
-        let parsed: Result<Vec<_>, _> = config.seeds.iter().map(|seed| parse_seed(seed)).collect();
-        let known_seeds = parsed?;
-        if let Some(addr) = config.addr
-            && !addr.ip().is_loopback()
-            && !config.security.is_shared()
-        {
-            return Err(MeshError::NoSecret { addr });
-        }
-        if let Some(addr) = config.addr
-            && addr.ip().is_unspecified()
-        {
-            return Err(MeshError::Unspecified { addr });
-        }
+        let (interfaces, sources) = config.ways()?;
+        let address = config.address(&sources).await?;
         config.announcement.check()?;
         let Credentials { identity, shared: keys, own, files } = config.credentials().await?;
         let cookie_keys = keys.iter().map(Keys::cookies).collect();
-        let binder = Binder::new(&identity, &own).map_err(transport)?.on(config.network.clone());
-        let endpoint = bind(&binder, config.addr)?;
-        let addr = endpoint.local_addr().map_err(transport)?;
+        let binder = Binder::new(&identity, &own).map_err(transport)?;
+        let binder = binder.on(config.network.clone()).reached_at(address);
+        let endpoint = bind(&binder, config.bind)?;
+        let addr = address.of(endpoint.local_addr().map_err(transport)?);
+        let interfaces = config.check_beacons(interfaces, addr, !keys.is_empty())?;
 
         let tasks = hub.tasks();
         let (sightings, sighted) = mpsc::channel::<Sighting>(MAX_WAITING);
@@ -184,8 +252,10 @@ impl Mesh {
             tasks: tasks.clone(),
             network: config.network,
         };
-        beacon::start(hub.id(), addr, keys, scout.clone());
-        seeds::start(known_seeds, scout);
+        for on in interfaces {
+            beacon::start(hub.id(), addr, keys.clone(), on, scout.clone());
+        }
+        seeds::start(sources, &scout);
 
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
@@ -268,15 +338,14 @@ fn parse_seed(seed: &str) -> Result<Seed, MeshError> {
 }
 
 fn bind(binder: &Binder, addr: Option<SocketAddr>) -> Result<Endpoint, MeshError> {
-    let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
     let bound = match addr {
         Some(addr) => binder.bind(addr),
-        None => binder.bind_first_free(ip, FIRST_PORT, PORTS),
+        None => binder.bind_first_free(LOCAL, FIRST_PORT, PORTS),
     };
     bound.map_err(|err| match err {
         BindError::Io { addr, source } => MeshError::Bind { addr, source },
         taken @ (BindError::Taken { .. } | BindError::AllTaken { .. }) => {
-            let addr = addr.unwrap_or_else(|| SocketAddr::new(ip, FIRST_PORT));
+            let addr = addr.unwrap_or_else(|| SocketAddr::new(LOCAL, FIRST_PORT));
             MeshError::Bind { addr, source: io::Error::new(io::ErrorKind::AddrInUse, taken) }
         }
     })

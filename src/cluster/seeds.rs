@@ -1,8 +1,15 @@
-//! Seeds: hosts that are looked up again and again, since names of nodes that come and go change.
+//! What is looked up again and again: seeds, since names of nodes that come and go change, and what
+//! the application finds in a way of its own.
 
 mod seed;
 
-use std::time::{Duration, Instant};
+use std::{
+    error::Error,
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     net::lookup_host,
@@ -11,24 +18,34 @@ use tokio::{
 use tracing::debug_span;
 
 use crate::{
-    cluster::{scout::Scout, warnings::Offence},
+    cluster::{
+        discovery::{Boxed, Found},
+        scout::Scout,
+        warnings::Offence,
+    },
     runtime::clock,
 };
 
 pub(crate) use seed::{InvalidSeed, Seed};
 
-/// Starts to look up the seeds, until the node ends.
+/// What can be looked up.
+#[derive(Clone)]
+pub(crate) enum Source {
+    Seed(Seed),
+    Own(Arc<dyn Boxed>),
+}
+
+/// Starts to look up each of the sources, until the node ends.
 ///
 /// A node that is alone looks often; with peers, it looks now and then, in case the cluster is in two
 /// parts.
-pub(crate) fn start(seeds: Vec<Seed>, scout: Scout) {
-    if !seeds.is_empty() {
-        let tasks = scout.tasks.clone();
-        tasks.spawn(debug_span!("seeds"), run(seeds, scout));
+pub(crate) fn start(sources: Vec<Source>, scout: &Scout) {
+    for source in sources {
+        scout.tasks.spawn(debug_span!("seed", %source), run(source, scout.clone()));
     }
 }
 
-async fn run(seeds: Vec<Seed>, scout: Scout) {
+async fn run(source: Source, scout: Scout) {
     let (tasks, mut members) = (scout.tasks.clone(), scout.members.clone());
     let mut pace = Pace::new(clock::now());
     loop {
@@ -46,29 +63,43 @@ async fn run(seeds: Vec<Seed>, scout: Scout) {
             () = sleep_until(due.into()) => {
                 tokio::select! {
                     () = tasks.cancelled() => return,
-                    () = look_up(&seeds, &scout) => pace.handle_looked_up(clock::now()),
+                    () = look_up(&source, &scout) => pace.handle_looked_up(clock::now()),
                 }
             }
         }
     }
 }
 
-/// Looks all seeds up, one after the other.
-async fn look_up(seeds: &[Seed], scout: &Scout) {
-    for seed in seeds {
-        for port in seed.ports() {
-            let found = match timeout(LOOKUP_PATIENCE, lookup_host((seed.host(), port))).await {
-                Ok(Ok(found)) => found,
-                Ok(Err(error)) => {
-                    scout.warnings.note(Offence::Lookup, seed, error);
-                    break;
-                }
-                Err(late) => {
-                    scout.warnings.note(Offence::Lookup, seed, late);
-                    break;
-                }
-            };
-            found.take(MAX_ADDRS).for_each(|addr| scout.tell(None, addr));
+async fn look_up(source: &Source, scout: &Scout) {
+    let found = timeout(LOOKUP_PATIENCE, source.addrs()).await;
+    match found.map_err(Into::into).flatten() {
+        Ok(found) => found.into_iter().take(MAX_ADDRS).for_each(|addr| scout.tell(None, addr)),
+        Err(error) => scout.warnings.note(Offence::Lookup, source, error),
+    }
+}
+
+impl Source {
+    fn addrs(&self) -> Found {
+        match self {
+            Self::Seed(seed) => Box::pin(addrs_of(seed.clone())),
+            Self::Own(own) => Arc::clone(own).addresses(),
+        }
+    }
+}
+
+async fn addrs_of(seed: Seed) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+    let mut found = Vec::new();
+    for port in seed.ports() {
+        found.extend(lookup_host((seed.host(), port)).await?);
+    }
+    Ok(found)
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seed(seed) => seed.fmt(f),
+            Self::Own(_) => f.write_str("the application's own discovery"),
         }
     }
 }
@@ -130,7 +161,7 @@ const WITH_PEERS: Duration = Duration::from_secs(60);
 /// How long one lookup may take.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many addresses of one name are told.
+/// How many addresses of one source are told.
 const MAX_ADDRS: usize = 64;
 
 #[cfg(test)]
@@ -138,10 +169,10 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::cluster::Sighting;
+    use crate::cluster::{Discover, Sighting};
 
-    fn seeds(texts: &[&str]) -> Vec<Seed> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
+    fn seed(text: &str) -> Source {
+        Source::Seed(text.parse().unwrap())
     }
 
     async fn next(heard: &mut mpsc::Receiver<Sighting>) -> String {
@@ -150,25 +181,38 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_is_told_with_its_port_or_all_usual_ones() {
-        let (scout, mut heard, _members) = Scout::for_tests();
-        let tasks = scout.tasks.clone();
-        let seeds = seeds(&["127.0.0.9:7", "no-such-host.invalid", "[::1]:8", "127.0.0.8"]);
-        start(seeds, scout);
-        assert_eq!(next(&mut heard).await, "127.0.0.9:7");
-        assert_eq!(next(&mut heard).await, "[::1]:8");
-        for port in 5701..=5703 {
-            assert_eq!(next(&mut heard).await, format!("127.0.0.8:{port}"));
+    async fn an_address_is_told_with_its_port_or_all_usual_ones_again_and_again() {
+        for (text, addrs) in [
+            ("127.0.0.9:7", &["127.0.0.9:7"][..]),
+            ("[::1]:8", &["[::1]:8"]),
+            ("127.0.0.8", &["127.0.0.8:5701", "127.0.0.8:5702", "127.0.0.8:5703"]),
+        ] {
+            let (scout, mut heard, _members) = Scout::for_tests();
+            start(vec![seed("no-such-host.invalid"), seed(text)], &scout);
+            for addr in addrs.repeat(2) {
+                assert_eq!(next(&mut heard).await, addr);
+            }
+            scout.tasks.shutdown(Duration::from_secs(1)).await;
         }
-        assert_eq!(next(&mut heard).await, "127.0.0.9:7", "and again");
-        tasks.shutdown(Duration::from_secs(1)).await;
     }
 
+    /// Goal: what an application finds is told, also after it could find nothing.
     #[tokio::test]
-    async fn without_seeds_nothing_runs() {
+    async fn a_way_of_the_applications_own_is_asked_again_and_again() {
+        struct Own(std::sync::atomic::AtomicU16);
+        impl Discover for Own {
+            async fn addresses(&self) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+                match self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                    1 => Err("just now it cannot be asked".into()),
+                    asked => Ok(vec![([127, 0, 0, 1], asked + 1).into(); 2]),
+                }
+            }
+        }
         let (scout, mut heard, _members) = Scout::for_tests();
-        start(Vec::new(), scout);
-        assert_eq!(heard.recv().await, None);
+        start(vec![Source::Own(Arc::new(Own(0.into())))], &scout);
+        for addr in ["127.0.0.1:1", "127.0.0.1:1", "127.0.0.1:3", "127.0.0.1:3"] {
+            assert_eq!(next(&mut heard).await, addr);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tracing::{Instrument, info_span};
 use super::{Inner, Node, StartError, opening::Opened};
 use crate::{
     client::{Admission, Authenticate, Bodies, Cookies, Hosts, Reception, Server, Slots},
-    cluster::{Mesh, MeshConfig, NodeKey, Security},
+    cluster::{Discovery, Mesh, MeshConfig, NodeKey, Security},
     handler::Handler,
     id::Principal,
     proto::{Durability, Limits, SlowConsumers},
@@ -98,20 +98,37 @@ impl Builder {
         }
     }
 
-    /// Where this node talks with its peers: one UDP port.
+    /// Where this node listens for its peers: one UDP port. Port 0 is any that is free.
     ///
     /// Defaults to the first free port of 127.0.0.1 from 5701 on. An address that is not a loopback
     /// one needs a [`security`](Self::security) that all nodes can have.
-    pub fn addr(mut self, addr: impl Into<SocketAddr>) -> Self {
-        self.mesh.addr = Some(addr.into());
+    pub fn bind(mut self, addr: impl Into<SocketAddr>) -> Self {
+        self.mesh.bind = Some(addr.into());
         self
     }
 
-    /// A peer to ask for the others, as `host` or `host:port`. May be given many times.
+    /// Where its peers reach it, if that is not where it listens, as behind a translator of addresses.
+    /// Port 0 is the one that it listens on.
     ///
-    /// A name is looked up again and again, so it may stand for nodes that come and go. Without a
-    /// port, 5701 to 5703 are tried. One seed that is reachable is enough; on one machine none is
-    /// needed, because nodes find each other by multicast on the loopback interface.
+    /// Defaults to the address that it listens on. If that stands for all of the machine's, as
+    /// `0.0.0.0` and `[::]` do, it is the one from which the machine would send to a seed, or else to
+    /// [`Discovery::multicast`], or else the first that is no loopback address.
+    pub fn advertise(mut self, addr: impl Into<SocketAddr>) -> Self {
+        self.mesh.advertise = Some(addr.into());
+        self
+    }
+
+    /// A way to find the other nodes. May be given many times, of whatever kinds.
+    ///
+    /// Defaults to [`Discovery::loopback`] where the node is reached at a loopback address, and to
+    /// none elsewhere; who gives one is not given that beside it.
+    pub fn discover(mut self, discovery: Discovery) -> Self {
+        self.mesh.discoveries.push(discovery);
+        self
+    }
+
+    /// A peer to ask for the others, as `host` or `host:port`, beside whatever else there is to
+    /// [`discover`](Self::discover) them. May be given many times. See [`Discovery::seeds`].
     pub fn seed(mut self, seed: impl Into<String>) -> Self {
         self.mesh.seeds.push(seed.into());
         self

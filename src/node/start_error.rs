@@ -48,6 +48,9 @@ pub enum StartError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Beacons on a network are sealed with a secret that all nodes are given, and there is none.
+    #[error("beacons of multicast are sealed: set a secret that all nodes are given")]
+    NoSeal,
     /// The address is not a loopback one, and there is no secret that other machines could know.
     #[error("{addr} is reachable from other machines: set a secret that all nodes are given")]
     NoSecret {
@@ -78,8 +81,14 @@ pub enum StartError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Peers of other machines are looked for, and told a loopback address.
+    #[error("nodes of other machines cannot reach {addr}: bind or advertise one that they can")]
+    Unreachable {
+        /// The address.
+        addr: SocketAddr,
+    },
     /// The address stands for every address of the machine, and peers must be told one.
-    #[error("{addr} is no address that peers can dial: name one of this machine's")]
+    #[error("{addr} is no address that peers can dial: advertise one of this machine's")]
     Unspecified {
         /// The address.
         addr: SocketAddr,
@@ -94,6 +103,7 @@ impl From<MeshError> for StartError {
         match err {
             MeshError::Announcement(err) => Self::Announcement(err),
             MeshError::Bind { addr, source } => Self::Bind { addr, source },
+            MeshError::NoSeal => Self::NoSeal,
             MeshError::NoSecret { addr } => Self::NoSecret { addr },
             MeshError::Security(err) => {
                 let what = match err {
@@ -106,6 +116,7 @@ impl From<MeshError> for StartError {
                 Self::InvalidSeed { seed, source: Box::new(source) }
             }
             MeshError::Transport(err) => Self::Transport(err),
+            MeshError::Unreachable { addr } => Self::Unreachable { addr },
             MeshError::Unspecified { addr } => Self::Unspecified { addr },
         }
     }

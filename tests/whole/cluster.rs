@@ -81,7 +81,7 @@ impl Cluster {
         let (card, gaps) = (self.net.card(machine), Arc::clone(&self.gaps));
         let node = Node::builder("whole")
             .secret_file(self.dir.path().join("secret"))
-            .addr(addr(machine))
+            .bind(addr(machine))
             .network(card.clone())
             .route(ROUTE, Room { gaps });
         let node = node.start().await.expect("its address is free");

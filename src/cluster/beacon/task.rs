@@ -11,7 +11,7 @@ use tracing::{debug, debug_span, trace, warn};
 
 use super::{Beacon, BeaconError, Kind, answers::Answers, schedule::Schedule, sockets::Sockets};
 use crate::{
-    cluster::{dice, keys::Keys, scout::Scout, warnings::Offence},
+    cluster::{dice, interfaces::Interfaces, keys::Keys, scout::Scout, warnings::Offence},
     id::NodeId,
     proto::wire::ProtocolRange,
     runtime::clock,
@@ -19,25 +19,29 @@ use crate::{
 
 /// Starts to send and to hear beacons, for `node` at `addr`, until the node ends.
 ///
-/// Only nodes at a loopback address do, as beacons do not leave the machine, and only those that have
-/// keys, the first of which seals. Queries of nodes that are members are not answered. Without
-/// multicast there are no beacons, which is logged once.
-pub(crate) fn start(node: NodeId, addr: SocketAddr, keys: Vec<Keys>, scout: Scout) {
-    if !addr.ip().is_loopback() {
-        debug!(%addr, "no beacons, since peers are not on this machine");
-        return;
-    }
+/// The first of `keys` seals. Queries of nodes that are members are not answered. Without multicast
+/// there are no beacons, which is logged once.
+pub(crate) fn start(
+    node: NodeId,
+    addr: SocketAddr,
+    keys: Vec<Keys>,
+    interfaces: Interfaces,
+    scout: Scout,
+) {
     if keys.is_empty() {
         debug!("no beacons, since there is no secret to seal them with");
         return;
     }
-    match Sockets::open(scout.network.as_deref()) {
+    match Sockets::open(interfaces, scout.network.as_deref()) {
         Ok(sockets) => {
+            if !sockets.reach_somebody() {
+                warn!(every = ?LOOK_AROUND_EVERY, "no interface for beacons; it is looked again");
+            }
             let tasks = scout.tasks.clone();
             let beacons = Beacons::new(node, addr, keys, scout, sockets);
             tasks.spawn(debug_span!("beacons"), beacons.run());
         }
-        Err(error) => warn!(%error, "no beacons, so nodes of this machine need seeds"),
+        Err(error) => warn!(%error, "no beacons, so nodes need seeds"),
     }
 }
 
@@ -48,6 +52,7 @@ struct Beacons {
     keys: Vec<Keys>,
     scout: Scout,
     sockets: Sockets,
+    look_around_at: Instant,
     schedule: Schedule,
     answers: Answers,
 }
@@ -60,9 +65,9 @@ impl Beacons {
         scout: Scout,
         sockets: Sockets,
     ) -> Self {
-        let schedule = Schedule::new(clock::now());
-        let answers = Answers::default();
-        Self { node, addr, keys, scout, sockets, schedule, answers }
+        let (now, answers) = (clock::now(), Answers::default());
+        let (schedule, look_around_at) = (Schedule::new(now), now + LOOK_AROUND_EVERY);
+        Self { node, addr, keys, scout, sockets, look_around_at, schedule, answers }
     }
 
     async fn run(mut self) {
@@ -132,6 +137,12 @@ impl Beacons {
     }
 
     fn send_what_is_due(&mut self, now: Instant) {
+        if self.look_around_at <= now {
+            self.look_around_at = now + LOOK_AROUND_EVERY;
+            if let Err(error) = self.sockets.look_around() {
+                debug!(%error, "interfaces cannot be listed just now");
+            }
+        }
         while let Some(to) = self.answers.poll_transmit(now) {
             let answer = self.beacon(Kind::Announce).seal(&self.keys[0]);
             if let Err(error) = self.sockets.say_to(&answer, to) {
@@ -162,13 +173,16 @@ impl Beacons {
     }
 
     fn poll_timeout(&self) -> Instant {
-        let scheduled = self.schedule.poll_timeout();
+        let scheduled = self.schedule.poll_timeout().min(self.look_around_at);
         self.answers.poll_timeout().map_or(scheduled, |answer| answer.min(scheduled))
     }
 }
 
 /// One byte more than a beacon has, so that a longer datagram is seen to be longer.
 const BUFFER_BYTES: usize = Beacon::MAX_BYTES + 1;
+
+/// How often it is looked which interfaces there are.
+const LOOK_AROUND_EVERY: Duration = Duration::from_secs(30);
 
 /// How long nothing is heard after an error.
 const AFTER_ERROR: Duration = Duration::from_millis(200);
@@ -203,7 +217,8 @@ mod tests {
         let (scout, sightings, members) = Scout::for_tests();
         let tasks = scout.tasks.clone();
         let addr = ([127, 0, 0, 1], id as u16).into();
-        start(NodeId::from_bits(id), addr, secrets.iter().map(keys).collect(), scout);
+        let keys = secrets.iter().map(keys).collect();
+        start(NodeId::from_bits(id), addr, keys, Interfaces::Loopback, scout);
         Heard { sightings, members, tasks }
     }
 
@@ -251,7 +266,7 @@ mod tests {
     async fn a_query_of_an_unknown_node_is_answered() {
         let secret = dice::bytes();
         let (keys, old) = (keys(&secret), node(1, secret));
-        let asking = Sockets::open(None).unwrap();
+        let asking = Sockets::open(Interfaces::Loopback, None).unwrap();
         let (node, addr) = (NodeId::from_bits(2), ([127, 0, 0, 1], 2).into());
         let query = Beacon { kind: Kind::Query, node, addr, proto_min: 1, proto_max: 1 };
         let (mut group, mut own) = ([0; BUFFER_BYTES], [0; BUFFER_BYTES]);
@@ -279,7 +294,7 @@ mod tests {
     async fn a_node_that_ends_says_goodbye() {
         let secret = dice::bytes();
         let keys = keys(&secret);
-        let listening = Sockets::open(None).unwrap();
+        let listening = Sockets::open(Interfaces::Loopback, None).unwrap();
         let leaving = node(1, secret);
         leaving.members.send_replace(BTreeMap::new());
         let (mut group, mut own) = ([0; BUFFER_BYTES], [0; BUFFER_BYTES]);
@@ -298,11 +313,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_that_is_not_local_or_has_no_secret_sends_none() {
-        for (addr, keys) in [("192.0.2.1:5701", vec![keys(&[1; 32])]), ("127.0.0.1:5701", vec![])] {
-            let (scout, mut heard, _members) = Scout::for_tests();
-            start(NodeId::from_bits(1), addr.parse().unwrap(), keys, scout);
-            assert_eq!(heard.recv().await, None, "no task holds the other end");
+    async fn a_node_without_a_secret_sends_none() {
+        let (scout, mut heard, _members) = Scout::for_tests();
+        let addr = "127.0.0.1:5701".parse().unwrap();
+        start(NodeId::from_bits(1), addr, Vec::new(), Interfaces::Loopback, scout);
+        assert_eq!(heard.recv().await, None, "no task holds the other end");
+    }
+
+    /// Goal: nodes that say beacons on the interfaces of a network hear each other, whichever of them
+    /// are named.
+    ///
+    /// Method: take the loopback interface for one of a network, as it is there on every machine, and
+    /// beside it whatever others there are.
+    #[tokio::test]
+    async fn nodes_of_one_network_hear_each_other() {
+        let secret = dice::bytes();
+        let network = |id: u64, interface: &str| {
+            let (scout, sightings, members) = Scout::for_tests();
+            let tasks = scout.tasks.clone();
+            let named = Interfaces::Named(vec![interface.to_owned(), "no-such-one".to_owned()]);
+            let addr = ([127, 0, 0, 1], id as u16).into();
+            start(NodeId::from_bits(id), addr, vec![keys(&secret)], named, scout);
+            Heard { sightings, members, tasks }
+        };
+        let others = Interfaces::All.addrs().unwrap().into_iter().map(|addr| addr.to_string());
+        for interface in others.chain(["127.0.0.1".to_owned()]) {
+            let (mut a, mut b) = (network(1, &interface), network(2, &interface));
+            heard(&mut a, 2).await;
+            heard(&mut b, 1).await;
         }
     }
 }

@@ -4,13 +4,16 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use quinn::Endpoint;
+use rcgen::{CertificateParams, SanType};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
 use crate::{
     cluster::{
-        Mesh, MeshConfig, NodeKey, Security, endpoint::Binder, identity::SERVER_NAME,
+        Mesh, MeshConfig, NodeKey, Security,
+        endpoint::Binder,
+        identity::{Identity, SERVER_NAME},
         security::Credentials,
     },
     proto::{
@@ -49,9 +52,14 @@ impl Place {
 
     /// A connection of a node that has the right keys, and has said nothing yet.
     async fn peer(&self, to: &Mesh) -> Peer {
+        self.certified(to, |_| {}).await
+    }
+
+    /// The same, with something changed in its certificate.
+    async fn certified(&self, to: &Mesh, change: impl FnOnce(&mut CertificateParams)) -> Peer {
         let security = Security::secret_file(self.secret());
-        let Credentials { identity, own, .. } = security.load(CLUSTER).unwrap();
-        let binder = Binder::new(&identity, &own).unwrap();
+        let Credentials { own, .. } = security.load(CLUSTER).unwrap();
+        let binder = Binder::new(&Identity::for_tests(&own, change), &own).unwrap();
         let endpoint = binder.bind(([127, 0, 0, 1], 0).into()).unwrap();
         let connection = endpoint.connect(to.addr(), SERVER_NAME).unwrap().await.unwrap();
         let addr = endpoint.local_addr().unwrap();
@@ -86,7 +94,9 @@ struct Peer {
 impl Peer {
     /// Says this at the beginning of a stream, which stays open.
     async fn say(&mut self, lane: u8, bytes: &[u8]) {
-        let mut stream = self.connection.open_uni().await.unwrap();
+        let Ok(mut stream) = self.connection.open_uni().await else {
+            return; // It may be closed by then.
+        };
         let _ = stream.write_all(&[&[lane], bytes].concat()).await; // It may be closed by then.
         self.open.push(stream);
     }
@@ -182,8 +192,27 @@ async fn who_is_not_to_be_talked_with_is_told_why() {
     assert!(other.connection.close_reason().is_none());
 }
 
-/// What a liar says, who has overheard what another said.
-type Lie = fn(&mut Hello, &Hello);
+#[tokio::test]
+async fn who_is_certified_for_something_else_is_turned_away() {
+    let place = Place::new();
+    let (_hub, mesh) = place.node().await;
+    for uri in [None, Some("exo://link/admin"), Some("exo://other/node"), Some("https://link/node")]
+    {
+        let change = |params: &mut CertificateParams| {
+            params.subject_alt_names.truncate(1);
+            let uri = uri.map(|uri| SanType::URI(uri.try_into().unwrap()));
+            params.subject_alt_names.extend(uri);
+        };
+        let mut peer = place.certified(&mesh, change).await;
+        let hello = Encoded::hello(&peer.hello).to_bytes();
+        peer.say(CONTROL, &hello).await;
+        assert_eq!(peer.closed().await, NO_IDENTITY, "{uri:?}");
+    }
+    assert_eq!(mesh.roster().borrow().members().len(), 1);
+}
+
+/// What a liar says, who has overheard what another said, and knows where the node is.
+type Lie = fn(&mut Hello, &Hello, SocketAddr);
 
 /// Goal: nobody is taken for another who is there, whatever certificate it has.
 ///
@@ -194,13 +223,14 @@ async fn nobody_takes_the_place_of_another_who_is_there() {
     let place = Place::new();
     let (_hub, mesh) = place.node().await;
     let victim = place.greeted(&mesh).await;
-    let lies: [(Lie, u32); 2] = [
-        (|hello, victim| *hello = victim.clone(), 0x22),
-        (|hello, victim| hello.addr = victim.addr, 0x24),
+    let lies: [(Lie, u32); 3] = [
+        (|hello, victim, _| *hello = victim.clone(), 0x22),
+        (|hello, victim, _| hello.addr = victim.addr, 0x24),
+        (|hello, _, own| hello.addr = own, 0x24),
     ];
     for (lie, code) in lies {
         let mut liar = place.peer(&mesh).await;
-        lie(&mut liar.hello, &victim.hello);
+        lie(&mut liar.hello, &victim.hello, mesh.addr());
         let hello = Encoded::hello(&liar.hello).to_bytes();
         liar.say(CONTROL, &hello).await;
         assert_eq!(liar.closed().await, code);

@@ -281,7 +281,7 @@ impl Run {
         let before: Vec<_> = others.filter(|&(_, at)| at == addr).map(|(other, _)| other).collect();
         if is_seen {
             before.into_iter().for_each(|other| self.depart(other, Departure::Replaced));
-        } else if before.into_iter().any(|other| self.peers.has(other)) {
+        } else if addr == self.shared.addr || before.into_iter().any(|it| self.peers.has(it)) {
             self.shared.warnings.note(Offence::Greeting, from, "it says to be where another is");
             connection.close(ELSEWHERE.into(), b"another is there");
             return false;

@@ -19,6 +19,12 @@ impl Seed {
         &self.host
     }
 
+    /// This seed with the first port that nodes use, unless it has another.
+    pub(crate) fn or_first_port(mut self) -> Self {
+        self.port.get_or_insert(FIRST_PORT);
+        self
+    }
+
     /// The ports to dial: the one that was given, or the first three that nodes use.
     pub(crate) fn ports(&self) -> RangeInclusive<u16> {
         match self.port {
@@ -103,8 +109,9 @@ mod tests {
             ("[2001:db8::7]", "2001:db8::7", 5701..=5703),
         ] {
             let seed = parse(text).unwrap();
-            assert_eq!((seed.host(), seed.ports()), (host, ports), "{text}");
+            assert_eq!((seed.host(), seed.ports()), (host, ports.clone()), "{text}");
             assert_eq!(seed.to_string(), text);
+            assert_eq!(seed.or_first_port().ports(), *ports.start()..=*ports.start());
         }
     }
 
