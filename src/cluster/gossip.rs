@@ -47,7 +47,7 @@ use self::{
 use crate::{
     cluster::membership::{Membership, News},
     id::NodeId,
-    proto::{Announcement, wire::ProtocolRange},
+    proto::Announcement,
     runtime::{Tasks, clock},
 };
 
@@ -277,16 +277,12 @@ fn config((node, addr): Member, cluster: &str) -> ChitchatConfig {
 }
 
 fn first_entries(announcement: &Announcement) -> Vec<(String, String)> {
-    let range = ProtocolRange::OURS;
-    let proto = (key::PROTO.to_owned(), format!("{}-{}", range.min, range.max));
     let told = announcement.entries().into_iter();
-    told.map(|(key, value)| (key.to_owned(), value)).chain([proto]).collect()
+    told.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// What a member says of itself beside its [`Announcement`].
 mod key {
-    /// The versions of the protocol between nodes that it speaks, as `min-max`.
-    pub(super) const PROTO: &str = "proto";
     /// It leaves.
     pub(super) const LEFT: &str = "left";
 }

@@ -14,7 +14,7 @@ use crate::{
     id::NodeId,
     proto::{
         Lane,
-        wire::{Encoded, Frame, Hello, WireError, split_frame},
+        wire::{Encoded, Frame, Hello, ProtocolRange, WireError, split_frame},
     },
     runtime::Hub,
 };
@@ -71,6 +71,7 @@ pub(super) async fn send(
     connection: Connection,
     lane: Lane,
     mut stream: Option<SendStream>,
+    protocol: ProtocolRange,
 ) -> Result<(), LinkError> {
     loop {
         let due = hub.lane(lane);
@@ -90,6 +91,7 @@ pub(super) async fn send(
             }
             continue;
         }
+        let frames = speak(frames, protocol);
         trace!(?lane, frames = frames.len(), "sending");
         let open_stream = match stream.take() {
             Some(stream) => stream,
@@ -97,6 +99,17 @@ pub(super) async fn send(
         };
         let stream = stream.insert(open_stream);
         stream.write_all_chunks(&mut gather(frames)).await?;
+    }
+}
+
+/// The frames as a node says them that speaks these versions: but in tests there is one only.
+pub(super) fn speak(frames: Vec<Encoded>, protocol: ProtocolRange) -> Vec<Encoded> {
+    #[cfg(feature = "sim")]
+    return protocol.dress(frames);
+    #[cfg(not(feature = "sim"))]
+    {
+        let _ = protocol;
+        frames
     }
 }
 

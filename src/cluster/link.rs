@@ -20,7 +20,7 @@ use crate::{
     id::NodeId,
     proto::{
         Lane,
-        wire::{Encoded, Hello, Refusal},
+        wire::{Encoded, Hello, ProtocolRange, Refusal},
     },
     runtime::Hub,
 };
@@ -81,7 +81,9 @@ async fn exchange(
     own: &Hello,
 ) -> Result<(SendStream, Frames, Hello), LinkError> {
     let mut control_out = lanes::open(connection, Lane::Control).await?;
-    control_out.write_all(&Encoded::hello(own).to_bytes()).await?;
+    for frame in lanes::speak(vec![Encoded::hello(own)], own.protocol) {
+        control_out.write_all(&frame.to_bytes()).await?;
+    }
     let mut stream = connection.accept_uni().await?;
     if read_code(&mut stream).await? != Some(lanes::code(Lane::Control)) {
         return Err(LinkError::NoHello);
@@ -98,6 +100,7 @@ pub(super) async fn run(
     gossip: Arc<Gossip>,
     warnings: Arc<Warnings>,
     mut sending: watch::Receiver<usize>,
+    protocol: ProtocolRange,
 ) -> bool {
     let Greeted { connection, hello, control_out, control_in, .. } = greeted;
     let peer = hello.node;
@@ -112,7 +115,7 @@ pub(super) async fn run(
             for lane in Lane::ALL {
                 let stream = if lane == Lane::Control { control_out.take() } else { None };
                 let (hub, connection) = (Arc::clone(&hub), connection.clone());
-                writers.spawn(lanes::send(hub, peer, connection, lane, stream));
+                writers.spawn(lanes::send(hub, peer, connection, lane, stream, protocol));
             }
         } else if is_sending && !should_send {
             writers.abort_all();

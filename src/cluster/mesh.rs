@@ -46,7 +46,7 @@ use super::{
 use crate::{
     proto::{
         Announcement, InvalidAnnouncement, Member, MemberEvent, MemberState, Position, Roster,
-        wire::{Hello, Proof},
+        wire::{Hello, Proof, ProtocolRange},
     },
     runtime::Hub,
 };
@@ -207,6 +207,7 @@ struct Shared {
     cluster: String,
     key: NodeKey,
     addr: SocketAddr,
+    protocol: ProtocolRange,
     gossip: Arc<Gossip>,
     warnings: Arc<Warnings>,
 }
@@ -215,7 +216,7 @@ impl Shared {
     /// What this node says of itself when a link begins.
     fn hello(&self, proof: Proof) -> Hello {
         let have: Position = self.hub.with(|core, _| core.replica().applied().clone());
-        Hello::new(&self.cluster, self.key.id(), self.addr, have, proof)
+        Hello::new(&self.cluster, self.key.id(), self.addr, have, proof).speaking(self.protocol)
     }
 }
 
@@ -264,6 +265,7 @@ impl Mesh {
             cluster: config.cluster,
             key,
             addr,
+            protocol: announcement.protocol,
             gossip: Arc::clone(&gossip),
             warnings,
         });

@@ -351,6 +351,14 @@ impl Builder {
         self
     }
 
+    /// Lets the node speak these versions of the protocol between nodes, and as a later one would.
+    #[cfg(feature = "sim")]
+    #[doc(hidden)]
+    pub fn protocol(mut self, protocol: crate::proto::wire::ProtocolRange) -> Self {
+        self.mesh.announcement.protocol = protocol;
+        self
+    }
+
     /// Starts the node: binds its socket, and looks for its peers.
     ///
     /// Returns once the node can be used and has had a moment (a second at most) to find a peer.

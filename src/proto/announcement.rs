@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt};
 
 use thiserror::Error;
 
+use super::wire::ProtocolRange;
+
 /// How a node stands among the others.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -30,6 +32,8 @@ impl fmt::Display for MemberState {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Announcement {
+    /// The versions of the protocol between nodes that it speaks.
+    pub protocol: ProtocolRange,
     /// How it stands.
     pub state: MemberState,
     /// What it is for, in the application's words.
@@ -73,9 +77,10 @@ impl Announcement {
     }
 
     /// What it is in gossip: the names of its entries and their values.
-    pub(crate) fn entries(&self) -> [(&'static str, String); 4] {
+    pub(crate) fn entries(&self) -> [(&'static str, String); 5] {
         let tags = self.tags.iter().map(|(name, value)| format!("{name}={value}"));
         [
+            (PROTOCOL, self.protocol.to_string()),
             (STATE, self.state.to_string()),
             (ROLE, self.role.clone().unwrap_or_default()),
             (TAGS, tags.collect::<Vec<_>>().join(" ")),
@@ -94,6 +99,7 @@ impl Announcement {
         let tags = tags.filter_map(|tag| tag.split_once('='));
         let tags = tags.filter(|(name, value)| is_word(name) && is_word(value));
         Self {
+            protocol: entry(PROTOCOL).and_then(ProtocolRange::parse).unwrap_or_default(),
             state,
             role: entry(ROLE).filter(word).map(str::to_owned),
             tags: tags.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -132,6 +138,7 @@ pub enum InvalidAnnouncement {
 }
 
 /// Keys of gossip.
+const PROTOCOL: &str = "proto";
 const STATE: &str = "st";
 const ROLE: &str = "role";
 const TAGS: &str = "tags";
@@ -145,6 +152,7 @@ mod tests {
         let tags = [("zone", "eu-1"), ("rack", "7/b")];
         let tags = tags.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Announcement {
+            protocol: ProtocolRange::new(3, 12),
             state: MemberState::Draining,
             role: Some("edge".into()),
             tags: tags.into(),
@@ -170,13 +178,14 @@ mod tests {
     fn what_cannot_be_read_is_not_there() {
         let long = "x".repeat(49);
         let told = [
+            (PROTOCOL, "2-1".to_owned()),
             (STATE, "of a later version".to_owned()),
             (ROLE, "two words".to_owned()),
             (TAGS, format!("a=b c {long}=1 d=\n e=f= g=h")),
             (URL, "https://a.example/path".to_owned()),
         ];
         let read = read(&told);
-        assert_eq!(read.state, MemberState::Active);
+        assert_eq!((read.protocol, read.state), (ProtocolRange::OURS, MemberState::Active));
         assert_eq!((read.role, read.url), (None, None));
         assert_eq!(read.tags.into_keys().collect::<Vec<_>>(), ["a", "g"]);
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 
-use super::{Announcement, MemberState};
+use super::{Announcement, MemberState, wire::ProtocolRange};
 use crate::id::NodeId;
 
 /// One node of a cluster. Cheap to clone.
@@ -27,6 +27,11 @@ impl Member {
     /// How it stands.
     pub fn state(&self) -> MemberState {
         self.announcement.state
+    }
+
+    /// The versions of the protocol between nodes that it speaks.
+    pub fn protocol(&self) -> ProtocolRange {
+        self.announcement.protocol
     }
 
     /// What it is for: see [`Builder::role`](crate::Builder::role).
@@ -89,6 +94,12 @@ impl Roster {
         &self.0
     }
 
+    /// The newest version of the protocol between nodes that all of them speak: while a cluster is
+    /// upgraded node by node, the old one.
+    pub fn protocol(&self) -> u16 {
+        self.0.iter().map(|member| member.protocol().max).min().unwrap_or(ProtocolRange::OURS.max)
+    }
+
     /// The node of this name.
     pub fn get(&self, id: NodeId) -> Option<&Member> {
         self.0.iter().find(|member| member.id == id)
@@ -118,7 +129,8 @@ mod tests {
         let this = node(0x0198_c9c4, 5701, Announcement::default());
         let tags = BTreeMap::from([("zone".to_owned(), "eu-1".to_owned())]);
         let state = MemberState::Draining;
-        let edge = Announcement { state, role: Some("edge".into()), tags, url: None };
+        let role = Some("edge".into());
+        let edge = Announcement { state, role, tags, ..Announcement::default() };
         let roster = Roster::new(this.clone(), [node(0x0198_c9c9, 5702, edge), this]);
         let expected = "Members [2] {\n  Member 127.0.0.1:5701 0198c9c4 this\n  \
                         Member 127.0.0.1:5702 0198c9c9 edge zone=eu-1 draining\n}";

@@ -17,6 +17,8 @@
 mod encoded;
 mod frame;
 mod hello;
+#[cfg(feature = "sim")]
+mod later;
 mod proof;
 mod snapshot_part;
 

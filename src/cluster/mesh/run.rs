@@ -186,7 +186,7 @@ impl Run {
         self.shared.hub.tasks().spawn(span, async move {
             let (hub, gossip) = (Arc::clone(&shared.hub), Arc::clone(&shared.gossip));
             let warnings = Arc::clone(&shared.warnings);
-            let left = link::run(greeted, hub, gossip, warnings, is_sending).await;
+            let left = link::run(greeted, hub, gossip, warnings, is_sending, shared.protocol).await;
             let closed = Event::Closed { peer, stable_id, left };
             let _ = events.send(closed).await; // The mesh may be gone.
         });
@@ -233,7 +233,13 @@ impl Run {
         for node in news.left {
             self.departed.entry(node).or_insert((now, Departure::Left));
         }
-        self.told.extend(news.told);
+        // Who is not heard of for a moment may still be shown; who is heard of may be shown later.
+        let told = std::mem::replace(&mut self.told, news.told);
+        for (node, announcement) in told {
+            if self.live.contains_key(&node) || self.peers.has(node) {
+                self.told.entry(node).or_insert(announcement);
+            }
+        }
         self.show();
     }
 
@@ -380,8 +386,6 @@ impl Run {
         let this = self.describe(self.shared.hub.id(), self.shared.addr);
         let roster = Roster::new(this, members.collect::<Vec<_>>());
         self.shown.show(roster, |member| self.departure(member));
-        let is_there = |node: &NodeId| self.live.contains_key(node) || self.peers.has(*node);
-        self.told.retain(|node, _| is_there(node));
     }
 
     fn describe(&self, node: NodeId, addr: SocketAddr) -> Member {

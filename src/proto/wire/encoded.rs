@@ -198,7 +198,7 @@ impl Encoded {
         Self::assemble(kind, flags | text, header, message.as_bytes().clone())
     }
 
-    fn assemble(kind: u8, flags: u8, header: &[u8], payload: Bytes) -> Self {
+    pub(super) fn assemble(kind: u8, flags: u8, header: &[u8], payload: Bytes) -> Self {
         let length = PREFIX_BYTES - 4 + header.len() + payload.len();
         let mut head = BytesMut::with_capacity(PREFIX_BYTES + header.len());
         head.put_u32(u32::try_from(length).expect("every limit is far below 4 GiB"));

@@ -1,6 +1,6 @@
 //! The frame that opens a link, and what two nodes must agree on.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -27,6 +27,13 @@ impl ProtocolRange {
         Self { min, max }
     }
 
+    /// Reads `min-max`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (min, max) = text.split_once('-')?;
+        let range = Self { min: min.parse().ok()?, max: max.parse().ok()? };
+        (range.min <= range.max).then_some(range)
+    }
+
     /// The newest version that both speak.
     ///
     /// # Errors
@@ -38,6 +45,18 @@ impl ProtocolRange {
             true => Ok(version),
             false => Err(Refusal::Version { ours: self, theirs: other }),
         }
+    }
+}
+
+impl fmt::Display for ProtocolRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.min, self.max)
+    }
+}
+
+impl Default for ProtocolRange {
+    fn default() -> Self {
+        Self::OURS
     }
 }
 
@@ -70,6 +89,12 @@ impl Hello {
     ) -> Self {
         let cluster = cluster.to_owned();
         Self { protocol: ProtocolRange::OURS, cluster, node, addr, have, proof }
+    }
+
+    /// The same of a node that speaks these versions.
+    #[must_use]
+    pub fn speaking(self, protocol: ProtocolRange) -> Self {
+        Self { protocol, ..self }
     }
 
     /// Whether this node may talk with who sent `theirs`, and in which version. `proven` is who the
