@@ -7,7 +7,7 @@ mod support;
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use exosphere::{
@@ -79,9 +79,10 @@ async fn push(publisher: usize, client: &Client, stop: &watch::Receiver<bool>) -
 }
 
 /// Gets what is pushed until it has all of what each publisher says at last that it pushed.
+#[expect(clippy::disallowed_methods, reason = "a test that measures")]
 async fn get(mut client: Client, totals: watch::Receiver<Option<Vec<u64>>>) -> Got {
     let mut got = Got { of: BTreeMap::new(), longest: Duration::ZERO, moves: 0 };
-    let mut last: Option<Instant> = None;
+    let mut last = None;
     let mut totals_changed = totals.clone();
     loop {
         let has_all = totals.borrow().as_ref().is_some_and(|totals| {
@@ -107,9 +108,8 @@ async fn get(mut client: Client, totals: watch::Receiver<Option<Vec<u64>>>) -> G
                 let (publisher, number) = text.split_once(' ').unwrap();
                 let numbers = got.of.entry(publisher.parse().unwrap()).or_default();
                 numbers.push(number.parse().unwrap());
-                let now = Instant::now();
-                got.longest = got.longest.max(last.map_or(Duration::ZERO, |last| now - last));
-                last = Some(now);
+                let now = tokio::time::Instant::now();
+                got.longest = got.longest.max(now - last.replace(now).unwrap_or(now));
             }
             Event::Moved { .. } => got.moves += 1,
             Event::Gap { .. } | Event::Expired { .. } | Event::Ended { .. } => {

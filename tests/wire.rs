@@ -7,7 +7,7 @@
 #[path = "wire/vectors.rs"]
 mod vectors;
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, path::Path, time::Instant};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -16,7 +16,7 @@ use exosphere::{
     id::{MessageId, NodeId, Seq, SessionId, TopicName},
     proto::{
         Core, Holder, Lane, Limits, Op, Position, Recipients,
-        wire::{Encoded, Frame, MAX_FRAME_BYTES, WireError, split_frame},
+        wire::{Encoded, Frame, MAX_FRAME_BYTES, ProtocolRange, WireError, split_frame},
     },
 };
 use vectors::{Vector, encode, frame_values, frame_vectors, notes, token_values};
@@ -62,6 +62,40 @@ fn every_token_reads_and_writes_as_the_notes_say() {
         assert_eq!(&URL_SAFE_NO_PAD.encode(bytes), text, "{name}");
         assert_eq!(&position.token(), text, "{name}");
         assert_eq!(Position::parse_token(text), Ok(position), "{name}");
+    }
+}
+
+/// Goal: what each version of this library has said is read by all later ones.
+///
+/// Method: `tests/wire/recorded` has a file for each version, a frame a line. That of the newest must be
+/// what the notes say, and is written anew with `RECORD=1`; those before are never changed.
+#[test]
+fn what_every_version_has_said_is_read() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire/recorded");
+    let newest = ProtocolRange::OURS.max;
+    let current: String = frame_vectors()
+        .iter()
+        .map(|(name, vector)| format!("{name} {}\n", digits(&vector.bytes)))
+        .collect();
+    let path = |version: u16| directory.join(format!("{version}.txt"));
+    if std::env::var_os("RECORD").is_some() {
+        std::fs::write(path(newest), &current).unwrap();
+    }
+    for version in ProtocolRange::OURS.min..=newest {
+        let recorded = std::fs::read_to_string(path(version)).unwrap();
+        assert!(version < newest || recorded == current, "{version}.txt is not what the notes say");
+        for line in recorded.lines() {
+            let (name, digits) = line.split_once(' ').unwrap();
+            let bytes =
+                digits.as_bytes().chunks(2).map(|digits| std::str::from_utf8(digits).unwrap());
+            let bytes = bytes.map(|digits| u8::from_str_radix(digits, 16).unwrap());
+            let read = Frame::decode(&bytes.collect());
+            let is_known = !matches!(
+                read,
+                Err(_) | Ok(Frame::Unknown | Frame::Operation { op: Op::Unknown, .. })
+            );
+            assert!(is_known, "{name} of version {version}: {read:?}");
+        }
     }
 }
 
@@ -330,6 +364,10 @@ fn frame(kind: u8, flags: u8, header: &[u8], payload: &[u8]) -> Bytes {
 fn parts(bytes: &Bytes) -> (&[u8], &[u8]) {
     let length = bytes[6..PREFIX_BYTES].try_into().expect("four bytes");
     bytes[PREFIX_BYTES..].split_at(u32::from_be_bytes(length) as usize)
+}
+
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
