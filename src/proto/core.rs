@@ -230,6 +230,8 @@ pub struct Core {
     leaving: bool,
     /// Whether something came from peers or the disk, or became of them, since this was last asked.
     news: bool,
+    /// Whether changes are being handled, so that what they lead to waits its turn.
+    is_handling: bool,
     events: VecDeque<Event>,
     wakes: Vec<AttachmentKey>,
     lanes_due: BTreeSet<Lane>,
@@ -265,6 +267,7 @@ impl Core {
             watches: Watches::default(),
             leaving: false,
             news: false,
+            is_handling: false,
             events: VecDeque::new(),
             wakes: Vec::new(),
             lanes_due: BTreeSet::new(),
@@ -465,6 +468,9 @@ impl Core {
     }
 
     fn handle_changes(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.is_handling, true) {
+            return; // Or thousands that each lead to an operation would be handled within one another.
+        }
         while let Some(change) = self.replica.poll_change() {
             match change {
                 Change::Claimed { session, lost } => {
@@ -492,6 +498,7 @@ impl Core {
                 }
             }
         }
+        self.is_handling = false;
         self.look_at_ended();
         self.schedule_sweep(now);
     }

@@ -18,6 +18,7 @@ use crate::{
 
 mod ends;
 mod holders;
+mod partitions;
 mod posts;
 mod pushes;
 mod slow;
