@@ -6,8 +6,8 @@
 //! [`node_key`] each proves which node it is. [`endpoint`] opens the one UDP port of a node.
 //! [`beacon`] and [`seeds`] find addresses worth dialing, and say so as [`Sighting`]s. [`gossip`]
 //! knows which members are alive, behind the seam of [`membership`]. [`mesh`] decides which links
-//! there are, and `link` runs each of them. What others do wrong is counted by `warnings`.
-//! [`network`] is the seam below all datagrams.
+//! there are, and `link` runs each of them. What others do wrong is counted by `warnings`, and `warden`
+//! sees to licences. [`network`] is the seam below all datagrams.
 
 mod address;
 pub(crate) mod beacon;
@@ -30,6 +30,7 @@ pub(crate) mod secret;
 pub(crate) mod security;
 pub(crate) mod seeds;
 mod sighting;
+mod warden;
 mod warnings;
 
 pub use discovery::{Discover, Discovery};
@@ -38,3 +39,4 @@ pub(crate) use node_key::NodeKey;
 pub use security::Security;
 pub(crate) use security::SecurityError;
 pub(crate) use sighting::Sighting;
+pub(crate) use warden::{Denied, Permit};

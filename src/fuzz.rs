@@ -8,6 +8,7 @@ use crate::{
         keys::Keys,
         secret::Secret,
     },
+    license::{License, SigningKey},
     store,
 };
 
@@ -33,6 +34,21 @@ pub fn beacon(bytes: &[u8]) {
 /// A message of gossip, from a member that may say anything: see gossip's own door.
 pub fn gossip(bytes: &[u8]) {
     gossip::fuzz::message(bytes);
+}
+
+/// What claims to be a licence, and what is signed and says anything: it is refused, or it says
+/// the same when it is issued again.
+pub fn license(bytes: &[u8]) {
+    let vendor = SigningKey::from_bytes([7; 32]);
+    for token in [bytes.to_vec(), vendor.sign_payload(bytes).into_bytes()] {
+        if let Ok(license) = License::verify(&token, &[vendor.public_key()]) {
+            assert_eq!(License::inspect(&token).as_ref(), Ok(license.grant()));
+            // What was left out is written, which may be too long.
+            if let Ok(again) = vendor.issue(license.grant()) {
+                assert_eq!(again.grant(), license.grant());
+            }
+        }
+    }
 }
 
 /// What stands in the files of a store: see the store's own door.

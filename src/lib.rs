@@ -25,6 +25,8 @@ mod handler;
 pub mod id;
 #[cfg(feature = "node")]
 mod json;
+#[cfg(feature = "node")]
+mod license;
 mod message;
 /// A door for the tests of this repository, to whom it may change at any time.
 #[cfg(all(feature = "node", feature = "sim"))]
@@ -82,6 +84,10 @@ pub use id::{
 };
 #[cfg(feature = "node")]
 pub use json::{Json, json};
+#[cfg(feature = "node")]
+pub use license::{
+    Grant, InvalidKey, InvalidLicense, License, NotInForce, PublicKey, SigningKey, Validity,
+};
 pub use message::Message;
 #[cfg(feature = "node")]
 pub use node::{Builder, MemberEvents, Members, Node, ServeError, StartError};

@@ -5,6 +5,7 @@ mod builder;
 mod drain;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod licensing;
 mod members;
 mod opening;
 mod start_error;
@@ -14,7 +15,7 @@ use std::{
     error::Error as StdError,
     fmt, io,
     net::{SocketAddr, ToSocketAddrs},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -25,8 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::{HttpLimits, Server, Slots, Tls, TlsError, TlsFiles, listen},
-    cluster::Mesh,
+    cluster::{Denied, Mesh},
     id::{InvalidTopicName, MessageId, NodeId, TopicName},
+    license::License,
     proto::{Accounting, Close, CloseCode},
     runtime::{Hub, Scribe, Tasks},
     service::NodeService,
@@ -35,6 +37,7 @@ use crate::{
 };
 
 pub use builder::Builder;
+use licensing::too_many;
 pub use members::{MemberEvents, Members};
 pub use start_error::StartError;
 
@@ -58,6 +61,8 @@ struct Inner {
     clients: Tasks,
     /// Cancelled once the node has been shut down.
     ended: CancellationToken,
+    /// Why it was, if that was for a licence.
+    denied: OnceLock<Denied>,
 }
 
 impl Node {
@@ -102,6 +107,12 @@ impl Node {
     /// What happens to the nodes of the cluster from now on: who joins, drains, leaves or dies.
     pub fn member_events(&self) -> MemberEvents {
         MemberEvents::new(self.inner.mesh.events())
+    }
+
+    /// The licence that holds for this node now: the best that it has been [given](Builder::license), or
+    /// shown by others. `None` if none does, or the node is under no limit.
+    pub fn license(&self) -> Option<License> {
+        self.inner.mesh.license()
     }
 
     /// How this node's [store](Builder::store) is; `None` if it has none.
@@ -188,14 +199,14 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ServeError`] if `addr` cannot be listened on. The node goes on.
+    /// [`ServeError`] if `addr` cannot be listened on, and the node goes on; or if the node
+    /// [has ended](Self::ended) as it was one too many.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future stops accepting; connections that are open stay open.
     pub async fn serve(&self, addr: impl ToSocketAddrs) -> Result<(), ServeError> {
-        self.serve_all(bind(addr)?, self.service(), None).await;
-        Ok(())
+        self.serve_all(bind(addr)?, self.service(), None).await
     }
 
     /// Serves over TLS what [`serve`](Self::serve) does, with HTTP/2 for those who can.
@@ -217,8 +228,7 @@ impl Node {
     ) -> Result<(), ServeError> {
         let listener = bind(addr)?;
         let tls = Tls::watch(files, &self.inner.clients)?;
-        self.serve_all(listener, self.service(), Some(&tls)).await;
-        Ok(())
+        self.serve_all(listener, self.service(), Some(&tls)).await
     }
 
     /// Serves what [`service`](Self::service) does on a socket that listens already, until the node is shut down.
@@ -231,8 +241,7 @@ impl Node {
     ///
     /// Dropping the future stops accepting; connections that are open stay open.
     pub async fn serve_listener(&self, listener: std::net::TcpListener) -> Result<(), ServeError> {
-        self.serve_all(adopt(listener)?, self.service(), None).await;
-        Ok(())
+        self.serve_all(adopt(listener)?, self.service(), None).await
     }
 
     /// Serves over TLS what [`serve`](Self::serve) does on a socket that listens already.
@@ -251,8 +260,24 @@ impl Node {
     ) -> Result<(), ServeError> {
         let listener = adopt(listener)?;
         let tls = Tls::watch(files, &self.inner.clients)?;
-        self.serve_all(listener, self.service(), Some(&tls)).await;
-        Ok(())
+        self.serve_all(listener, self.service(), Some(&tls)).await
+    }
+
+    /// Waits until the node has ended, by itself or by [`shutdown`](Self::shutdown).
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::MaxLicenses`] if it has ended by itself, as it was one too many.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn ended(&self) -> Result<(), ServeError> {
+        self.inner.ended.cancelled().await;
+        match self.inner.denied.get() {
+            Some(&Denied { max, active, .. }) => Err(ServeError::MaxLicenses { max, active }),
+            None => Ok(()),
+        }
     }
 
     /// Ends this node: tells its clients to go to another, waits for its handlers, hands its peers
@@ -281,7 +306,8 @@ impl Node {
         listener: tokio::net::TcpListener,
         service: S,
         tls: Option<&Tls>,
-    ) where
+    ) -> Result<(), ServeError>
+    where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
         S: Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -292,7 +318,7 @@ impl Node {
         let Inner { slots, clients, .. } = &*self.inner;
         crate::client::serve(listener, service, tls, slots, clients, limits).await;
         // Who returns from `main` now would cut the shutdown short.
-        self.inner.ended.cancelled().await;
+        self.ended().await
     }
 }
 
@@ -302,14 +328,24 @@ impl fmt::Debug for Node {
     }
 }
 
-/// Why clients cannot be served. The node goes on.
+/// Why clients cannot be served, or no longer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The address cannot be listened on. Another address, or waiting until it is free, helps.
+    /// The address cannot be listened on. The node goes on. Another address, or waiting until it is
+    /// free, helps.
     #[error("cannot listen for clients")]
     Bind(#[source] io::Error),
-    /// The certificate cannot be used. Other files help.
+    /// The node was one too many for longer than is allowed, and has ended. Its clients go to others.
+    /// One of those that leaves makes room, and so does a licence for more.
+    #[error("{}", too_many(*.max, *.active))]
+    MaxLicenses {
+        /// How many nodes may be active.
+        max: u32,
+        /// How many are that came before this one.
+        active: u32,
+    },
+    /// The certificate cannot be used. The node goes on. Other files help.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }

@@ -37,6 +37,7 @@ mod holder;
 mod inbox;
 mod journal;
 mod ledger;
+pub mod licensing;
 mod member_event;
 mod op;
 mod pace;

@@ -33,7 +33,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("postman", &["id", "message", "proto"]),
     ("remote", &["id", "message", "postman", "proto", "runtime"]),
     ("client", &["connection", "id", "message", "path", "postman", "proto", "remote", "runtime"]),
-    ("cluster", &["id", "message", "proto", "runtime"]),
+    ("license", &["proto"]),
+    ("cluster", &["id", "license", "message", "proto", "runtime"]),
     ("topic", &["id", "message", "proto", "runtime"]),
     ("session", &["connection", "id", "message", "proto", "runtime", "topic"]),
     ("websocket", &["id", "message", "proto", "runtime", "topic"]),
@@ -64,6 +65,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "cluster",
             "handler",
             "id",
+            "license",
             "proto",
             "route",
             "runtime",
@@ -74,7 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("error", &["id", "node", "session", "topic"]),
-    ("fuzz", &["client", "cluster", "store"]),
+    ("fuzz", &["client", "cluster", "license", "store"]),
 ];
 
 /// What the top level of the repository may hold.

@@ -4,14 +4,19 @@
 //! cargo run --release --example chat -- [--http ADDR] [--cluster NAME] [--store DIR]
 //!     [--listen ADDR] [--advertise ADDR] [--seed ADDR]... [--dns NAME]... [--multicast[=INTERFACE]]
 //!     [--secret FILE]... [--secret-env VARIABLE] [--ca FILE --cert FILE --key FILE]
+//!     [--license-key FILE [--license FILE] [--standby]]
 //! ```
 //!
 //! Built with `--features grpc`, it also takes `--grpc ADDR`, where clients speak gRPC.
+//!
+//! With `--license-key`, it is an application that is licensed by the node (see the example `license`):
+//! one node runs without a licence, and the node too many exits with status 3.
 //!
 //! Prints `listening http://ADDR` to standard output once it is ready; logs go to standard error.
 //! Every message that a client of `/chat/{room}` sends, text or bytes, is published as it is to all
 //! clients of that room, the sender among them.
 
+mod licensed;
 mod nodes;
 
 use std::{
@@ -29,7 +34,8 @@ use axum::{
     routing::get,
 };
 use clap::Parser;
-use exosphere::{Close, Durability, Message, Node, Pace, Session};
+use exosphere::{Close, Durability, Grant, Message, Node, Pace, Session};
+use licensed::{Licensed, ONE_TOO_MANY, is_one_too_many};
 use serde_json::json;
 use tokio::signal;
 use tracing_subscriber::EnvFilter;
@@ -53,6 +59,8 @@ struct Arguments {
     /// is acknowledged once it is on the disk. Without it, all is in memory.
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    licensed: Licensed,
 }
 
 /// The port that browsers connect to if nothing else is said, and how many are tried.
@@ -74,7 +82,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("chat: {}", sentence(&*error));
-            ExitCode::FAILURE
+            if is_one_too_many(&*error) { ONE_TOO_MANY.into() } else { ExitCode::FAILURE }
         }
     }
 }
@@ -127,6 +135,7 @@ fn serve_grpc(node: Node, listener: TcpListener) {
 
 async fn start(arguments: Arguments, http: SocketAddr) -> Result<Node, Box<dyn Error>> {
     let builder = Node::builder(arguments.cluster).route("/chat/{room}", publish);
+    let builder = arguments.licensed.apply(builder)?;
     let mut builder = arguments.nodes.apply(builder)?;
     if let Some(path) = arguments.store {
         builder = builder.store(path).durability(Durability::Disk);
@@ -190,6 +199,10 @@ fn describe(node: &Node) -> serde_json::Value {
     });
     json!({
         "id": node.id().to_string(),
+        "license": node.license().map(|license| {
+            let Grant { customer, max_nodes, .. } = license.grant();
+            json!({ "customer": customer, "max_nodes": max_nodes })
+        }),
         "members": members,
         "stored": stored,
         "unaccounted": accounting.unaccounted(),

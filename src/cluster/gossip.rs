@@ -47,7 +47,7 @@ use self::{
 use crate::{
     cluster::membership::{Membership, News},
     id::NodeId,
-    proto::Announcement,
+    proto::{Announcement, licensing::Papers},
     runtime::{Tasks, clock},
 };
 
@@ -96,6 +96,18 @@ impl Gossip {
     }
 }
 
+impl Gossip {
+    async fn say(&self, entries: &[(&str, String)]) {
+        let state = |chitchat: &mut chitchat::Chitchat| {
+            let own = chitchat.self_node_state();
+            for (key, value) in entries {
+                own.set(*key, value.as_str());
+            }
+        };
+        self.chitchat.with_chitchat(state).await;
+    }
+}
+
 impl Membership for Gossip {
     type Refusal = Refusal;
 
@@ -123,14 +135,11 @@ impl Membership for Gossip {
     }
 
     async fn announce(&self, announcement: &Announcement) {
-        let entries = announcement.entries();
-        let state = |chitchat: &mut chitchat::Chitchat| {
-            let own = chitchat.self_node_state();
-            for (key, value) in &entries {
-                own.set(*key, value.as_str());
-            }
-        };
-        self.chitchat.with_chitchat(state).await;
+        self.say(&announcement.entries()).await;
+    }
+
+    async fn present(&self, papers: &Papers) {
+        self.say(&papers.entries()).await;
     }
 
     async fn leave(&self) {
@@ -246,6 +255,8 @@ fn read_live(live: &BTreeMap<ChitchatId, NodeState>) -> (BTreeMap<NodeId, Socket
             news.left.insert(node);
         } else {
             news.told.insert(node, Arc::new(Announcement::read(|key| entries.get(key))));
+            let papers = Papers::read(|key| entries.get(key));
+            news.papers.extend(papers.map(|papers| (node, papers)));
         }
     }
     (alive, news)

@@ -10,13 +10,18 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use crate::{id::NodeId, proto::Announcement};
+use crate::{
+    id::NodeId,
+    proto::{Announcement, licensing::Papers},
+};
 
 /// What members say of themselves, this node included.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct News {
     /// Those that are alive.
     pub(crate) told: BTreeMap<NodeId, Arc<Announcement>>,
+    /// Of those, what the ones tell that are under a limit.
+    pub(crate) papers: BTreeMap<NodeId, Papers>,
     /// Of those that were, the ones that have said that they leave.
     pub(crate) left: BTreeSet<NodeId>,
 }
@@ -57,6 +62,13 @@ pub(crate) trait Membership: Send + Sync + 'static {
     ///
     /// Dropping the future may leave some of it untold.
     fn announce(&self, announcement: &Announcement) -> impl Future<Output = ()> + Send;
+
+    /// Tells the others this about licences, from now on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave some of it untold.
+    fn present(&self, papers: &Papers) -> impl Future<Output = ()> + Send;
 
     /// Tells the others that this node leaves, and waits for that, a moment at most.
     ///

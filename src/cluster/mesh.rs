@@ -41,14 +41,17 @@ use super::{
     scout::Scout,
     security::{Credentials, SecurityError},
     seeds::{self, InvalidSeed, Seed, Source},
+    warden::{Licensed, Permit, Warden},
     warnings::Warnings,
 };
 use crate::{
+    id::NodeId,
+    license::{License, Terms},
     proto::{
         Announcement, InvalidAnnouncement, Member, MemberEvent, MemberState, Position, Roster,
         wire::{Hello, Proof, ProtocolRange},
     },
-    runtime::Hub,
+    runtime::{Hub, clock},
 };
 
 /// How long a node that starts waits for a first peer.
@@ -70,6 +73,7 @@ pub(crate) struct MeshConfig {
     pub(crate) seeds: Vec<String>,
     pub(crate) security: Security,
     pub(crate) announcement: Announcement,
+    pub(crate) licensing: Terms,
     /// What it is played on, if it is.
     pub(crate) network: Option<Arc<dyn Network>>,
 }
@@ -85,6 +89,7 @@ impl MeshConfig {
             seeds: Vec::new(),
             security: Security::default(),
             announcement: Announcement::default(),
+            licensing: Terms::default(),
             network: None,
         }
     }
@@ -161,6 +166,12 @@ impl MeshConfig {
         let loading = tokio::task::spawn_blocking(move || security.load(&cluster));
         Ok(loading.await.map_err(transport)??)
     }
+    /// Who sees to it that `node` keeps to its limit, if it is under one.
+    fn warden(&self, node: NodeId) -> Option<Warden> {
+        let (now, calendar) = (clock::now(), clock::calendar());
+        let terms = self.licensing.limits().then(|| self.licensing.clone())?;
+        Some(Warden::new(node, terms, &self.cluster, now, calendar))
+    }
 }
 
 /// Why a node has no links. Nothing was started.
@@ -195,6 +206,8 @@ pub(crate) struct Mesh {
     announcement: Mutex<Announcement>,
     roster: watch::Receiver<Roster>,
     events: broadcast::Receiver<MemberEvent>,
+    /// How many nodes may be active, if that is limited.
+    limit: Option<Licensed>,
     cookie_keys: Vec<[u8; 32]>,
 }
 
@@ -241,6 +254,7 @@ impl Mesh {
         let tasks = hub.tasks();
         let (sightings, sighted) = mpsc::channel::<Sighting>(MAX_WAITING);
         let (outgoing, gossip_out) = mpsc::channel::<(SocketAddr, Bytes)>(MAX_WAITING);
+        let warden = config.warden(hub.id());
         let announcement = config.announcement;
         let gossip =
             Gossip::start(hub.id(), &config.cluster, addr, &announcement, outgoing, tasks).await;
@@ -258,6 +272,7 @@ impl Mesh {
         }
         seeds::start(sources, &scout);
 
+        let limit = warden.as_ref().map(Warden::licensed);
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             endpoint: endpoint.clone(),
@@ -277,13 +292,13 @@ impl Mesh {
         let shown = Shown::new(Roster::new(this, []));
         let (mut roster, events) = (shown.roster(), shown.events());
         let span = info_span!(parent: Span::current(), "mesh");
-        let running = run::run(shared, sighted, gossip_out, shown);
+        let running = run::run(shared, sighted, gossip_out, shown, warden);
         tasks.spawn(span, running);
         if tokio::time::timeout(FIRST_PEER_PATIENCE, roster.changed()).await.is_err() {
             debug!("no peer yet");
         }
         let announcement = Mutex::new(announcement);
-        Ok(Self { hub, endpoint, addr, gossip, announcement, roster, events, cookie_keys })
+        Ok(Self { hub, endpoint, addr, gossip, announcement, roster, events, limit, cookie_keys })
     }
 
     /// Where peers reach this node.
@@ -305,6 +320,17 @@ impl Mesh {
     /// What happens to the nodes from now on.
     pub(crate) fn events(&self) -> broadcast::Receiver<MemberEvent> {
         self.events.resubscribe()
+    }
+
+    /// The licence that holds for this node, if one does.
+    pub(crate) fn license(&self) -> Option<License> {
+        self.limit.as_ref()?.license.borrow().clone()
+    }
+
+    /// Whether this node may serve clients, now and whenever that changes; nothing if it is under no
+    /// limit.
+    pub(crate) fn permits(&self) -> Option<watch::Receiver<Permit>> {
+        self.limit.as_ref().map(|limit| limit.permits.clone())
     }
 
     /// Tells all others that this node has this state from now on.

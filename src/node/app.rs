@@ -49,8 +49,7 @@ impl Node {
         B: http_body::Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>>,
         B: Send + 'static,
     {
-        self.serve_all(adopt(listener)?, AppService::new(app), None).await;
-        Ok(())
+        self.serve_all(adopt(listener)?, AppService::new(app), None).await
     }
 
     /// Serves over TLS what [`serve_app`](Self::serve_app) does, with HTTP/2 for those who can.
@@ -79,7 +78,6 @@ impl Node {
     {
         let listener = adopt(listener)?;
         let tls = Tls::watch(files, &self.inner.clients)?;
-        self.serve_all(listener, AppService::new(app), Some(&tls)).await;
-        Ok(())
+        self.serve_all(listener, AppService::new(app), Some(&tls)).await
     }
 }

@@ -1,6 +1,13 @@
 //! How a node is to be, and how it starts.
 
-use std::{fmt, future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use http::{Response, request::Parts};
@@ -8,12 +15,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
-use super::{Inner, Node, StartError, opening::Opened};
+use super::{Inner, Node, StartError, licensing, opening::Opened};
 use crate::{
     client::{Admission, Authenticate, Bodies, Cookies, Hosts, Reception, Server, Slots},
     cluster::{Discovery, Mesh, MeshConfig, NodeKey, Security},
     handler::Handler,
     id::Principal,
+    license::{License, PublicKey},
     proto::{Durability, Limits, SlowConsumers},
     route::{Route, Routes, Table},
     runtime::{Hub, Tasks},
@@ -343,6 +351,43 @@ impl Builder {
         self
     }
 
+    /// The licence that this cluster has: no more nodes are active than it is for. Defaults to none.
+    ///
+    /// The best licence that a node has, of a vendor that others trust, holds for them too; licences are
+    /// not added up. One that has ended, with its days of grace, stops no node that runs: no further
+    /// one starts but the first of a cluster, which always may. A node that comes to see too many others,
+    /// as when a partition heals, gives way after 30 s if it was the last to come: see
+    /// [`Node::ended`](crate::Node::ended). From 30 days before its end on, nodes warn of that in their
+    /// logs. With a licence it takes two seconds more to start, or three.
+    pub fn license(mut self, license: License) -> Self {
+        self.mesh.licensing.license = Some(license);
+        self
+    }
+
+    /// How many nodes may be active in a cluster in which none has a licence of one of `vendors`, whose
+    /// public keys the application has in it. One always may. Defaults to any number: a node with
+    /// neither this nor a [`license`](Self::license) is under no limit, and not counted by others.
+    pub fn max_unlicensed_nodes(
+        mut self,
+        nodes: u32,
+        vendors: impl IntoIterator<Item = PublicKey>,
+    ) -> Self {
+        self.mesh.licensing.unlicensed = Some(NonZeroU32::new(nodes).unwrap_or(NonZeroU32::MIN));
+        self.mesh.licensing.vendors.extend(vendors);
+        self
+    }
+
+    /// Whether a node that is one too many waits until there is a place for it, instead of not
+    /// starting: then [`start`](Self::start) takes as long as that. Defaults to not.
+    ///
+    /// Meanwhile it is a member that keeps a copy of everything, and has no clients. A place is free at
+    /// once when a node leaves, and after a minute when one dies. A cluster all of whose further nodes
+    /// were refused is gone with those that were not; one whose further nodes wait goes on.
+    pub fn standby(mut self, waits: bool) -> Self {
+        self.mesh.licensing.waits = waits;
+        self
+    }
+
     /// What the node's datagrams go over, instead of the system's network.
     #[cfg(feature = "sim")]
     #[doc(hidden)]
@@ -361,11 +406,12 @@ impl Builder {
 
     /// Starts the node: binds its socket, and looks for its peers.
     ///
-    /// Returns once the node can be used and has had a moment (a second at most) to find a peer.
+    /// Returns once the node can be used and has had a moment to find a peer: a second at most, three with
+    /// a [`license`](Self::license), and longer only on [`standby`](Self::standby).
     ///
     /// # Errors
     ///
-    /// [`StartError`] says which setting is wrong. Nothing keeps running.
+    /// [`StartError`] says which setting is wrong, or that there are nodes enough. Nothing keeps running.
     ///
     /// # Cancel safety
     ///
@@ -412,7 +458,6 @@ impl Builder {
             Server::new(Arc::clone(&hub), routes, clients.clone(), self.admission, reception, span);
         let server = Arc::new(server);
         let (slots, ended) = (Slots::new(self.connections), CancellationToken::new());
-        stop.disarm();
         let inner = Inner {
             hub,
             mesh,
@@ -422,8 +467,12 @@ impl Builder {
             slots,
             clients,
             ended,
+            denied: OnceLock::new(),
         };
-        Ok(Node { inner: Arc::new(inner) })
+        let node = Node { inner: Arc::new(inner) };
+        licensing::admit(&node).await?;
+        stop.disarm();
+        Ok(node)
     }
 }
 

@@ -31,8 +31,7 @@ impl Node {
     ///
     /// Dropping the future stops accepting; connections that are open stay open.
     pub async fn serve_grpc(&self, addr: impl ToSocketAddrs) -> Result<(), ServeError> {
-        self.serve_all(bind(addr)?, self.grpc_service(), None).await;
-        Ok(())
+        self.serve_all(bind(addr)?, self.grpc_service(), None).await
     }
 
     /// Serves over TLS what [`serve_grpc`](Self::serve_grpc) does.
@@ -54,8 +53,7 @@ impl Node {
     ) -> Result<(), ServeError> {
         let listener = bind(addr)?;
         let tls = Tls::watch(files, &self.inner.clients)?;
-        self.serve_all(listener, self.grpc_service(), Some(&tls)).await;
-        Ok(())
+        self.serve_all(listener, self.grpc_service(), Some(&tls)).await
     }
 
     /// Serves what [`serve_grpc`](Self::serve_grpc) does on a socket that listens already.
@@ -71,7 +69,6 @@ impl Node {
         &self,
         listener: std::net::TcpListener,
     ) -> Result<(), ServeError> {
-        self.serve_all(adopt(listener)?, self.grpc_service(), None).await;
-        Ok(())
+        self.serve_all(adopt(listener)?, self.grpc_service(), None).await
     }
 }

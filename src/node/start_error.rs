@@ -4,8 +4,10 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use thiserror::Error;
 
+use super::licensing::too_many;
 use crate::{
     cluster::{MeshError, SecurityError},
+    license::NotInForce,
     proto::InvalidAnnouncement,
     route::InvalidRoute,
 };
@@ -40,6 +42,26 @@ pub enum StartError {
     /// Two routes cannot be told apart, or one is malformed.
     #[error(transparent)]
     InvalidRoute(#[from] InvalidRoute),
+    /// Others are active, and the licence that would let this node be so as well does not count. A new
+    /// licence helps, and so does waiting for one that begins.
+    #[error("{active} nodes are active, and no further one may start")]
+    LicenseNotInForce {
+        /// How many are active.
+        active: u32,
+        /// Why it does not count.
+        #[source]
+        reason: NotInForce,
+    },
+    /// As many nodes are active as may be. One that leaves makes room, and so does a licence for more,
+    /// on any node. The place of one that died is kept for a minute, or until a node starts at its
+    /// address.
+    #[error("{}", too_many(*.max, *.active))]
+    MaxLicenses {
+        /// How many may be active.
+        max: u32,
+        /// How many are, or were a minute ago.
+        active: u32,
+    },
     /// A seed is not `host` or `host:port`.
     #[error("the seed {seed:?} is not a host or host:port")]
     InvalidSeed {

@@ -52,7 +52,7 @@ impl Chat {
 
     /// Starts a process. What it says goes to [`Chat::since`] from the first line on.
     pub(crate) fn spawn(place: &Place, args: &[&str]) -> Self {
-        let mut child = Command::new(executable())
+        let mut child = Command::new(example("chat"))
             .args(args)
             .env("XDG_RUNTIME_DIR", place.dir())
             .env("RUST_LOG", std::env::var("CHAT_LOG").unwrap_or_else(|_| "info".to_owned()))
@@ -186,15 +186,16 @@ impl Drop for Chat {
     }
 }
 
-/// The example, which stands beside the tests: `cargo test` builds it, but not `cargo test --test`.
-fn executable() -> PathBuf {
+/// An example, which stands beside the tests: `cargo test` builds it, but not `cargo test --test`.
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps");
-    let chat = profile.join("examples").join(format!("chat{}", std::env::consts::EXE_SUFFIX));
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let example = profile.join("examples").join(file);
     let built = |path: &Path| path.metadata().and_then(|facts| facts.modified()).ok();
-    let (built, library) = (built(&chat), built(&profile.join("libexosphere.rlib")));
-    assert!(built.is_some() && built >= library, "run `cargo build --example chat` first");
-    chat
+    let (built, library) = (built(&example), built(&profile.join("libexosphere.rlib")));
+    assert!(built.is_some() && built >= library, "run `cargo build --example {name}` first");
+    example
 }
 
 /// What a process has logged.

@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 #[allow(unused_imports, reason = "each test uses its part of this")]
 pub(crate) use {
-    chat::{Chat, Mark, Stamp},
+    chat::{Chat, Mark, Stamp, example},
     client::{Client, Publisher, RawSocket, Received, frame},
     http::{Answer, get, post, request},
     sequence::Sequence,

@@ -1,5 +1,7 @@
 //! Several nodes that gossip, over channels instead of connections, in paused time.
 
+mod licensed;
+
 use super::{forge::*, *};
 use crate::proto::MemberState;
 

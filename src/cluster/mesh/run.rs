@@ -1,5 +1,7 @@
 //! The task that owns the links.
 
+mod licensed;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -15,6 +17,7 @@ use tokio::{
 };
 use tracing::{Instrument, Span, debug, info_span};
 
+use self::licensed::Licensed;
 use super::{
     MAX_WAITING, Shared,
     dials::Dials,
@@ -30,6 +33,7 @@ use crate::{
         link::{self, Greeted},
         membership::{Membership, News},
         node_key::Binding,
+        warden::Warden,
         warnings::Offence,
     },
     id::NodeId,
@@ -81,12 +85,13 @@ pub(super) async fn run(
     mut sighted: mpsc::Receiver<Sighting>,
     mut gossip_out: mpsc::Receiver<(SocketAddr, Bytes)>,
     shown: Shown,
+    warden: Option<Warden>,
 ) {
     let tasks = shared.hub.tasks().clone();
     let endpoint = shared.endpoint.clone();
     let (mut live, mut news) = (shared.gossip.members(), shared.gossip.news());
     let (events, mut happened) = mpsc::channel(MAX_WAITING);
-    let mut mesh = Run::new(shared, events, shown);
+    let mut mesh = Run::new(shared, events, shown, warden);
     let mut redial = tokio::time::interval(REDIAL_EVERY);
     redial.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -105,7 +110,10 @@ pub(super) async fn run(
             Some((to, message)) = gossip_out.recv() => mesh.handle_gossip(to, message),
             Some(incoming) = endpoint.accept() => mesh.handle_incoming(incoming),
             Some(sighting) = sighted.recv() => mesh.handle_sighting(sighting),
-            _ = redial.tick() => mesh.handle_tick(),
+            _ = redial.tick() => {
+                mesh.handle_tick();
+                mesh.handle_licenses().await;
+            }
         }
     }
 }
@@ -127,10 +135,16 @@ struct Run {
     /// The connection that is sent on, for each peer.
     sending: BTreeMap<NodeId, watch::Sender<usize>>,
     handshakes: usize,
+    licensed: Option<Licensed>,
 }
 
 impl Run {
-    fn new(shared: Arc<Shared>, events: mpsc::Sender<Event>, shown: Shown) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        events: mpsc::Sender<Event>,
+        shown: Shown,
+        warden: Option<Warden>,
+    ) -> Self {
         Self {
             shared,
             events,
@@ -143,6 +157,7 @@ impl Run {
             departed: BTreeMap::new(),
             sending: BTreeMap::new(),
             handshakes: 0,
+            licensed: warden.map(Licensed::new),
         }
     }
 
@@ -168,6 +183,9 @@ impl Run {
         let own = self.shared.hub.id();
         let initiator = if greeted.dialed { own } else { peer };
         let connection = greeted.connection.clone();
+        if self.turns_away(peer, &connection) {
+            return;
+        }
         let established = Established {
             connection: connection.clone(),
             stable_id: connection.stable_id(),
@@ -239,6 +257,9 @@ impl Run {
             if self.live.contains_key(&node) || self.peers.has(node) {
                 self.told.entry(node).or_insert(announcement);
             }
+        }
+        if let Some(licensed) = &mut self.licensed {
+            licensed.handle_news(news.papers);
         }
         self.show();
     }
@@ -336,7 +357,9 @@ impl Run {
         let own = self.shared.hub.id();
         let is_linked =
             node.is_some_and(|node| self.peers.has(node)) || self.peers.at(addr).is_some();
-        if is_linked || node == Some(own) || addr == self.shared.addr {
+        let licensed = self.licensed.as_ref();
+        let is_refused = licensed.is_some_and(|licensed| licensed.refuses_at(addr));
+        if is_linked || is_refused || node == Some(own) || addr == self.shared.addr {
             return;
         }
         if !self.dials.begin(addr, clock::now()) {
@@ -361,7 +384,11 @@ impl Run {
     fn handle_tick(&mut self) {
         let now = clock::now();
         self.dials.sweep(now);
-        self.departed.retain(|_, (since, _)| now.saturating_duration_since(*since) < DEPARTED_FOR);
+        let licensed = self.licensed.as_ref();
+        let is_refused = |node| licensed.is_some_and(|licensed| licensed.refuses(node));
+        self.departed.retain(|&node, (since, _)| {
+            is_refused(node) || now.saturating_duration_since(*since) < DEPARTED_FOR
+        });
         let unlinked: Vec<_> = self
             .live
             .iter()
