@@ -34,6 +34,11 @@ async fn chat(place: &Place) -> Node {
     place.node().route("/chat/{room}", publish).start().await.unwrap()
 }
 
+/// One that also answers by scripts.
+async fn chat_with_scripts(place: &Place) -> Node {
+    place.node().route("/chat/{room}", publish).jsonp(true).start().await.unwrap()
+}
+
 async fn two(name: &str) -> (Place, [Node; 2], [SocketAddr; 2]) {
     let place = Place::new(name);
     let nodes = [chat(&place).await, chat(&place).await];
@@ -388,12 +393,13 @@ async fn scripts_are_answers_only_where_the_application_says_so() {
 }
 
 /// How a client is connected, in the test of all at once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Way {
     Socket,
     Events,
     Streaming,
     Polling,
+    Scripts,
 }
 
 /// Reads numbers until `last`, coming back on another node whenever its connection ends, and returns
@@ -418,10 +424,11 @@ async fn follow(way: Way, http: [SocketAddr; 3], begin: usize, last: u64) -> Vec
                     }
                 }
             }
-            Way::Events | Way::Streaming | Way::Polling => {
+            Way::Events | Way::Streaming | Way::Polling | Way::Scripts => {
                 let name = match way {
                     Way::Events => "sse",
                     Way::Streaming => "streaming",
+                    Way::Scripts => "jsonp&jsonpTransport=cb",
                     _ => "long-polling",
                 };
                 let Some(mut stream) = Stream::try_open(http, &stock(name, &session), &[]).await
@@ -433,6 +440,9 @@ async fn follow(way: Way, http: [SocketAddr; 3], begin: usize, last: u64) -> Vec
                     continue;
                 }
                 session = stream.id();
+                if way == Way::Scripts {
+                    stream.script("cb").await;
+                }
                 loop {
                     let text = match way {
                         Way::Events => stream.event().await.map(|event| event.data),
@@ -467,19 +477,20 @@ fn read(text: &str) -> Option<(usize, u64)> {
 async fn all_transports_at_once_get_everything_while_a_node_is_restarted() {
     const EACH: u64 = 300;
     let place = Place::new("mixed");
-    let nodes = [chat(&place).await, chat(&place).await, chat(&place).await];
+    let start = || chat_with_scripts(&place);
+    let nodes = [start().await, start().await, start().await];
     for node in &nodes {
         sees(node, 3).await;
     }
     let http = nodes.each_ref().map(serve);
     let mut clients = Vec::new();
-    for way in [Way::Socket, Way::Events, Way::Streaming, Way::Polling] {
+    for way in [Way::Socket, Way::Events, Way::Streaming, Way::Polling, Way::Scripts] {
         for begin in 0..3 {
             clients.push((way, begin, spawn(follow(way, http, begin, EACH))));
         }
     }
     let topic = nodes[0].topic("/chat/a").unwrap();
-    support::until("everybody is there", || topic.members().len() == 12).await;
+    support::until("everybody is there", || topic.members().len() == 15).await;
     let [first, second, third] = nodes;
     let restarted = Arc::new(AtomicBool::new(false));
     let publishers = [(0, first.clone()), (1, second.clone())].map(|(publisher, node)| {
@@ -497,7 +508,7 @@ async fn all_transports_at_once_get_everything_while_a_node_is_restarted() {
         })
     });
     third.shutdown().await;
-    let again = chat(&place).await;
+    let again = start().await;
     sees(&again, 3).await;
     let listener = std::net::TcpListener::bind(http[2]).unwrap();
     let serving = again.clone();

@@ -167,7 +167,11 @@ impl LongPoll {
         if self.held.is_none() {
             let answer = match ready!(self.poll_said(cx)) {
                 Ok(answer) => answer,
-                Err(close) => return Poll::Ready(Err(close)),
+                Err(close) => {
+                    // Or a script would be said again and again.
+                    self.progress = Progress::Answered;
+                    return Poll::Ready(Err(close));
+                }
             };
             self.held = Some((answer, look()));
         }

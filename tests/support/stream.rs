@@ -18,6 +18,7 @@ pub(crate) struct Stream {
     raw: Vec<u8>,
     /// The text of the body that is not yet read.
     body: String,
+    has_ended: bool,
 }
 
 /// An event of an event stream.
@@ -53,7 +54,7 @@ impl Stream {
         };
         let head = String::from_utf8(raw.drain(..end).collect()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Some(Self { stream, status, head, raw, body: String::new() })
+        Some(Self { stream, status, head, raw, body: String::new(), has_ended: false })
     }
 
     /// The value of a header.
@@ -99,6 +100,16 @@ impl Stream {
         }
     }
 
+    /// Reads a script to its end, and goes on as if what it hands to the page were the body. If it is not
+    /// whole, it does nothing, and neither does this.
+    pub(crate) async fn script(&mut self, callback: &str) {
+        let script = self.rest().await;
+        let quoted = script
+            .strip_prefix(&format!("/**/{callback}({{\"message\" : "))
+            .and_then(|rest| rest.strip_suffix("});"));
+        self.body = quoted.map(|it| serde_json::from_str(it).unwrap()).unwrap_or_default();
+    }
+
     /// The rest of the answer.
     pub(crate) async fn rest(&mut self) -> String {
         while self.receive().await.is_some() {}
@@ -107,13 +118,14 @@ impl Stream {
 
     /// Receives one more chunk into the body; `None` at the end.
     async fn receive(&mut self) -> Option<()> {
-        loop {
+        while !self.has_ended {
             if let Some(end) = self.raw.windows(2).position(|two| two == b"\r\n") {
                 let size = str::from_utf8(&self.raw[..end]).unwrap();
                 let size = usize::from_str_radix(size, 16).unwrap();
                 if self.raw.len() >= end + 2 + size + 2 {
                     let chunk: Vec<u8> = self.raw.drain(..end + 2 + size + 2).collect();
                     self.body += str::from_utf8(&chunk[end + 2..end + 2 + size]).unwrap();
+                    self.has_ended = size == 0;
                     return (size > 0).then_some(());
                 }
             }
@@ -122,6 +134,7 @@ impl Stream {
                 return None;
             }
         }
+        None
     }
 }
 
