@@ -21,6 +21,12 @@ const SPLIT: Duration = Duration::from_millis(2_500);
 const HEAL: Duration = Duration::from_secs(2);
 const CONVERGE: Duration = Duration::from_secs(1);
 
+/// After how long gossip has forgotten the dead, and some time more.
+const FORGOTTEN: Duration = Duration::from_secs(13 * 60);
+
+/// How soon who has been forgotten is heard of: by the next beacon, which is 12 s away at the most.
+const FOUND: Duration = Duration::from_secs(14);
+
 /// A cluster of so many machines, which is as one.
 async fn form(machines: usize, dice: Dice) -> std::sync::Arc<Cluster> {
     let cluster = Cluster::new(machines, Weather::CALM, dice);
@@ -140,6 +146,26 @@ fn a_partition_is_seen_and_healed_and_all_know_the_same_again() {
         assert!(healed <= HEAL, "{healed:?}");
         assert!(converged <= CONVERGE, "{converged:?}");
     }
+}
+
+/// Goal: two sides that have long forgotten each other are one cluster soon after they can be, as
+/// beacons go on for ever.
+///
+/// Method: split them for longer than the ten minutes that gossip remembers the dead.
+#[test]
+fn two_sides_that_have_forgotten_each_other_are_one_again() {
+    let healed = simulate(7, async |dice: Dice| {
+        let cluster = form(4, dice).await;
+        let (these, those) = ([0, 1], [2, 3]);
+        cluster.net.split(&these, &those);
+        let is_seen = || cluster.see_each_other(&these) && cluster.see_each_other(&those);
+        until("the partition is seen", PATIENCE, is_seen).await;
+        tokio::time::sleep(FORGOTTEN).await;
+        cluster.net.heal();
+        until("they are one again", PATIENCE, || cluster.see_each_other(&[0, 1, 2, 3])).await
+    });
+    println!("healed {healed:?} after the end of a partition of {FORGOTTEN:?}");
+    assert!(healed <= FOUND, "{healed:?}");
 }
 
 /// Splits a cluster in halves for as long as it `lasts`, in which clients come and go and are published
