@@ -24,6 +24,8 @@ mod crowd;
 mod dice;
 #[path = "whole/entropy.rs"]
 mod entropy;
+#[path = "whole/licensed.rs"]
+mod licensed;
 #[path = "whole/net.rs"]
 mod net;
 #[path = "whole/reader.rs"]

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use exosphere::{Close, Gap, Handler, Message, Node, NodeId, Session, SessionId, proto::Core};
+use exosphere::{
+    Builder, Close, Gap, Handler, Message, Node, NodeId, Session, SessionId, StartError,
+    proto::Core,
+};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
@@ -78,16 +81,26 @@ impl Cluster {
 
     /// Starts a machine, at the address that is always its.
     pub(crate) async fn start(&self, machine: usize) {
+        self.try_start(machine, |builder| builder).await.expect("its address is free");
+    }
+
+    /// The same, with a node that is built so, unless that does not start.
+    pub(crate) async fn try_start(
+        &self,
+        machine: usize,
+        build: impl FnOnce(Builder) -> Builder,
+    ) -> Result<(), StartError> {
         let (card, gaps) = (self.net.card(machine), Arc::clone(&self.gaps));
         let node = Node::builder("whole")
             .secret_file(self.dir.path().join("secret"))
             .bind(addr(machine))
             .network(card.clone())
             .route(ROUTE, Room { gaps });
-        let node = node.start().await.expect("its address is free");
+        let node = build(node).start().await.inspect_err(|_| card.switch_off())?;
         let dead = CancellationToken::new();
         let before = self.seats()[machine].replace(Machine { card, node, dead });
         assert!(before.is_none(), "machine {machine} ran already");
+        Ok(())
     }
 
     /// Ends a machine without a word.

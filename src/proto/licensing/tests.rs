@@ -255,6 +255,27 @@ fn who_stands_by_takes_the_first_place_that_is_free_and_only_one_does() {
 }
 
 #[test]
+fn who_is_active_stays_in_the_place_of_one_that_died() {
+    let mut world = World::new(6, 2);
+    let join_on = |world: &mut World, side| {
+        let at = world.join();
+        world.machines[at].side = side;
+    };
+    (0..2).for_each(|side| join_on(&mut world, side));
+    world.run(5_000);
+    world.split = true;
+    world.run(65_000);
+    (0..2).for_each(|side| join_on(&mut world, side));
+    world.run(5_000);
+    assert_eq!(world.active(), BTreeSet::from([0, 1, 2, 3]));
+    world.split = false;
+    world.run(2_000);
+    world.kill(0);
+    world.run(40_000);
+    assert_eq!(world.active().len(), 2);
+}
+
+#[test]
 fn what_ends_a_licence_lets_all_stay_and_nobody_but_the_first_join() {
     let mut world = World::new(4, 4);
     for _ in 0..3 {
@@ -290,8 +311,10 @@ fn who_does_not_give_way_is_refused_by_all_others_and_nobody_else_is() {
         assert_eq!(refused, BTreeSet::from([id]));
     }
     // It stays refused although nothing is heard of it, until there is a place for it.
-    world.run(120_000);
-    assert_eq!(world.refused(), BTreeSet::from([id]));
+    for _ in 0..30 {
+        world.run(10_000);
+        assert_eq!(world.refused(), BTreeSet::from([id]));
+    }
     world.leave(0);
     world.run(1_000);
     assert_eq!(world.refused(), BTreeSet::new());
