@@ -56,7 +56,9 @@ struct Takeover {
 #[derive(Debug, Default)]
 pub(super) struct Takeovers {
     sessions: BTreeMap<SessionId, Takeover>,
-    by_owner: BTreeMap<NodeId, BTreeSet<SessionId>>,
+    /// The same by who owned them, in the order of what they wait for: those first to whom that was not
+    /// said.
+    by_owner: BTreeMap<NodeId, BTreeSet<(Option<Seq>, SessionId)>>,
     dues: BTreeSet<(Instant, SessionId)>,
     /// Of each journal, what this node's own is said to follow.
     followed: BTreeMap<NodeId, Seq>,
@@ -105,7 +107,7 @@ impl Takeovers {
 
     fn insert(&mut self, session: SessionId, takeover: Takeover) {
         self.remove(session);
-        self.by_owner.entry(takeover.from).or_default().insert(session);
+        self.by_owner.entry(takeover.from).or_default().insert((takeover.next, session));
         self.dues.insert((takeover.due, session));
         self.sessions.insert(session, takeover);
     }
@@ -114,12 +116,30 @@ impl Takeovers {
         let takeover = self.sessions.remove(&session)?;
         self.dues.remove(&(takeover.due, session));
         if let Some(sessions) = self.by_owner.get_mut(&takeover.from) {
-            sessions.remove(&session);
+            sessions.remove(&(takeover.next, session));
             if sessions.is_empty() {
                 self.by_owner.remove(&takeover.from);
             }
         }
         Some(takeover)
+    }
+
+    /// The last owner has said what a session waits for.
+    fn set_next(&mut self, session: SessionId, next: Option<Seq>) {
+        if let Some(takeover) = self.remove(session) {
+            self.insert(session, Takeover { next, ..takeover });
+        }
+    }
+
+    /// Those from which others differ only in that they wait for what comes later: of the sessions that
+    /// `owner` had, one of those to whom nothing was said, and the first of the others.
+    fn first_of(&self, owner: NodeId) -> [Option<SessionId>; 2] {
+        let Some(sessions) = self.by_owner.get(&owner) else {
+            return [None; 2];
+        };
+        let untold = sessions.first().filter(|(next, _)| next.is_none());
+        let told = sessions.range((Some(Seq::FIRST), SessionId::from_bits(0))..).next();
+        [untold, told].map(|first| first.map(|&(_, session)| session))
     }
 }
 
@@ -226,11 +246,11 @@ impl Core {
         let is_current = self.replica.session(session).is_some_and(|known| {
             (known.claim.node, known.claim.epoch) == (self.id, released.epoch)
         });
-        let takeover = self.takeovers.sessions.get_mut(&session);
-        let Some(takeover) = takeover.filter(|it| is_current && it.from == peer) else {
+        let takeover = self.takeovers.sessions.get(&session);
+        if takeover.is_none_or(|it| !is_current || it.from != peer) {
             return;
-        };
-        takeover.next = released.next;
+        }
+        self.takeovers.set_next(session, released.next);
         for (topic, mut position) in released.positions {
             self.replica.strip(&mut position);
             if let Some(topic) = self.replica.topics().find(&topic) {
@@ -248,13 +268,11 @@ impl Core {
     pub(super) fn check_takeovers(&mut self, now: Instant) {
         let owners: Vec<_> = self.takeovers.by_owner.keys().copied().collect();
         for owner in owners {
-            // All wait for the same of a dead owner; of a live one, few wait.
-            let sessions: Vec<_> =
-                self.takeovers.by_owner.get(&owner).into_iter().flatten().copied().collect();
-            for session in sessions {
-                if !self.check_takeover(session, now) && !self.live.contains(&owner) {
-                    break;
-                }
+            // While the first waits all others do, of which there may be very many.
+            for which in 0..2 {
+                while let Some(session) = self.takeovers.first_of(owner)[which]
+                    && self.check_takeover(session, now)
+                {}
             }
         }
     }
