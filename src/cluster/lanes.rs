@@ -207,12 +207,17 @@ impl Frames {
 }
 
 /// Sends one message of gossip. What cannot be sent is dropped: gossip repeats what matters.
+///
+/// Most of a message is addresses and large numbers that are nearly the same for every member, and it
+/// is what nodes say to each other that have nothing to say: so it is compressed.
 pub(super) async fn send_gossip(connection: Connection, message: Bytes) {
+    let packed = zstd::bulk::compress(&message, zstd::DEFAULT_COMPRESSION_LEVEL);
+    let packed = Bytes::from(packed.expect("whatever fits into memory can be compressed"));
     let sent: Result<(), LinkError> = async {
         let mut stream = connection.open_uni().await?;
         let _ = stream.set_priority(GOSSIP_PRIORITY); // It fails only if the stream is gone.
         stream.write_all(&[GOSSIP]).await?;
-        stream.write_all_chunks(&mut [message]).await?;
+        stream.write_all_chunks(&mut [packed]).await?;
         let _ = stream.finish();
         Ok(())
     }

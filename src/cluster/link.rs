@@ -160,11 +160,8 @@ async fn read(
 ) -> Result<(), LinkError> {
     match read_code(&mut stream).await? {
         Some(lanes::GOSSIP) => {
-            let Some(message) = read_gossip(&mut stream).await? else {
-                debug!("gossip that is too long was ignored");
-                return Ok(());
-            };
-            match gossip.handle(addr, peer, message) {
+            let read = read_gossip(&mut stream).await?;
+            match read.and_then(|message| gossip.handle(addr, peer, message)) {
                 Ok(()) => {}
                 Err(gossip::Refusal::Busy) => debug!("too much gossip at once"),
                 Err(refusal) => warnings.note(Offence::Gossip, peer.short(), refusal),
@@ -178,20 +175,21 @@ async fn read(
     }
 }
 
-/// Reads the rest of a stream, in order; `None` if it is too long.
+/// Reads the rest of a stream, in order, which is one message, compressed.
 ///
 /// Not by `read_to_end`, which takes what comes in any order. Where a first byte was read in order,
 /// and its packet was lost and came again in a longer one, it gets that byte twice, and never
 /// the end.
-async fn read_gossip(stream: &mut RecvStream) -> Result<Option<Bytes>, LinkError> {
-    let mut message = BytesMut::new();
+async fn read_gossip(stream: &mut RecvStream) -> Result<Result<Bytes, gossip::Refusal>, LinkError> {
+    let mut packed = BytesMut::new();
     while let Some(chunk) = stream.read_chunk(MAX_MESSAGE_BYTES, true).await? {
-        message.extend_from_slice(&chunk.bytes);
-        if message.len() > MAX_MESSAGE_BYTES {
-            return Ok(None);
+        packed.extend_from_slice(&chunk.bytes);
+        if packed.len() > MAX_MESSAGE_BYTES {
+            return Ok(Err(gossip::Refusal::TooLong));
         }
     }
-    Ok(Some(message.freeze()))
+    let message = zstd::bulk::decompress(&packed, MAX_MESSAGE_BYTES);
+    Ok(message.map(Bytes::from).map_err(|_| gossip::Refusal::Malformed))
 }
 
 async fn read_code(stream: &mut RecvStream) -> Result<Option<u8>, LinkError> {

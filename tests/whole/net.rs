@@ -54,6 +54,11 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
+    /// How many bytes of datagrams were sent since another was taken.
+    pub(crate) fn bytes_since(self, before: Self) -> u64 {
+        self.bytes - before.bytes
+    }
+
     /// Continues the hash, which is FNV-1a over numbers.
     fn add(&mut self, numbers: [u64; 4]) {
         for number in numbers {

@@ -113,8 +113,10 @@ fn all_see_at_once_that_a_node_leaves() {
 /// the same, of many sessions too, some of which came and went on both sides.
 #[test]
 fn a_partition_is_seen_and_healed_and_all_know_the_same_again() {
-    let sessions = if variable("LONG").is_some() { 100_000 } else { 2_000 };
+    let is_long = variable("LONG").is_some();
+    let sessions = if is_long { 100_000 } else { 2_000 };
     for (machines, rounds) in [(2, 8), (4, 4), (10, 1), (20, 1)] {
+        let rounds = if is_long { 1 } else { rounds };
         // Each machine keeps all of them, so that more machines have fewer each.
         let each = sessions * 4 / (machines * machines.max(4));
         let begun = wall();
@@ -186,4 +188,22 @@ async fn split_and_heal(cluster: &Cluster, crowds: &mut [Crowd], lasts: Duration
     let healed = until("the partition is healed", PATIENCE, is_whole).await;
     let is_even = || cluster.differs().is_none();
     [seen, healed, until("all know the same", PATIENCE, is_even).await]
+}
+
+/// Goal: nodes that have nothing to say cost little: 12 KB/s each where there are ten.
+#[test]
+fn idle_nodes_say_little() {
+    for (machines, limit_bytes) in [(3, 12_000), (10, 12_000)] {
+        let seconds = 30;
+        let bytes = simulate(machines as u64, async |dice| {
+            let cluster = form(machines, dice).await;
+            tokio::time::sleep(PATIENCE).await;
+            let before = cluster.net.trace();
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            cluster.net.trace().bytes_since(before)
+        });
+        let each = bytes / seconds / machines as u64;
+        println!("{machines} nodes: each says {each} B/s when idle");
+        assert!(each <= limit_bytes, "{each}");
+    }
 }
