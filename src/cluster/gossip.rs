@@ -276,7 +276,7 @@ fn config((node, addr): Member, cluster: &str) -> ChitchatConfig {
         failure_detector_config: FailureDetectorConfig {
             phi_threshold: 8.0,
             sampling_window_size: 100,
-            max_interval: Duration::from_secs(10),
+            max_interval: LONGEST_INTERVAL,
             // Or the first seconds of a member, in which little is known, would count for more.
             initial_interval: GOSSIP_INTERVAL,
             dead_node_grace_period: Duration::from_secs(10 * 60),
@@ -300,6 +300,10 @@ mod key {
 
 /// How often a node gossips, with three others. A crash is seen by all within two seconds.
 const GOSSIP_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Longer intervals between two signs of life of a member are not taken for what is usual: nobody is
+/// heard of across a partition, and who is cut off soon after one would be noticed late.
+const LONGEST_INTERVAL: Duration = Duration::from_millis(1_500);
 
 /// How often the keeper looks at the clock, to see whether this process was stopped.
 const TICK: Duration = Duration::from_millis(50);

@@ -1,6 +1,7 @@
 //! A process of the chat example.
 
 use std::{
+    ffi::OsStr,
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -52,8 +53,16 @@ impl Chat {
 
     /// Starts a process. What it says goes to [`Chat::since`] from the first line on.
     pub(crate) fn spawn(place: &Place, args: &[&str]) -> Self {
-        let mut child = Command::new(example("chat"))
-            .args(args)
+        Self::spawn_by(&[], place, args)
+    }
+
+    /// Starts a process by another program, which it takes the place of.
+    pub(crate) fn spawn_by(launcher: &[String], place: &Place, args: &[&str]) -> Self {
+        let executable = example("chat");
+        let words = launcher.iter().map(OsStr::new).chain([executable.as_os_str()]);
+        let words: Vec<_> = words.chain(args.iter().map(OsStr::new)).collect();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .env("XDG_RUNTIME_DIR", place.dir())
             .env("RUST_LOG", std::env::var("CHAT_LOG").unwrap_or_else(|_| "info".to_owned()))
             .stdin(Stdio::null())

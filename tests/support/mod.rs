@@ -8,6 +8,8 @@
 
 mod chat;
 mod client;
+#[cfg(target_os = "linux")]
+mod hosts;
 mod http;
 mod sequence;
 mod stock;
@@ -22,6 +24,9 @@ use std::{
 
 use tokio::sync::{Mutex, MutexGuard};
 
+#[cfg(target_os = "linux")]
+#[allow(unused_imports, reason = "each test uses its part of this")]
+pub(crate) use hosts::{Hosts, Switch};
 #[allow(unused_imports, reason = "each test uses its part of this")]
 pub(crate) use {
     chat::{Chat, Mark, Stamp, example},
