@@ -11,7 +11,7 @@
 //! | `MACHINES=n` | has so many machines in it |
 //! | `SEEDS=n` | lives so many; 30 if it is not set |
 //! | `FIRST=n` | begins with this seed; 0 if it is not set |
-//! | `LONG=1` | has 100,000 sessions in the test of state; 2,000 if it is not set |
+//! | `SESSIONS=n` | has so many sessions in the test of state, which splits once then; 2,000 if it is not set |
 //! | `RUST_LOG=..` | logs what nodes say |
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
