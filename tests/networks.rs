@@ -16,6 +16,7 @@ const PARTITION: Duration = Duration::from_millis(2_500);
 const HEAL: Duration = Duration::from_secs(2);
 
 /// Runs a test in a network of its own, on a thread of its own, which nothing else runs on.
+#[expect(clippy::disallowed_methods, reason = "the tests are no node")]
 fn on_hosts<F: Future<Output = ()>>(
     hosts: usize,
     name: &'static str,

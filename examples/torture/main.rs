@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo build --release --examples --features client
-//! target/release/examples/torture [--rounds N] [--messages N] [--nodes N] [--fault kill|drain|stop|all|partition]
+//! target/release/examples/torture [--rounds N] [--messages N] [--nodes N] [--fault kill|drain|stop|all|partition|split]
 //!                                 [--store] [--rate N] [--seed N] [--log FILE]
 //! ```
 //!
@@ -19,7 +19,7 @@
 //! Beside that, every node must account for every message.
 //!
 //! Its exit status says whether all of them held. Only processes that it started are touched, and
-//! nothing leaves the loopback interface: for `partition`, the nodes are in network namespaces that
+//! nothing leaves the loopback interface: for `partition` and `split`, the nodes are in network namespaces that
 //! it makes, and that end with it. Where it may not make them it says so, with the status 77.
 
 mod clients;
@@ -68,6 +68,9 @@ struct Arguments {
     /// How many bare WebSockets get what is pushed.
     #[arg(long, default_value_t = 2)]
     bare: usize,
+    /// For how many seconds a `split` lasts.
+    #[arg(long, default_value_t = 30)]
+    apart: u64,
     /// What the dice begin with. By default another number each time, which is printed.
     #[arg(long)]
     seed: Option<u64>,
@@ -89,6 +92,15 @@ enum Fault {
     All,
     /// Some of them do not reach each other for some seconds, one way or both.
     Partition,
+    /// The larger half of them and the others do not reach each other for a while (`--apart`).
+    Split,
+}
+
+impl Fault {
+    /// Whether the nodes are in a network of their own, which can be cut.
+    const fn is_of_network(self) -> bool {
+        matches!(self, Self::Partition | Self::Split)
+    }
 }
 
 /// How long what is on its way may take to arrive once nothing is done any more.
@@ -110,7 +122,7 @@ const SKIPPED: u8 = 77;
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.fault == Fault::Partition
+    if arguments.fault.is_of_network()
         && let Err(error) = network::enter().await
     {
         eprintln!("torture: skipped: {error}");
@@ -132,7 +144,7 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
     let mut dice = Dice(seed);
     let store = arguments.store || arguments.fault == Fault::All;
     let network = match arguments.fault {
-        Fault::Partition => Some(Network::new(arguments.nodes).await?),
+        Fault::Partition | Fault::Split => Some(Network::new(arguments.nodes).await?),
         _ => None,
     };
     let mut cluster = Cluster::start(arguments.nodes, store, network).await?;
@@ -159,7 +171,7 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
             Fault::Drain => (round as usize) % cluster.len(),
             _ => dice.below(cluster.len() as u64) as usize,
         };
-        torture(arguments.fault, victim, &mut cluster, &mut dice, &subscribers, &notes).await?;
+        torture(&arguments, victim, &mut cluster, &mut dice, &subscribers, &notes).await?;
         let (ended, acknowledged) = (notes.elapsed(), notes.all_acknowledged());
         let recovery = async {
             has_all(&subscribers, &acknowledged, &notes).await.then(|| notes.elapsed() - ended)
@@ -175,7 +187,7 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
     }
     settle(publishers, &subscribers, &notes).await;
     drop(bares);
-    let is_apart = arguments.fault == Fault::Partition;
+    let is_apart = arguments.fault.is_of_network();
     let conditions = Conditions { is_apart, has_disks: store };
     let mut verdict = judge::judge(&notes.take(), &subscribers, conditions);
     verdict.unaccounted = unaccounted + cluster.unaccounted().await?;
@@ -193,7 +205,7 @@ async fn run(arguments: Arguments) -> Result<Verdict, Box<dyn Error>> {
 
 /// Does something to the nodes, and undoes it.
 async fn torture(
-    fault: Fault,
+    arguments: &Arguments,
     victim: usize,
     cluster: &mut Cluster,
     dice: &mut Dice,
@@ -207,7 +219,7 @@ async fn torture(
             }
         }
     };
-    match fault {
+    match arguments.fault {
         Fault::Kill => {
             note(Some(cluster.id(victim)));
             cluster.kill(victim).await?;
@@ -236,6 +248,11 @@ async fn torture(
             println!("{cut} for {duration:?}");
             note(Some(cluster.id(cut.victim())));
             cluster.cut(cut, duration).await?;
+        }
+        Fault::Split => {
+            note(None);
+            let duration = Duration::from_secs(arguments.apart);
+            cluster.cut(Cut::Split(cluster.len().div_ceil(2)), duration).await?;
         }
     }
     Ok(())

@@ -51,6 +51,8 @@ pub(crate) enum Cut {
     Deaf(usize),
     /// A node reaches nobody, clients neither, and nobody reaches it.
     Unplugged(usize),
+    /// The nodes up to this one and those from it on do not reach each other. Clients reach all.
+    Split(usize),
 }
 
 impl Cut {
@@ -73,7 +75,8 @@ impl Cut {
             | Self::Between(victim, _)
             | Self::Mute(victim)
             | Self::Deaf(victim)
-            | Self::Unplugged(victim) => victim,
+            | Self::Unplugged(victim)
+            | Self::Split(victim) => victim,
         }
     }
 
@@ -85,6 +88,7 @@ impl Cut {
             Self::Mute(victim) => from == victim,
             Self::Deaf(victim) => to == victim,
             Self::Unplugged(_) => false,
+            Self::Split(first) => (from < first) != (to < first),
         }
     }
 }
@@ -97,6 +101,7 @@ impl fmt::Display for Cut {
             Self::Mute(victim) => write!(f, "node {victim} is not heard by the others"),
             Self::Deaf(victim) => write!(f, "node {victim} does not hear the others"),
             Self::Unplugged(victim) => write!(f, "node {victim} is unplugged"),
+            Self::Split(first) => write!(f, "{first} nodes are apart from the others"),
         }
     }
 }
