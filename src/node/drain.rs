@@ -1,5 +1,7 @@
 //! How a node leaves without its clients noticing much.
 
+use std::time::Duration;
+
 use tokio::time::{sleep_until, timeout};
 use tracing::{info, warn};
 
@@ -8,6 +10,9 @@ use crate::{
     proto::{Close, CloseCode, MemberState, Pace, Roster},
     runtime::clock,
 };
+
+/// How long the others are waited for to say where clients reach them, if they have just come.
+const NEWS_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Node {
     /// Leaves the cluster without haste: takes no new clients, sends those that it has to other nodes
@@ -30,7 +35,10 @@ impl Node {
     pub async fn drain(&self, pace: Pace) {
         let Inner { hub, mesh, .. } = &*self.inner;
         mesh.announce(MemberState::Draining).await;
-        let roster = mesh.roster();
+        let mut roster = mesh.roster();
+        let all_told = |roster: &Roster| roster.members().iter().all(|it| it.this || it.has_told());
+        // Who has just come may not have said yet where clients reach it.
+        let _ = timeout(NEWS_PATIENCE, roster.wait_for(all_told)).await;
         hub.turn_away(farewell(&roster.borrow(), 0));
         if roster.borrow().members().len() == 1 {
             warn!("there is no other node for the clients of this one to go to");

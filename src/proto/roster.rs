@@ -16,12 +16,23 @@ pub struct Member {
     /// Whether it is the node that was asked.
     pub this: bool,
     announcement: Arc<Announcement>,
+    has_told: bool,
 }
 
 impl Member {
     /// The node `id` at `addr`, which tells this of itself.
     pub fn new(id: NodeId, addr: SocketAddr, announcement: Arc<Announcement>) -> Self {
-        Self { id, addr, this: false, announcement }
+        Self { id, addr, this: false, announcement, has_told: true }
+    }
+
+    /// One of which nothing has been heard yet but that it is there.
+    pub fn untold(id: NodeId, addr: SocketAddr) -> Self {
+        Self { has_told: false, ..Self::new(id, addr, Arc::default()) }
+    }
+
+    /// Whether it is known what it tells of itself: some moments after it is known to be there.
+    pub fn has_told(&self) -> bool {
+        self.has_told
     }
 
     /// How it stands.

@@ -22,7 +22,8 @@ use super::{dice::Dice, now};
 /// What the network does to datagrams.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Weather {
-    /// How long they are under way, at least and at most.
+    /// How long they are under way, at least and at most. They come in the order in which they were sent,
+    /// as on a cable: who takes those that were overtaken for lost would be slow for nothing.
     pub(crate) delay: (Duration, Duration),
     /// How many of a thousand are lost.
     pub(crate) lost: u64,
@@ -85,6 +86,8 @@ struct State {
     /// From whom nothing comes to whom.
     cuts: BTreeSet<(usize, usize)>,
     ports: BTreeMap<SocketAddr, Vec<Weak<Port>>>,
+    /// When the last datagram of one machine comes to another.
+    last: BTreeMap<(usize, usize), Instant>,
     next_port: u16,
     sent: u64,
     trace: Trace,
@@ -98,6 +101,7 @@ impl Net {
             weather,
             cuts: BTreeSet::new(),
             ports: BTreeMap::new(),
+            last: BTreeMap::new(),
             next_port: FIRST_FREE_PORT,
             sent: 0,
             trace,
@@ -182,12 +186,15 @@ impl Net {
             let copies =
                 u64::from(!state.dice.happens(lost)) + u64::from(state.dice.happens(doubled));
             for _ in 0..copies {
-                let mut under_way = state.dice.between(delay.0, delay.1);
+                let comes = now + state.dice.between(delay.0, delay.1);
+                let last = state.last.entry((from.machine, port.machine)).or_insert(comes);
+                *last = comes.max(*last);
+                let mut comes = *last;
                 if state.dice.happens(late) {
-                    under_way += state.dice.between(Duration::ZERO, LATE);
+                    comes += state.dice.between(Duration::ZERO, LATE);
                 }
                 state.sent += 1;
-                port.put((now + under_way, state.sent), from.addr, datagram);
+                port.put((comes, state.sent), from.addr, datagram);
             }
         }
     }

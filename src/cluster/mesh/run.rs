@@ -416,7 +416,10 @@ impl Run {
     }
 
     fn describe(&self, node: NodeId, addr: SocketAddr) -> Member {
-        Member::new(node, addr, self.told.get(&node).cloned().unwrap_or_default())
+        match self.told.get(&node) {
+            Some(told) => Member::new(node, addr, Arc::clone(told)),
+            None => Member::untold(node, addr),
+        }
     }
 
     /// Why a member is gone.
