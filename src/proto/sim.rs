@@ -42,7 +42,8 @@
 //! | L5 over | a session whose client is gone is over, and its handler was told once |
 //! | L6 answered | who asked what becomes of a message was told |
 //!
-//! Seeds 0 to 4999 find nothing. Pauses are shorter than `dead_kept`.
+//! Pauses are shorter than `dead_kept`. What is not played: disks, clients that poll or post, and clocks
+//! that go wrong.
 //!
 //! A message is promised to a session if the node that published it had applied that the session
 //! joined. The promise ends with the session, with the session's leaving before it knew of the

@@ -192,12 +192,14 @@ impl World {
     }
 
     /// L5: the end of a session is told once; more often, or never, only where nodes died, or were
-    /// believed to have.
+    /// believed to have, or where two ended it that did not know of each other: its client at the node
+    /// that it went to, say, and the application at the one that it came from.
     fn check_ends(&self) -> Checked {
         for (session, ends) in &self.ghost.ends {
             let is_again = |end: &End| {
-                ends.iter()
-                    .any(|first| first.at != end.at && !first.raced && end.known.covers(first.at))
+                ends.iter().any(|first| {
+                    first.at != end.at && !first.raced && end.known.includes(&first.known)
+                })
             };
             let is_sure = !self.ghost.split && !self.ghost.revived.contains(session);
             if is_sure && ends.iter().any(is_again) {
