@@ -84,8 +84,9 @@ async fn exosphere_js_is_sent_to_another_node_by_one_that_drains() {
     if !support::has_stock_clients() {
         return;
     }
-    let [mut a, _b] = two("drain").await;
-    run("drain.mjs", &[&a.url("/chat/drain"), &a.pid().to_string()]).await;
+    let [mut a, b] = two("drain").await;
+    let path = "/chat/drain";
+    run("drain.mjs", &[&a.url(path), &a.pid().to_string(), &b.url(path)]).await;
     assert!(a.ended().await.success());
 }
 

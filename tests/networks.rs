@@ -44,6 +44,18 @@ async fn all_see(chats: &[&Chat], members: usize, marks: &[Mark], since: Stamp) 
     longest
 }
 
+/// A chat on each of so many hosts, which find each other as `more` says. Returns once they have.
+async fn one_on_each(hosts: &Hosts, count: usize, place: &Place, more: &[&str]) -> Vec<Chat> {
+    let mut chats = Vec::new();
+    for host in 0..count {
+        let node = format!("{}:5701", Hosts::ip(host));
+        chats.push(hosts.chat(host, 8080, place, &[&["--node", &node], more].concat()).await);
+    }
+    let all: Vec<_> = chats.iter().collect();
+    all_see(&all, count, &vec![Mark::default(); count], Stamp::now()).await;
+    chats
+}
+
 fn marks(chats: &[&Chat]) -> Vec<Mark> {
     chats.iter().map(|chat| chat.mark()).collect()
 }
@@ -82,14 +94,8 @@ fn two_processes_on_each_of_three_hosts_find_each_other_by_multicast() {
 fn nodes_that_have_a_name_together_find_each_other_by_it() {
     on_hosts(3, "names", async |hosts, place| {
         hosts.name(&place, "nodes.test", &[0, 1, 2]);
-        let mut chats = Vec::new();
-        for host in 0..3 {
-            let node = format!("{}:5701", Hosts::ip(host));
-            let args = ["--node", &node, "--dns", "nodes.test:5701"];
-            chats.push(hosts.chat(host, 8080, &place, &args).await);
-        }
+        let chats = one_on_each(&hosts, 3, &place, &["--dns", "nodes.test:5701"]).await;
         let chats: Vec<_> = chats.iter().collect();
-        all_see(&chats, 3, &[Mark::default(); 3], Stamp::now()).await;
         a_message_comes_to_all(&chats).await;
     });
 }
@@ -98,13 +104,8 @@ fn nodes_that_have_a_name_together_find_each_other_by_it() {
 #[test]
 fn a_cluster_is_split_and_heals_when_a_cable_is_moved_to_another_switch() {
     on_hosts(3, "split", async |hosts, place| {
-        let mut chats = Vec::new();
-        for host in 0..3 {
-            let node = format!("{}:5701", Hosts::ip(host));
-            chats.push(hosts.chat(host, 8080, &place, &["--node", &node, "--multicast"]).await);
-        }
+        let chats = one_on_each(&hosts, 3, &place, &["--multicast"]).await;
         let chats: Vec<_> = chats.iter().collect();
-        all_see(&chats, 3, &[Mark::default(); 3], Stamp::now()).await;
         let (mut worst_split, mut worst_heal) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..support::rounds(2) {
             let (before, cut) = (marks(&chats), Stamp::now());
@@ -127,13 +128,8 @@ fn a_cluster_is_split_and_heals_when_a_cable_is_moved_to_another_switch() {
 #[test]
 fn who_is_not_heard_is_no_member_until_it_is() {
     on_hosts(3, "one-way", async |hosts, place| {
-        let mut chats = Vec::new();
-        for host in 0..3 {
-            let node = format!("{}:5701", Hosts::ip(host));
-            chats.push(hosts.chat(host, 8080, &place, &["--node", &node, "--multicast"]).await);
-        }
+        let chats = one_on_each(&hosts, 3, &place, &["--multicast"]).await;
         let chats: Vec<_> = chats.iter().collect();
-        all_see(&chats, 3, &[Mark::default(); 3], Stamp::now()).await;
         let (before, cut) = (marks(&chats), Stamp::now());
         hosts.silence(2, 0);
         hosts.silence(2, 1);
@@ -153,13 +149,8 @@ fn nodes_stay_members_on_a_line_that_is_full() {
     on_hosts(2, "slow", async |hosts, place| {
         hosts.slow_down(0, 2_000);
         hosts.slow_down(1, 2_000);
-        let mut chats = Vec::new();
-        for host in 0..2 {
-            let node = format!("{}:5701", Hosts::ip(host));
-            chats.push(hosts.chat(host, 8080, &place, &["--node", &node, "--multicast"]).await);
-        }
+        let chats = one_on_each(&hosts, 2, &place, &["--multicast"]).await;
         let chats: Vec<_> = chats.iter().collect();
-        all_see(&chats, 2, &[Mark::default(); 2], Stamp::now()).await;
         let mut reader = Client::bare(chats[1].http(), "/chat/hosts").await;
         let before = marks(&chats);
         let long = "x".repeat(64 << 10);

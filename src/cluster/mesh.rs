@@ -288,7 +288,7 @@ impl Mesh {
             let renewing = renewal::run(Arc::clone(&shared), files);
             tasks.spawn(info_span!(parent: Span::current(), "certificate"), renewing);
         }
-        let this = Member::new(hub.id(), addr, Arc::new(announcement.clone()));
+        let this = Member::new(hub.id(), addr, Some(Arc::new(announcement.clone())));
         let shown = Shown::new(Roster::new(this, []));
         let (mut roster, events) = (shown.roster(), shown.events());
         let span = info_span!(parent: Span::current(), "mesh");

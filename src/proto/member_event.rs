@@ -87,7 +87,7 @@ mod tests {
     fn member(id: u64, state: MemberState) -> Member {
         let announcement = Announcement { state, ..Announcement::default() };
         let addr = ([127, 0, 0, 1], 5700 + u16::try_from(id).unwrap()).into();
-        Member::new(NodeId::from_bits(id), addr, Arc::new(announcement))
+        Member::new(NodeId::from_bits(id), addr, Some(Arc::new(announcement)))
     }
 
     fn roster(others: &[(u64, MemberState)]) -> Roster {

@@ -15,49 +15,57 @@ pub struct Member {
     pub addr: SocketAddr,
     /// Whether it is the node that was asked.
     pub this: bool,
-    announcement: Arc<Announcement>,
-    has_told: bool,
+    /// What it tells of itself, once that is known.
+    announcement: Option<Arc<Announcement>>,
 }
 
-impl Member {
-    /// The node `id` at `addr`, which tells this of itself.
-    pub fn new(id: NodeId, addr: SocketAddr, announcement: Arc<Announcement>) -> Self {
-        Self { id, addr, this: false, announcement, has_told: true }
-    }
+/// What is taken for what a node tells of itself until it is known.
+static UNTOLD: Announcement = Announcement {
+    protocol: ProtocolRange::OURS,
+    state: MemberState::Active,
+    role: None,
+    tags: BTreeMap::new(),
+    url: None,
+};
 
-    /// One of which nothing has been heard yet but that it is there.
-    pub fn untold(id: NodeId, addr: SocketAddr) -> Self {
-        Self { has_told: false, ..Self::new(id, addr, Arc::default()) }
+impl Member {
+    /// The node `id` at `addr`, and what it tells of itself, as soon as that is known.
+    pub fn new(id: NodeId, addr: SocketAddr, announcement: Option<Arc<Announcement>>) -> Self {
+        Self { id, addr, this: false, announcement }
     }
 
     /// Whether it is known what it tells of itself: some moments after it is known to be there.
     pub fn has_told(&self) -> bool {
-        self.has_told
+        self.announcement.is_some()
+    }
+
+    fn announcement(&self) -> &Announcement {
+        self.announcement.as_deref().unwrap_or(&UNTOLD)
     }
 
     /// How it stands.
     pub fn state(&self) -> MemberState {
-        self.announcement.state
+        self.announcement().state
     }
 
     /// The versions of the protocol between nodes that it speaks.
     pub fn protocol(&self) -> ProtocolRange {
-        self.announcement.protocol
+        self.announcement().protocol
     }
 
     /// What it is for: see [`Builder::role`](crate::Builder::role).
     pub fn role(&self) -> Option<&str> {
-        self.announcement.role.as_deref()
+        self.announcement().role.as_deref()
     }
 
     /// What else the application says of it: see [`Builder::tag`](crate::Builder::tag).
     pub fn tags(&self) -> &BTreeMap<String, String> {
-        &self.announcement.tags
+        &self.announcement().tags
     }
 
     /// Where clients reach it: see [`Builder::public_url`](crate::Builder::public_url).
     pub fn url(&self) -> Option<&str> {
-        self.announcement.url.as_deref()
+        self.announcement().url.as_deref()
     }
 }
 
@@ -135,7 +143,7 @@ mod tests {
     fn a_roster_prints_as_operators_know_it() {
         let node = |bits: u64, port, announcement| {
             let addr = SocketAddr::from(([127, 0, 0, 1], port));
-            Member::new(NodeId::from_bits(bits << 32), addr, Arc::new(announcement))
+            Member::new(NodeId::from_bits(bits << 32), addr, Some(Arc::new(announcement)))
         };
         let this = node(0x0198_c9c4, 5701, Announcement::default());
         let tags = BTreeMap::from([("zone".to_owned(), "eu-1".to_owned())]);

@@ -34,6 +34,12 @@ impl Backoff {
         dice.shorten(longer.min(Self::LONGEST))
     }
 
+    /// There is one node more than `listed` ones, behind them, and it is next.
+    pub(super) fn add_next(&mut self, listed: NonZeroUsize) {
+        self.nodes = listed.saturating_add(1);
+        self.next = listed.get();
+    }
+
     /// A connection proved to be sound.
     pub(super) const fn handle_success(&mut self) {
         self.failed = 0;
@@ -53,6 +59,19 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_is_added_is_next_and_then_one_of_them() {
+        let listed = NonZeroUsize::new(2).unwrap();
+        let (mut backoff, mut dice) = (Backoff::new(listed), Dice::new(1));
+        for _another in 0..2 {
+            backoff.add_next(listed);
+            for node in [2, 0, 1, 2, 0] {
+                assert_eq!(backoff.node(), node);
+                backoff.handle_failure(&mut dice);
+            }
+        }
+    }
 
     #[test]
     fn each_time_round_the_nodes_it_waits_twice_as_long() {

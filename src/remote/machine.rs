@@ -42,7 +42,9 @@ pub(super) struct Machine {
     outbox: Outbox,
     inbox: Inbox,
     backoff: Backoff,
-    /// Where the node that had the session has sent this client.
+    /// How many nodes there are in the list.
+    listed: NonZeroUsize,
+    /// Where a node has sent this client last, which is tried in turns with the list.
     destination: Option<String>,
     heartbeat: Duration,
     /// What happened last that a connection was lost for.
@@ -121,6 +123,7 @@ impl Machine {
             outbox: Outbox::new(config.ack_interval, &mut dice),
             inbox: Inbox::new(config.is_deaf),
             backoff: Backoff::new(config.nodes),
+            listed: config.nodes,
             destination: None,
             heartbeat: config.heartbeat,
             lost: String::new(),
@@ -180,12 +183,13 @@ impl Machine {
         }
     }
 
-    /// The node has sent this client to another one, which expects it. If it cannot be reached, the
-    /// next of the list is.
+    /// The node has sent this client to another one. If it cannot be reached, those of the list are tried,
+    /// and then it is again.
     fn handle_sent_to(&mut self, url: &str, now: Instant) {
         if let State::Waiting { until } = &mut self.state {
             *until = now;
             self.destination = Some(url.to_owned());
+            self.backoff.add_next(self.listed);
         }
     }
 
@@ -251,10 +255,11 @@ impl Machine {
         match self.state {
             State::Waiting { until } if until <= now => {
                 self.state = State::Dialing { until: now + Self::CONNECT_WITHIN };
-                let position = self.inbox.position();
+                let (position, node) = (self.inbox.position(), self.backoff.node());
+                let is_listed = node < self.listed.get();
                 Some(Dial {
-                    node: self.backoff.node(),
-                    destination: self.destination.take(),
+                    node: node % self.listed,
+                    destination: self.destination.clone().filter(|_| !is_listed),
                     session: self.session.map(|(session, _)| session),
                     position: position
                         .filter(|token| token.len() <= Self::MAX_POSITION_CHARS)

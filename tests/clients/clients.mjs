@@ -186,9 +186,10 @@ export async function post(url, text) {
 /** A TCP proxy on a port of its own, whose connections can be cut and whose target can be changed. */
 export async function proxy(port, host = "127.0.0.1") {
   const pairs = new Set();
-  const state = { port, open: true };
+  const state = { port, open: true, refused: 0 };
   const server = net.createServer((near) => {
     if (!state.open) {
+      state.refused += 1;
       near.destroy();
       return;
     }
@@ -228,6 +229,8 @@ export async function proxy(port, host = "127.0.0.1") {
     /** Refuses connections until `admit` is called. */
     refuse: () => (state.open = false),
     admit: () => (state.open = true),
+    /** How many were refused. */
+    refused: () => state.refused,
     target: (next) => (state.port = next),
     close: () => {
       cut();

@@ -1,15 +1,19 @@
 // exosphere.js on a node that drains, by each transport, and not told of any other node: the node sends
 // its clients to the other one. They push N messages each meanwhile. Everybody must be told of every
-// message, once, and of each sender's in order.
+// message, once, and of each sender's in order. Then one is sent to a door that is closed at first, by
+// what plays a node that is gone at once: it must try the door again.
 
-import { check, readArguments, run, sleep, until, WebSocket } from "./clients.mjs";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { WebSocketServer } from "ws";
+import { check, proxy, readArguments, run, sleep, until, WebSocket } from "./clients.mjs";
 
 globalThis.WebSocket = WebSocket;
 const { default: exosphere } = await import("../../src/client/script/exosphere.mjs");
 
-const { alone, named } = readArguments("drain.mjs URL_A PID_A [N] [--seconds 60]", 2);
-const [url, pid] = alone;
-const N = Number(alone[2] ?? 300);
+const { alone, named } = readArguments("drain.mjs URL_A PID_A URL_B [N] [--seconds 60]", 3);
+const [url, pid, other] = alone;
+const N = Number(alone[3] ?? 300);
 // How many of one client's are not acknowledged.
 const UNDER_WAY = 20;
 
@@ -46,9 +50,34 @@ await run(Number(named.seconds ?? 60) * 1000, async () => {
     check(client.moves === 1 && client.script.node !== home, `${client.name} moved ${client.moves} times`);
     check(client.script.transport === client.name, `${client.name} is connected by ${client.script.transport}`);
   }
+  await triesAgain();
   const silences = Object.fromEntries(clients.map(({ name, silence }) => [name, Math.round(silence)]));
   return { pushed: total, heard: total * clients.length, lost: 0, duplicated: 0, longestSilenceMs: silences, seconds: Number(seconds.toFixed(3)) };
 });
+
+/** Who is sent to a node that does not answer yet goes there once it does. */
+async function triesAgain() {
+  const door = await proxy(Number(new URL(other).port));
+  door.refuse();
+  const gone = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+  await once(gone, "listening");
+  gone.on("connection", (socket) => {
+    socket.send(JSON.stringify({ hello: 1, session: randomUUID(), node: "00000000000000ff", resumed: false }));
+    socket.close(1001, `go to http://127.0.0.1:${door.port}`);
+    gone.close();
+  });
+  const heard = [];
+  const client = exosphere.connect(`http://127.0.0.1:${gone.address().port}/chat/again`, {
+    transports: ["websocket"],
+    onMessage: (message) => void heard.push(message),
+  });
+  client.push("hello");
+  await until(() => door.refused() >= 2, 15_000, () => `it tries again: ${door.refused()} times`);
+  door.admit();
+  await until(() => heard.includes("hello"), 15_000, "it gets through");
+  client.close();
+  door.close();
+}
 
 function open(transport) {
   const state = { name: transport, heard: [], failed: [], gaps: 0, moves: 0, silence: 0, last: null };

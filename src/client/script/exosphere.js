@@ -132,7 +132,7 @@
     #wire = null;
     #state = "connecting";
     #at = 0;
-    /** Where the last node has sent this client, which need not be among the URLs. */
+    /** Where a node has sent this client last, which need not be among the URLs: tried in turns with them. */
     #elsewhere = null;
     #by = 0;
     // The best transport that was greeted on.
@@ -219,7 +219,7 @@
 
     #connect() {
       this.#retry = null;
-      const url = this.#elsewhere ?? this.#urls[this.#at];
+      const url = this.#candidates[this.#at];
       this.#heard = now();
       this.#limit = setTimeout(() => this.#abandon(), CONNECT_LIMIT_MS);
       this.#wire = TRANSPORTS[this.transport].open((more) => this.#address(url, more), {
@@ -282,9 +282,14 @@
     #destination(reason) {
       const origin = /^go to (https?:\/\/\S+)$/.exec(reason ?? "")?.[1];
       if (origin === undefined || !URL.canParse(origin)) return null;
-      const url = new URL(this.#urls[this.#at]);
+      const url = new URL(this.#candidates[this.#at]);
       const { protocol, host } = new URL(origin);
-      return Object.assign(url, { protocol, host });
+      return Object.assign(url, { protocol, host }).href;
+    }
+
+    /** Where it may connect. */
+    get #candidates() {
+      return this.#elsewhere === null ? this.#urls : [...this.#urls, this.#elsewhere];
     }
 
     /** Gives a connection up without waiting for a farewell, which may never come. */
@@ -301,9 +306,9 @@
       const was = this.#state;
       if (was === "connected" && elsewhere !== null) {
         this.#elsewhere = elsewhere;
+        this.#at = this.#urls.length;
       } else if (was !== "connected" || !sameFirst) {
-        this.#elsewhere = null;
-        this.#at = (this.#at + 1) % this.#urls.length;
+        this.#at = (this.#at + 1) % this.#candidates.length;
         if (was !== "connected") this.#failures += 1;
       }
       this.#choose(was === "connected");
@@ -314,14 +319,14 @@
 
     /** The transport for the next attempt: another one, where none of the nodes could be reached. */
     #choose(wasConnected) {
-      const rounds = this.#failures / this.#urls.length;
+      const rounds = this.#failures / this.#candidates.length;
       const patience = this.#best === null ? 1 : ROUNDS_UNTIL_BLOCKED;
       if (wasConnected) this.#by = this.#best;
       else if (Number.isInteger(rounds) && rounds >= patience) this.#by = (this.#by + 1) % this.#transports.length;
     }
 
     #schedule() {
-      const rounds = Math.floor(this.#failures / this.#urls.length);
+      const rounds = Math.floor(this.#failures / this.#candidates.length);
       const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(rounds, 10));
       this.#retry = setTimeout(() => {
         if (this.#postman.inbox.isFull) this.#schedule();

@@ -416,10 +416,7 @@ impl Run {
     }
 
     fn describe(&self, node: NodeId, addr: SocketAddr) -> Member {
-        match self.told.get(&node) {
-            Some(told) => Member::new(node, addr, Arc::clone(told)),
-            None => Member::untold(node, addr),
-        }
+        Member::new(node, addr, self.told.get(&node).cloned())
     }
 
     /// Why a member is gone.

@@ -125,7 +125,8 @@ fn a_session_goes_on_with_another_node_where_the_application_is() {
     assert_eq!(world.said(), [FromClient::Confirm(1)]);
 }
 
-/// Goal: who is sent to another node goes there at once, and if that is not there, on through the list.
+/// Goal: who is sent to another node goes there at once, and if that is not there, on through the list and
+/// back to it.
 #[test]
 fn who_is_sent_to_another_node_goes_there() {
     let mut world = World::connected(2);
@@ -133,11 +134,16 @@ fn who_is_sent_to_another_node_goes_there() {
     world.machine.handle_closed(1001, &reason, world.now);
     let dial = world.machine.poll_dial(world.now).unwrap();
     assert_eq!(dial.destination.as_deref(), Some("http://b.example:81"));
+    for listed in [0, 1] {
+        world.lose();
+        let dial = world.dial();
+        assert_eq!((dial.destination, dial.node), (None, listed));
+    }
     world.lose();
-    let dial = world.dial();
-    assert_eq!((dial.destination, dial.node), (None, 0));
+    assert_eq!(world.dial().destination.as_deref(), Some("http://b.example:81"), "in turns");
+    let reason = Close::go_to("http://c.example").reason;
     world.machine.handle_closed(1001, &reason, world.now);
-    assert_eq!(world.dial().destination.as_deref(), Some("http://b.example:81"));
+    assert_eq!(world.dial().destination.as_deref(), Some("http://c.example"));
 }
 
 #[test]
