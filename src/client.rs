@@ -50,6 +50,7 @@ pub(crate) mod websocket;
 mod write_queue;
 
 pub(crate) use admission::Admission;
+pub(crate) use attachment::HEARTBEAT;
 pub(crate) use body::Body;
 pub(crate) use client_version::ClientVersion;
 pub(crate) use cookies::Cookies;

@@ -10,6 +10,42 @@ pub struct Connection {
     pub evidence: Evidence,
 }
 
+impl Transport {
+    /// All transports.
+    pub const ALL: [Self; 6] = [
+        Self::WebSocket,
+        Self::EventStream,
+        Self::Streaming,
+        Self::LongPolling,
+        Self::Jsonp,
+        Self::Grpc,
+    ];
+
+    /// Its name in reports and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::EventStream => "event_stream",
+            Self::Streaming => "streaming",
+            Self::LongPolling => "long_polling",
+            Self::Jsonp => "jsonp",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+impl Evidence {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Pong => "pong",
+            Self::NextRequest => "next_request",
+            Self::Client => "client",
+        }
+    }
+}
+
 impl Connection {
     pub(crate) fn new(transport: Transport, evidence: Evidence) -> Self {
         Self { transport, evidence }

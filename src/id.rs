@@ -169,6 +169,11 @@ impl Epoch {
         Self(value)
     }
 
+    /// Its value.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
     /// The epoch of the next claim.
     #[must_use]
     pub const fn next(self) -> Self {

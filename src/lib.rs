@@ -15,6 +15,8 @@ pub mod client {
 mod cluster;
 #[cfg(feature = "node")]
 mod connection;
+#[cfg(feature = "control")]
+mod control;
 #[cfg(feature = "node")]
 mod error;
 #[cfg(all(fuzzing, feature = "node"))]
@@ -50,6 +52,8 @@ mod remote;
 #[cfg(feature = "node")]
 mod reply;
 #[cfg(feature = "node")]
+pub mod report;
+#[cfg(feature = "node")]
 mod rest;
 #[cfg(feature = "node")]
 mod route;
@@ -71,9 +75,11 @@ mod websocket;
 #[cfg(feature = "node")]
 pub use client::{TlsError, TlsFiles};
 #[cfg(feature = "node")]
-pub use cluster::{Discover, Discovery, Security};
+pub use cluster::{AskError, Discover, Discovery, Security};
 #[cfg(feature = "node")]
 pub use connection::{Connection, Evidence, Transport};
+#[cfg(feature = "control")]
+pub use control::{Control, ControlError, Role};
 #[cfg(feature = "node")]
 pub use error::Error;
 #[cfg(feature = "node")]

@@ -1,13 +1,19 @@
 //! One node: the thing an application starts, embeds, and shuts down.
 
 mod app;
+#[cfg_attr(not(feature = "control"), allow(dead_code, reason = "nobody writes to it"))]
+mod audit;
 mod builder;
+#[cfg(feature = "control")]
+mod control;
 mod drain;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod inspect;
 mod licensing;
 mod members;
 mod opening;
+mod question;
 mod start_error;
 
 use std::{
@@ -16,7 +22,7 @@ use std::{
     fmt, io,
     net::{SocketAddr, ToSocketAddrs},
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{Request, Response};
@@ -36,6 +42,12 @@ use crate::{
     topic::{InvalidPattern, Receipt, Topic, Topics},
 };
 
+#[cfg(feature = "control")]
+pub(crate) use inspect::now_ms;
+#[cfg(feature = "control")]
+pub(crate) use question::Question;
+
+use audit::AuditLog;
 pub use builder::Builder;
 use licensing::too_many;
 pub use members::{MemberEvents, Members};
@@ -57,6 +69,10 @@ struct Inner {
     #[cfg(feature = "grpc")]
     grpc: Arc<crate::client::Grpc>,
     slots: Slots,
+    /// What operators did.
+    audit: AuditLog,
+    /// When it was started.
+    since: Instant,
     /// The tasks that serve clients, which end before the others do.
     clients: Tasks,
     /// Cancelled once the node has been shut down.
@@ -314,9 +330,26 @@ impl Node {
         B: http_body::Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>>,
         B: Send + Unpin + 'static,
     {
+        self.serve_in(listener, service, tls, &self.inner.slots).await
+    }
+
+    /// Serves a service on a socket that listens already, to as many as have room in `slots`.
+    async fn serve_in<S, B>(
+        &self,
+        listener: tokio::net::TcpListener,
+        service: S,
+        tls: Option<&Tls>,
+        slots: &Slots,
+    ) -> Result<(), ServeError>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+        S: Clone + Send + 'static,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>>,
+        B: Send + Unpin + 'static,
+    {
         let limits = HttpLimits::default();
-        let Inner { slots, clients, .. } = &*self.inner;
-        crate::client::serve(listener, service, tls, slots, clients, limits).await;
+        crate::client::serve(listener, service, tls, slots, &self.inner.clients, limits).await;
         // Who returns from `main` now would cut the shutdown short.
         self.ended().await
     }

@@ -65,8 +65,8 @@ pub use announcement::{Announcement, InvalidAnnouncement, MemberState};
 pub use attachment::{AttachmentKey, Batch, Budget, Gap, Mark};
 pub use close::{Close, CloseCode};
 pub use core::{
-    Acknowledgement, Attached, Core, Ended, Event, Fate, Limits, Pending, PostKey, Push, Refused,
-    Usage, Verdict, WatchKey,
+    Acknowledgement, Attached, Core, Ended, Event, Fate, Lag, Limits, Pending, PostKey, Push,
+    Refused, Usage, Verdict, WatchKey,
 };
 pub use detachment::Detachment;
 pub use durability::{Durability, Level};

@@ -4,8 +4,11 @@
 //! cargo run --release --example chat -- [--http ADDR] [--cluster NAME] [--store DIR]
 //!     [--listen ADDR] [--advertise ADDR] [--seed ADDR]... [--dns NAME]... [--multicast[=INTERFACE]]
 //!     [--secret FILE]... [--secret-env VARIABLE] [--ca FILE --cert FILE --key FILE]
-//!     [--license-key FILE [--license FILE] [--standby]]
+//!     [--license-key FILE [--license FILE] [--standby]] [--control ADDR]
 //! ```
+//!
+//! With `--control ADDR`, operators see and steer the cluster there: it prints
+//! `control http://ADDR/?token=TOKEN`, with a token of its own that is new at each start.
 //!
 //! Built with `--features grpc`, it also takes `--grpc ADDR`, where clients speak gRPC.
 //!
@@ -35,6 +38,8 @@ use axum::{
 };
 use clap::Parser;
 use exosphere::{Close, Durability, Grant, Message, Node, Pace, Session};
+#[cfg(feature = "control")]
+use exosphere::{Control, Role};
 use licensed::{Licensed, ONE_TOO_MANY, is_one_too_many};
 use serde_json::json;
 use tokio::signal;
@@ -50,6 +55,11 @@ struct Arguments {
     #[cfg(feature = "grpc")]
     #[arg(long, value_name = "ADDR")]
     grpc: Option<SocketAddr>,
+    /// Where operators connect: the console, the HTTP API and the metrics. They do not, unless this is
+    /// given.
+    #[cfg(feature = "control")]
+    #[arg(long, value_name = "ADDR")]
+    control: Option<SocketAddr>,
     /// The cluster to be a node of.
     #[arg(long, value_name = "NAME", default_value = "chat")]
     cluster: String,
@@ -104,12 +114,18 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let addr = listener.local_addr()?;
     #[cfg(feature = "grpc")]
     let grpc = arguments.grpc.map(|addr| listen(Some(addr))).transpose()?;
+    #[cfg(feature = "control")]
+    let control = arguments.control.map(|addr| listen(Some(addr))).transpose()?;
     let node = start(arguments, addr).await?;
     #[cfg(feature = "grpc")]
     if let Some(grpc) = grpc {
         serve_grpc(node.clone(), grpc);
     }
     println!("listening http://{addr}");
+    #[cfg(feature = "control")]
+    if let Some(control) = control {
+        serve_control(node.clone(), control)?;
+    }
     let ended = async {
         leave(&node).await;
         Ok(())
@@ -131,6 +147,21 @@ fn serve_grpc(node: Node, listener: TcpListener) {
             eprintln!("chat: {}", sentence(&error));
         }
     });
+}
+
+/// Serves operators, until the node has been shut down.
+#[cfg(feature = "control")]
+#[expect(clippy::disallowed_methods, reason = "the example is no node")]
+fn serve_control(node: Node, listener: TcpListener) -> io::Result<()> {
+    let (addr, token) = (listener.local_addr()?, Control::random_token());
+    println!("control http://{addr}/?token={token}");
+    let control = Control::new().token("chat", Role::Admin, token);
+    tokio::spawn(async move {
+        if let Err(error) = node.serve_control_listener(listener, control).await {
+            eprintln!("chat: {}", sentence(&error));
+        }
+    });
+    Ok(())
 }
 
 async fn start(arguments: Arguments, http: SocketAddr) -> Result<Node, Box<dyn Error>> {

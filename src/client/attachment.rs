@@ -44,7 +44,7 @@ use crate::{
 pub(super) const BUDGET: Budget = Budget { messages: 256, bytes: 64 << 10 };
 
 /// How often a client is sent a heartbeat, below the 30 s after which proxies lose patience.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(25);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// After how many heartbeats without an answer a client is taken to be gone.
 pub(super) const MAX_MISSED: u32 = 2;

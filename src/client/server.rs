@@ -66,6 +66,11 @@ impl Server {
         Self { hub, front, tasks, admission, reception, polls, span }
     }
 
+    /// Whether it answers by scripts, for pages of other origins.
+    pub(crate) fn offers_scripts(&self) -> bool {
+        self.admission.scripts
+    }
+
     /// Answers a request.
     pub(crate) async fn answer<B>(self: &Arc<Self>, mut request: Request<B>) -> Response<Body>
     where

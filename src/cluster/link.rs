@@ -14,6 +14,7 @@ use super::{
     lanes::{self, Frames, LinkError},
     membership::Membership,
     node_key::{self, Binding},
+    questions::Questions,
     warnings::{Offence, Warnings},
 };
 use crate::{
@@ -98,6 +99,7 @@ pub(super) async fn run(
     greeted: Greeted,
     hub: Arc<Hub>,
     gossip: Arc<Gossip>,
+    questions: Arc<Questions>,
     warnings: Arc<Warnings>,
     mut sending: watch::Receiver<usize>,
     protocol: ProtocolRange,
@@ -141,6 +143,13 @@ pub(super) async fn run(
                 }
                 handle_end(&connection, ended, &warnings);
             }
+            Ok(stream) = connection.accept_bi() => {
+                let questions = Arc::clone(&questions);
+                readers.spawn(async move {
+                    questions.answer(peer, stream).await;
+                    Ok(())
+                });
+            },
             accepted = connection.accept_uni() => if let Ok(stream) = accepted {
                 let from = (peer, hello.addr);
                 let (hub, gossip) = (Arc::clone(&hub), Arc::clone(&gossip));

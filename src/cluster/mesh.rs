@@ -36,8 +36,10 @@ use super::{
     interfaces::Interfaces,
     keys::Keys,
     link::LEFT,
+    link_stats::LinkStats,
     membership::Membership,
     network::Network,
+    questions::{Answerer, AskError, Questions},
     scout::Scout,
     security::{Credentials, SecurityError},
     seeds::{self, InvalidSeed, Seed, Source},
@@ -199,16 +201,14 @@ pub(crate) enum MeshError {
 
 /// The links of a node.
 pub(crate) struct Mesh {
-    hub: Arc<Hub>,
-    endpoint: Endpoint,
-    addr: SocketAddr,
-    gossip: Arc<Gossip>,
+    shared: Arc<Shared>,
     announcement: Mutex<Announcement>,
     roster: watch::Receiver<Roster>,
     events: broadcast::Receiver<MemberEvent>,
     /// How many nodes may be active, if that is limited.
     limit: Option<Licensed>,
     cookie_keys: Vec<[u8; 32]>,
+    security: &'static str,
 }
 
 /// What every task of the mesh may need.
@@ -222,6 +222,7 @@ struct Shared {
     addr: SocketAddr,
     protocol: ProtocolRange,
     gossip: Arc<Gossip>,
+    questions: Arc<Questions>,
     warnings: Arc<Warnings>,
 }
 
@@ -272,16 +273,18 @@ impl Mesh {
         }
         seeds::start(sources, &scout);
 
+        let security = config.security.name();
         let limit = warden.as_ref().map(Warden::licensed);
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
-            endpoint: endpoint.clone(),
+            endpoint,
             dialing: Mutex::new(binder.dialing()),
             cluster: config.cluster,
             key,
             addr,
             protocol: announcement.protocol,
-            gossip: Arc::clone(&gossip),
+            gossip,
+            questions: Arc::new(Questions::new()),
             warnings,
         });
         if let Some(files) = files {
@@ -292,18 +295,28 @@ impl Mesh {
         let shown = Shown::new(Roster::new(this, []));
         let (mut roster, events) = (shown.roster(), shown.events());
         let span = info_span!(parent: Span::current(), "mesh");
-        let running = run::run(shared, sighted, gossip_out, shown, warden);
+        let running = run::run(Arc::clone(&shared), sighted, gossip_out, shown, warden);
         tasks.spawn(span, running);
         if tokio::time::timeout(FIRST_PEER_PATIENCE, roster.changed()).await.is_err() {
             debug!("no peer yet");
         }
         let announcement = Mutex::new(announcement);
-        Ok(Self { hub, endpoint, addr, gossip, announcement, roster, events, limit, cookie_keys })
+        Ok(Self { shared, announcement, roster, events, limit, cookie_keys, security })
     }
 
     /// Where peers reach this node.
     pub(crate) fn addr(&self) -> SocketAddr {
-        self.addr
+        self.shared.addr
+    }
+
+    /// The cluster's name.
+    pub(crate) fn cluster(&self) -> &str {
+        &self.shared.cluster
+    }
+
+    /// How nodes prove that they belong together, in a word.
+    pub(crate) fn security(&self) -> &'static str {
+        self.security
     }
 
     /// The keys that seal the cookies of browsers, which are the same on every node: the first seals,
@@ -320,6 +333,31 @@ impl Mesh {
     /// What happens to the nodes from now on.
     pub(crate) fn events(&self) -> broadcast::Receiver<MemberEvent> {
         self.events.resubscribe()
+    }
+
+    /// Who answers what peers ask, from now on.
+    pub(crate) fn set_answerer(&self, answerer: Arc<dyn Answerer>) {
+        self.shared.questions.set_answerer(answerer);
+    }
+
+    /// Asks a peer. See [`Answerer`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes nothing back: the peer may do what it was asked for.
+    pub(crate) async fn ask(&self, peer: NodeId, question: Bytes) -> Result<Bytes, AskError> {
+        self.shared.questions.ask(peer, question).await
+    }
+
+    /// The links to peers, as they are now.
+    pub(crate) fn links(&self) -> Vec<LinkStats> {
+        let links = self.shared.questions.links();
+        links.into_iter().map(|(peer, connection)| LinkStats::of(peer, &connection)).collect()
+    }
+
+    /// What this node says of itself.
+    pub(crate) fn announcement(&self) -> Announcement {
+        self.announcement.lock().clone()
     }
 
     /// The licence that holds for this node, if one does.
@@ -340,24 +378,24 @@ impl Mesh {
             announcement.state = state;
             announcement.clone()
         };
-        self.gossip.announce(&announcement).await;
+        self.shared.gossip.announce(&announcement).await;
     }
 
     /// Accepts nothing more, hands peers what they lack, and says goodbye. Waits for each for `patience` at the most.
     pub(crate) async fn leave(&self, patience: Duration) {
-        self.hub.with(|core, _| core.begin_leaving());
-        let handed_over = self.hub.until(crate::proto::Core::is_handed_over);
+        self.shared.hub.with(|core, _| core.begin_leaving());
+        let handed_over = self.shared.hub.until(crate::proto::Core::is_handed_over);
         if tokio::time::timeout(patience, handed_over).await.is_err() {
             tracing::warn!("some peers do not have all that this node has");
         }
-        self.hub.with(|core, _| core.say_goodbye());
-        let _ = tokio::time::timeout(patience, self.gossip.leave()).await;
+        self.shared.hub.with(|core, _| core.say_goodbye());
+        let _ = tokio::time::timeout(patience, self.shared.gossip.leave()).await;
     }
 
     /// Closes every connection, and waits until peers have heard of it.
     pub(crate) async fn close(&self) {
-        self.endpoint.close(LEFT.into(), b"left");
-        let _ = tokio::time::timeout(FIRST_PEER_PATIENCE, self.endpoint.wait_idle()).await;
+        self.shared.endpoint.close(LEFT.into(), b"left");
+        let _ = tokio::time::timeout(FIRST_PEER_PATIENCE, self.shared.endpoint.wait_idle()).await;
     }
 }
 

@@ -49,6 +49,15 @@ enum Source {
 }
 
 impl Security {
+    /// What it is, in a word.
+    pub(crate) fn name(&self) -> &'static str {
+        match &self.0 {
+            Kind::Auto => "auto",
+            Kind::Secrets(_) => "secret",
+            Kind::Pki { .. } | Kind::Mixed(_) => "pki",
+        }
+    }
+
     /// A secret of this user's on this machine, in a file that is made if it is missing:
     /// `$XDG_RUNTIME_DIR/exosphere/<cluster>.secret`, or, without that variable,
     /// `$HOME/.local/state/exosphere/<cluster>.secret`. The default.

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
-use super::{Inner, Node, StartError, licensing, opening::Opened};
+use super::{Inner, Node, StartError, licensing, opening::Opened, question::Desk};
 use crate::{
     client::{Admission, Authenticate, Bodies, Cookies, Hosts, Reception, Server, Slots},
     cluster::{Discovery, Mesh, MeshConfig, NodeKey, Security},
@@ -24,7 +24,7 @@ use crate::{
     license::{License, PublicKey},
     proto::{Durability, Limits, SlowConsumers},
     route::{Route, Routes, Table},
-    runtime::{Hub, Tasks},
+    runtime::{Hub, Tasks, clock},
     websocket::WebSocketHandler,
 };
 
@@ -465,11 +465,14 @@ impl Builder {
             #[cfg(feature = "grpc")]
             grpc,
             slots,
+            audit: super::AuditLog::default(),
+            since: clock::now(),
             clients,
             ended,
             denied: OnceLock::new(),
         };
         let node = Node { inner: Arc::new(inner) };
+        node.inner.mesh.set_answerer(Arc::new(Desk(Arc::downgrade(&node.inner))));
         licensing::admit(&node).await?;
         stop.disarm();
         Ok(node)

@@ -1,14 +1,14 @@
 //! How a node leaves without its clients noticing much.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use tokio::time::{sleep_until, timeout};
-use tracing::{info, warn};
+use tracing::{Span, info, warn};
 
 use super::{Inner, Node, SHUTDOWN_STEP};
 use crate::{
     proto::{Close, CloseCode, MemberState, Pace, Roster},
-    runtime::clock,
+    runtime::{Tasks, clock},
 };
 
 /// How long the others are waited for to say where clients reach them, if they have just come.
@@ -57,6 +57,15 @@ impl Node {
             warn!("some clients do not go");
         }
         self.shutdown().await;
+    }
+
+    /// Drains the node once whoever asks for it has been answered: so many clients a second, or at
+    /// the usual pace.
+    pub(super) fn drain_later(&self, per_second: Option<u32>) {
+        let pace = per_second.and_then(NonZeroU32::new).map(Pace::PerSecond).unwrap_or_default();
+        let node = self.clone();
+        // Not one of the node's own, for the end of which a shutdown waits.
+        Tasks::default().spawn(Span::current(), async move { node.drain(pace).await });
     }
 }
 

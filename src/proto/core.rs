@@ -22,6 +22,7 @@ mod posts;
 mod pushes;
 mod reading;
 mod room;
+mod survey;
 mod sweep;
 mod takeover;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use thiserror::Error;
 pub use fates::{Fate, Pending};
 pub use posts::PostKey;
 pub use pushes::{Acknowledgement, Push};
+pub use survey::Lag;
 pub use usage::Usage;
 pub use watches::{Verdict, WatchKey};
 

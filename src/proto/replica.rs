@@ -27,6 +27,7 @@ mod restore;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Bound,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -333,6 +334,13 @@ impl Replica {
     /// All sessions, by id.
     pub fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.sessions.values().map(|known| &known.session)
+    }
+
+    /// The sessions behind `after`, by id; all, if it is none.
+    pub fn sessions_after(&self, after: Option<SessionId>) -> impl Iterator<Item = &Session> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let sessions = self.sessions.range((from, Bound::Unbounded));
+        sessions.map(|(_, known)| &known.session)
     }
 
     /// The sessions that were closed of late, as far as who has applied `have` has not heard of it.

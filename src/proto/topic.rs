@@ -1,6 +1,6 @@
 //! A topic, as one node knows it: its log, and who reads it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Instant};
 
 use super::{
     Accounting, DropCause, Ending, Entry, LogLimits, Membership, Position, Stamp, TopicLog,
@@ -198,6 +198,14 @@ impl Topics {
     /// All topics, by name.
     pub fn iter(&self) -> impl Iterator<Item = (TopicKey, &Topic)> {
         self.names.values().map(|&key| (key, self.get(key)))
+    }
+
+    /// The topics of a range of names, by name.
+    pub fn range<'a>(
+        &'a self,
+        names: (Bound<&'a TopicName>, Bound<&'a TopicName>),
+    ) -> impl Iterator<Item = (&'a TopicName, TopicKey)> {
+        self.names.range::<TopicName, _>(names).map(|(name, &key)| (name, key))
     }
 
     /// The keys of all topics, by name.

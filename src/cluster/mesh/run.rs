@@ -204,7 +204,10 @@ impl Run {
         self.shared.hub.tasks().spawn(span, async move {
             let (hub, gossip) = (Arc::clone(&shared.hub), Arc::clone(&shared.gossip));
             let warnings = Arc::clone(&shared.warnings);
-            let left = link::run(greeted, hub, gossip, warnings, is_sending, shared.protocol).await;
+            let (questions, protocol) = (Arc::clone(&shared.questions), shared.protocol);
+            let running =
+                link::run(greeted, hub, gossip, questions, warnings, is_sending, protocol);
+            let left = running.await;
             let closed = Event::Closed { peer, stable_id, left };
             let _ = events.send(closed).await; // The mesh may be gone.
         });
@@ -227,10 +230,13 @@ impl Run {
                 if let Some(sending) = self.sending.get(&peer) {
                     sending.send_replace(stable_id);
                 }
+                let link = self.peers.active(peer).map(|active| active.connection.clone());
+                self.shared.questions.set_link(peer, link);
                 debug!(peer = %peer.short(), stable_id, "link up");
             }
             Next::Unlinked => {
                 self.sending.remove(&peer);
+                self.shared.questions.set_link(peer, None);
                 let is_dead = !self.live.contains_key(&peer);
                 self.shared.hub.with(|core, now| {
                     core.handle_link_down(peer);

@@ -1,0 +1,45 @@
+//! Sessions.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::paging::Paging;
+use crate::{
+    control::{problem::Problem, server::Desk},
+    id::SessionId,
+    report::{Page, SessionDetails, SessionFilter, SessionReport},
+};
+
+pub(super) fn routes() -> OpenApiRouter<Desk> {
+    OpenApiRouter::new().routes(routes!(sessions)).routes(routes!(session))
+}
+
+/// The sessions, by id, wherever they are connected.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(SessionFilter, Paging), responses((status = 200, body = Page<SessionReport>), (status = 400, body = Problem), (status = 401, body = Problem)))]
+async fn sessions(
+    State(desk): State<Desk>,
+    Query(filter): Query<SessionFilter>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<SessionReport>>, Problem> {
+    let (after, limit) = (paging.after()?, paging.limit()?);
+    Ok(Json(desk.node().session_reports(&filter, after, limit).await))
+}
+
+/// All that is known of a session.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path, description = "The session")),
+    responses((status = 200, body = SessionDetails), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+async fn session(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+) -> Result<Json<SessionDetails>, Problem> {
+    let details = desk.node().session_details(named(&id)?).await;
+    details.map(Json).ok_or_else(|| Problem::missing("session"))
+}
+
+/// The session called `id`.
+pub(super) fn named(id: &str) -> Result<SessionId, Problem> {
+    id.parse().map_err(|_| Problem::invalid("the session's id is no UUID"))
+}

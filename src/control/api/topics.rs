@@ -1,0 +1,85 @@
+//! Topics: what is in them, and who reads them.
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::paging::Paging;
+use crate::{
+    control::{problem::Problem, server::Desk},
+    id::TopicName,
+    report::{MessageEntry, Page, ReaderReport, TopicReport},
+};
+
+pub(super) fn routes() -> OpenApiRouter<Desk> {
+    OpenApiRouter::new()
+        .routes(routes!(topics))
+        .routes(routes!(topic))
+        .routes(routes!(messages))
+        .routes(routes!(readers))
+}
+
+/// Which topics are asked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+struct Which {
+    /// What their names begin with.
+    prefix: String,
+}
+
+/// The topics, by name.
+#[utoipa::path(get, path = "/api/v1/topics", tag = "topics", params(Which, Paging), responses((status = 200, body = Page<TopicReport>), (status = 400, body = Problem), (status = 401, body = Problem)))]
+async fn topics(
+    State(desk): State<Desk>,
+    Query(Which { prefix }): Query<Which>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<TopicReport>>, Problem> {
+    let after = paging.after.as_deref().map(named).transpose()?;
+    let limit = paging.limit()?;
+    Ok(Json(desk.node().topic_reports(&prefix, after.as_ref(), limit)))
+}
+
+/// A topic.
+#[utoipa::path(get, path = "/api/v1/topics/{name}", tag = "topics", params(("name" = String, Path, description = "The topic, percent-encoded")),
+    responses((status = 200, body = TopicReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+async fn topic(
+    State(desk): State<Desk>,
+    Path(name): Path<String>,
+) -> Result<Json<TopicReport>, Problem> {
+    let report = desk.node().topic_report(&named(&name)?);
+    report.map(Json).ok_or_else(|| Problem::missing("topic"))
+}
+
+/// The messages of a topic that are kept, the newest first.
+#[utoipa::path(get, path = "/api/v1/topics/{name}/messages", tag = "topics", params(("name" = String, Path, description = "The topic, percent-encoded"), Paging),
+    responses((status = 200, body = Page<MessageEntry>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+async fn messages(
+    State(desk): State<Desk>,
+    Path(name): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<MessageEntry>>, Problem> {
+    let page = desk.node().message_reports(&named(&name)?, paging.after()?, paging.limit()?);
+    page.map(Json).ok_or_else(|| Problem::missing("topic"))
+}
+
+/// The sessions that read a topic, by id.
+#[utoipa::path(get, path = "/api/v1/topics/{name}/sessions", tag = "topics", params(("name" = String, Path, description = "The topic, percent-encoded"), Paging),
+    responses((status = 200, body = Page<ReaderReport>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+async fn readers(
+    State(desk): State<Desk>,
+    Path(name): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<ReaderReport>>, Problem> {
+    let page = desk.node().reader_reports(&named(&name)?, paging.after()?, paging.limit()?);
+    page.map(Json).ok_or_else(|| Problem::missing("topic"))
+}
+
+/// The topic called `name`.
+pub(super) fn named(name: &str) -> Result<TopicName, Problem> {
+    TopicName::parse(name).map_err(Problem::invalid)
+}

@@ -1,0 +1,113 @@
+//! The one gate that every request passes: who asks, from where, and whether they may.
+//!
+//! A token is shown in `Authorization`, which no page of others can set, so that there is nothing to
+//! forge a request with; for links, and for those who cannot set headers, `token` in the query does as
+//! well where nothing is changed. Whatever changes something and is not named here takes the highest
+//! role.
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::{Role, problem::Problem, server::Desk, token::Token};
+use crate::client::{Origin, Slot};
+
+/// What the console may do: nothing but what it came with, and ask the node that it came from.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
+
+/// What may be asked for without a token: what the console is made of.
+const OPEN: &[&str] = &["/", "/console/{file}"];
+
+/// What of that which changes something an operator may do. The rest is for admins.
+const OPERATE: &[&str] = &[
+    "/api/v1/topics/{name}",
+    "/api/v1/topics/{name}/publish",
+    "/api/v1/topics/{name}/resume",
+    "/api/v1/topics/{name}/sessions/{id}",
+    "/api/v1/topics/{name}/messages/{id}",
+    "/api/v1/topics/{name}/messages/{id}/exclude",
+    "/api/v1/sessions/{id}",
+    "/api/v1/sessions/{id}/send",
+    "/api/v1/sessions/{id}/resume",
+    "/api/v1/tracked",
+    "/api/v1/tracked/{session}",
+    "/api/admin/broadcasters/broadcast",
+    "/api/admin/broadcasters/unicast",
+    "/api/admin/broadcasters/destroy",
+    "/api/admin/resources/{uuid}",
+    "/api/admin/resources/{uuid}/resume",
+];
+
+/// Lets a request pass, or not.
+pub(super) async fn admit(State(desk): State<Desk>, mut request: Request, next: Next) -> Response {
+    let mut response = match check(&desk, &mut request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    harden(response.headers_mut());
+    response
+}
+
+fn check(desk: &Desk, request: &mut Request) -> Result<(), Problem> {
+    let forbidden = |why: &str| Problem::new(StatusCode::FORBIDDEN, why);
+    let local = request.extensions().get::<Slot>().and_then(|slot| slot.local);
+    let hosts = desk.hosts().check(request.uri(), request.headers(), local);
+    hosts.map_err(|host| {
+        let why = format!("this is not {host:?}; `Control::allow_host` names what else it is");
+        Problem::new(StatusCode::MISDIRECTED_REQUEST, why)
+    })?;
+    if Origin::read(request.uri(), request.headers()) == Origin::Foreign {
+        return Err(forbidden("pages of other origins may not ask"));
+    }
+    let matched = request.extensions().get::<MatchedPath>();
+    let matched = matched.map_or("", MatchedPath::as_str).to_owned();
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if OPEN.contains(&&*matched) && !changes {
+        return Ok(());
+    }
+    let operator = shown(request, changes).and_then(|token| Token::find(desk.tokens(), &token));
+    let operator = operator.ok_or_else(|| {
+        let why = "show a token: `Authorization: Bearer TOKEN`";
+        Problem::new(StatusCode::UNAUTHORIZED, why)
+    })?;
+    let needed = match changes {
+        false => Role::Read,
+        true if OPERATE.contains(&&*matched) => Role::Operate,
+        true => Role::Admin,
+    };
+    if operator.role < needed {
+        return Err(forbidden(&format!("this takes the role {needed:?}")));
+    }
+    request.extensions_mut().insert(operator);
+    Ok(())
+}
+
+/// The token that a request shows.
+fn shown(request: &Request, changes: bool) -> Option<String> {
+    if let Some(shown) = request.headers().get(header::AUTHORIZATION) {
+        let (scheme, token) = shown.to_str().ok()?.split_once(' ')?;
+        return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned());
+    }
+    let query = request.uri().query().filter(|_| !changes)?;
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(name, _)| name == "token").map(|(_, token)| token.into_owned())
+}
+
+/// Says what browsers are not to do with an answer.
+fn harden(headers: &mut HeaderMap) {
+    let fixed = [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}

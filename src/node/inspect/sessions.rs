@@ -1,0 +1,193 @@
+//! Sessions, a page at a time.
+
+use std::{collections::BTreeMap, num::NonZeroUsize};
+
+use crate::{
+    connection::Connection,
+    id::{NodeId, SessionId, TopicName},
+    node::{
+        Node,
+        question::{MAX_ASKED_SESSIONS, Question},
+    },
+    proto::{Core, Presence, Session},
+    report::{
+        ConnectionReport, MembershipReport, Page, SessionDetails, SessionFilter, SessionReport,
+    },
+};
+
+/// How many sessions are looked at before the node goes on with its work.
+const SLICE: usize = 1_000;
+
+/// How many sessions are looked at for one page.
+const MAX_LOOKED_AT: usize = 200_000;
+
+/// How many of a topic's messages a session's are counted among, in a list.
+const PENDING_WITHIN: usize = 128;
+
+impl Node {
+    /// The sessions that `filter` asks for, behind `after`, by id: `limit` of them at most, or as
+    /// many as are among the next 200,000 of all. How they are connected is asked of their nodes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn session_reports(
+        &self,
+        filter: &SessionFilter,
+        after: Option<SessionId>,
+        limit: NonZeroUsize,
+    ) -> Page<SessionReport> {
+        let filter = Filter::new(filter);
+        let limit = limit.get().min(MAX_ASKED_SESSIONS);
+        let (mut found, mut after, mut looked_at, mut is_over) = (Vec::new(), after, 0, false);
+        while found.len() < limit && looked_at < MAX_LOOKED_AT && !is_over {
+            self.inner.hub.with(|core, _| {
+                let mut seen = 0;
+                for session in core.sessions_after(after).take(SLICE) {
+                    if found.len() == limit {
+                        return;
+                    }
+                    seen += 1;
+                    after = Some(session.id);
+                    if filter.admits(core, session) {
+                        found.push((session.id, session.claim.node, report(core, session)));
+                    }
+                }
+                (is_over, looked_at) = (seen < SLICE, looked_at + seen);
+            });
+        }
+        let connections = self.connections_of(&found).await;
+        let items = found.into_iter().map(|(id, _, mut report)| {
+            report.connection = connections.get(&id).cloned();
+            report
+        });
+        let items = items.collect();
+        let total = self.inner.hub.with(|core, _| core.replica().session_count());
+        let next = after.filter(|_| !is_over).map(|id| id.to_string());
+        Page { items, next, total: filter.is_all.then_some(total) }
+    }
+
+    /// All that is known of a session; `None` if there is none of that id.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn session_details(&self, id: SessionId) -> Option<SessionDetails> {
+        let (node, mut details) = self.inner.hub.with(|core, _| {
+            let session = core.replica().session(id)?;
+            Some((session.claim.node, details(core, session)))
+        })?;
+        let report = details.session.clone();
+        let connections = self.connections_of(&[(id, node, report)]).await;
+        details.session.connection = connections.get(&id).cloned();
+        Some(details)
+    }
+
+    /// How sessions are connected, those of them that are connected to this node.
+    pub(in crate::node) fn connections(
+        &self,
+        sessions: &[SessionId],
+    ) -> Vec<(SessionId, ConnectionReport)> {
+        let asked = sessions.iter().take(MAX_ASKED_SESSIONS);
+        let found = asked.filter_map(|&id| {
+            let Connection { transport, evidence, .. } = self.inner.hub.connection_of(id)?;
+            let (transport, evidence) = (transport.name().to_owned(), evidence.name().to_owned());
+            Some((id, ConnectionReport { transport, evidence }))
+        });
+        found.collect()
+    }
+
+    /// How sessions are connected, as their nodes say.
+    async fn connections_of(
+        &self,
+        sessions: &[(SessionId, NodeId, SessionReport)],
+    ) -> BTreeMap<SessionId, ConnectionReport> {
+        let mut by_node = BTreeMap::<NodeId, Vec<SessionId>>::new();
+        for (id, node, report) in sessions {
+            if report.detached.is_none() {
+                by_node.entry(*node).or_default().push(*id);
+            }
+        }
+        let asked = by_node.into_iter().map(async |(node, sessions)| {
+            let question = Question::Connections(sessions);
+            self.ask::<Vec<(SessionId, ConnectionReport)>>(node, &question).await
+        });
+        let answers = futures_util::future::join_all(asked).await;
+        answers.into_iter().filter_map(Result::ok).flatten().collect()
+    }
+}
+
+/// A filter, read once.
+struct Filter<'a> {
+    asked: &'a SessionFilter,
+    topic: Option<TopicName>,
+    is_all: bool,
+}
+
+impl<'a> Filter<'a> {
+    fn new(asked: &'a SessionFilter) -> Self {
+        let topic = asked.topic.as_deref().and_then(|topic| TopicName::parse(topic).ok());
+        Self { asked, topic, is_all: *asked == SessionFilter::default() }
+    }
+
+    fn admits(&self, core: &Core, session: &Session) -> bool {
+        let SessionFilter { topic, path, node, state, prefix, .. } = self.asked;
+        let reads = || {
+            let topics = core.replica().topics();
+            let key = self.topic.as_ref().and_then(|topic| topics.find(topic));
+            key.is_some_and(|key| core.replica().topics_of(session.id).contains(&key))
+        };
+        path.as_ref().is_none_or(|path| *session.path == **path)
+            && state.as_ref().is_none_or(|state| state_of(session) == state)
+            && node.as_ref().is_none_or(|node| session.claim.node.to_string() == *node)
+            && prefix.as_ref().is_none_or(|it| session.id.to_string().starts_with(it.as_str()))
+            && (topic.is_none() || reads())
+    }
+}
+
+fn state_of(session: &Session) -> &'static str {
+    match session.presence {
+        Presence::Attached => "attached",
+        Presence::Detached(_) => "detached",
+    }
+}
+
+fn report(core: &Core, session: &Session) -> SessionReport {
+    let topics = core.replica().topics_of(session.id);
+    let pending = topics.iter().map(|&topic| core.pending_in(topic, session.id, PENDING_WITHIN));
+    SessionReport {
+        id: session.id.to_string(),
+        path: session.path.to_string(),
+        node: session.claim.node.to_string(),
+        state: state_of(session).to_owned(),
+        detached: match session.presence {
+            Presence::Attached => None,
+            Presence::Detached(why) => Some(format!("{why:?}")),
+        },
+        connection: None,
+        principal: session.holder.principal.as_ref().map(|it| it.as_str().to_owned()),
+        topics: topics.len(),
+        pending: pending.sum(),
+    }
+}
+
+fn details(core: &Core, session: &Session) -> SessionDetails {
+    let replica = core.replica();
+    let memberships = replica.topics_of(session.id).iter().filter_map(|&key| {
+        let topic = replica.topics().get(key);
+        let member = topic.members.get(&session.id)?;
+        Some(MembershipReport {
+            topic: topic.name.as_str().to_owned(),
+            position: member.acknowledged.token(),
+            pending: core.pending_in(key, session.id, usize::MAX),
+            left: member.until.is_some(),
+        })
+    });
+    SessionDetails {
+        session: report(core, session),
+        epoch: session.claim.epoch.get(),
+        ready: session.ready,
+        memberships: memberships.collect(),
+        open_pushes: replica.inbox(session.id).map_or(0, |inbox| inbox.open().count()),
+    }
+}

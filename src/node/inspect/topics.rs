@@ -1,0 +1,161 @@
+//! Topics and their messages, a page at a time.
+
+use std::num::NonZeroUsize;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use crate::{
+    id::{MessageId, SessionId, TopicName},
+    node::Node,
+    proto::{Entry, Presence, Recipients, Topic},
+    report::{AccountingReport, MessageEntry, Page, ReaderReport, TopicReport},
+};
+
+/// How many topics are looked at before the node goes on with its work.
+const SLICE: usize = 1_000;
+
+/// How many of a topic's messages a reader's are counted among.
+const PENDING_WITHIN: usize = 1_000;
+
+/// How much of a message is shown, in bytes.
+const MAX_SHOWN_BYTES: usize = 4 << 10;
+
+impl Node {
+    /// The topics whose names begin with `prefix`, behind `after`, by name: `limit` of them at most.
+    /// Those of single sessions are not among them, unless `prefix` names one.
+    pub fn topic_reports(
+        &self,
+        prefix: &str,
+        after: Option<&TopicName>,
+        limit: NonZeroUsize,
+    ) -> Page<TopicReport> {
+        let (mut items, mut after, mut is_over) = (Vec::new(), after.cloned(), false);
+        while items.len() < limit.get() && !is_over {
+            self.inner.hub.with(|core, _| {
+                let mut seen = 0;
+                let first = after.clone();
+                for (name, key) in core.topics_after(first.as_ref()).take(SLICE) {
+                    if items.len() == limit.get() {
+                        return;
+                    }
+                    seen += 1;
+                    after = Some(name.clone());
+                    let is_private = name.private_session().is_some();
+                    if name.as_str().starts_with(prefix) && (!is_private || prefix.len() > 2) {
+                        items.push(topic_report(core.replica().topics().get(key)));
+                    }
+                }
+                is_over = seen < SLICE;
+            });
+        }
+        let total = self.inner.hub.with(|core, _| core.replica().topics().named());
+        let next = after.filter(|_| !is_over).map(|name| name.as_str().to_owned());
+        Page { items, next, total: prefix.is_empty().then_some(total) }
+    }
+
+    /// A topic, if there is one of that name.
+    pub fn topic_report(&self, name: &TopicName) -> Option<TopicReport> {
+        self.inner.hub.with(|core, _| {
+            let topics = core.replica().topics();
+            topics.find(name).map(|key| topic_report(topics.get(key)))
+        })
+    }
+
+    /// The messages of a topic that are kept, the newest first, before `before`; `None` if there is
+    /// no such topic.
+    pub fn message_reports(
+        &self,
+        name: &TopicName,
+        before: Option<MessageId>,
+        limit: NonZeroUsize,
+    ) -> Option<Page<MessageEntry>> {
+        let (entries, total) = self.inner.hub.with(|core, _| {
+            let topics = core.replica().topics();
+            let log = &topics.get(topics.find(name)?).log;
+            let behind = |entry: &&std::sync::Arc<Entry>| before.is_some_and(|id| entry.id() != id);
+            let skipped = usize::from(before.is_some());
+            let rest = log.iter().rev().skip_while(behind).skip(skipped);
+            let entries: Vec<_> = rest.take(limit.get() + 1).cloned().collect();
+            Some((entries, log.len()))
+        })?;
+        let is_over = entries.len() <= limit.get();
+        let items: Vec<_> = entries.iter().take(limit.get()).map(|it| message_entry(it)).collect();
+        let next = items.last().filter(|_| !is_over).map(|last| last.id.clone());
+        Some(Page { items, next, total: Some(total) })
+    }
+
+    /// The sessions that read a topic, by id, behind `after`; `None` if there is no such topic.
+    pub fn reader_reports(
+        &self,
+        name: &TopicName,
+        after: Option<SessionId>,
+        limit: NonZeroUsize,
+    ) -> Option<Page<ReaderReport>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        self.inner.hub.with(|core, _| {
+            let topics = core.replica().topics();
+            let key = topics.find(name)?;
+            let members = &topics.get(key).members;
+            let from = after.map_or(Unbounded, Excluded);
+            let part = members.range((from, Unbounded)).take(limit.get() + 1);
+            let mut items: Vec<_> = part
+                .map(|(&id, member)| {
+                    let session = core.replica().session(id);
+                    let is_attached =
+                        |it: &crate::proto::Session| it.presence == Presence::Attached;
+                    let state =
+                        if session.is_some_and(is_attached) { "attached" } else { "detached" };
+                    ReaderReport {
+                        session: id.to_string(),
+                        node: session.map(|it| it.claim.node.to_string()).unwrap_or_default(),
+                        state: state.to_owned(),
+                        position: member.acknowledged.token(),
+                        pending: core.pending_in(key, id, PENDING_WITHIN),
+                    }
+                })
+                .collect();
+            let has_more = items.len() > limit.get();
+            items.truncate(limit.get());
+            let next = items.last().filter(|_| has_more).map(|last| last.session.clone());
+            Some(Page { items, next, total: Some(members.len()) })
+        })
+    }
+}
+
+fn topic_report(topic: &Topic) -> TopicReport {
+    TopicReport {
+        name: topic.name.as_str().to_owned(),
+        sessions: topic.members.len(),
+        messages: topic.log.len(),
+        bytes: topic.log.bytes(),
+        accounting: AccountingReport::stored(&topic.log.accounting()),
+    }
+}
+
+fn message_entry(entry: &Entry) -> MessageEntry {
+    let (message, id) = (entry.message(), entry.id());
+    let bytes = message.as_bytes();
+    let mut shown = bytes.len().min(MAX_SHOWN_BYTES);
+    let text = message.as_text().map(|text| {
+        while !text.is_char_boundary(shown) {
+            shown -= 1;
+        }
+        text[..shown].to_owned()
+    });
+    let (to, named) = match entry.to() {
+        Recipients::Everyone => ("everyone", [].as_slice()),
+        Recipients::Except(named) => ("except", &named[..]),
+        Recipients::Only(named) => ("only", &named[..]),
+    };
+    MessageEntry {
+        id: id.to_string(),
+        origin: id.origin.to_string(),
+        bytes: bytes.len(),
+        base64: text.is_none().then(|| STANDARD.encode(&bytes[..shown])),
+        text,
+        cut: shown < bytes.len(),
+        to: to.to_owned(),
+        named: named.iter().map(ToString::to_string).collect(),
+        cause: entry.cause().map(|cause| format!("{} {:?}", cause.session, cause.key)),
+    }
+}

@@ -1,0 +1,69 @@
+//! What those see of a node who watch it.
+
+use std::ops::Bound;
+
+use super::{Core, Limits};
+use crate::{
+    id::{NodeId, SessionId, TopicName},
+    proto::{Position, Session, TopicKey},
+};
+
+/// How a node keeps up with a peer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Lag {
+    /// How many operations of this node's journal the peer has not said to have stored.
+    pub operations: u64,
+    /// How many frames wait to be sent to it, those of the journal apart.
+    pub queued: usize,
+}
+
+impl Core {
+    /// The sessions behind `after`, by id; all, if it is none.
+    pub fn sessions_after(&self, after: Option<SessionId>) -> impl Iterator<Item = &Session> {
+        self.replica.sessions_after(after)
+    }
+
+    /// How much this node keeps, and for how long.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How many sessions are attached to this node.
+    pub fn attached(&self) -> usize {
+        self.attached.len()
+    }
+
+    /// How this node keeps up with `peer`.
+    pub fn lag_of(&self, peer: NodeId) -> Lag {
+        let Some(known) = self.peers.get(&peer) else { return Lag::default() };
+        let next = self.replica.applied().get(self.id);
+        let operations = next.get().saturating_sub(known.have.get(self.id).get());
+        let queued = known.control.len() + known.snapshots.len() + known.posted.len();
+        Lag { operations, queued }
+    }
+
+    /// How many messages of a topic a session is to get, of the newest `within`, as far as this node
+    /// has heard.
+    pub fn pending_in(&self, topic: TopicKey, session: SessionId, within: usize) -> usize {
+        let topic = self.replica.topics().get(topic);
+        let Some(member) = topic.members.get(&session) else { return 0 };
+        let is_due = |until: Option<&Position>, id| until.is_none_or(|until| until.covers(id));
+        let pending = topic.log.iter().rev().take(within).filter(|entry| {
+            let id = entry.id();
+            !member.acknowledged.covers(id)
+                && is_due(member.until.as_ref(), id)
+                && entry.to().include(session)
+        });
+        pending.count()
+    }
+
+    /// The topics behind `after`, by name; all, if it is none.
+    pub fn topics_after<'a>(
+        &'a self,
+        after: Option<&'a TopicName>,
+    ) -> impl Iterator<Item = (&'a TopicName, TopicKey)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.replica.topics().range((from, Bound::Unbounded))
+    }
+}

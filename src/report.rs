@@ -1,0 +1,33 @@
+//! What is: a running node and its cluster, as plain data for people and machines.
+//!
+//! Ids, names and addresses are text here. Times are milliseconds since the Unix epoch, durations
+//! are in milliseconds unless their name says otherwise. Fields are only ever added.
+
+mod accounting;
+mod audit;
+mod cluster;
+mod connection;
+mod event;
+mod link;
+mod member;
+mod message;
+mod node;
+mod page;
+mod session;
+mod topic;
+
+pub use accounting::{AccountingReport, DroppedReport};
+pub use audit::AuditEntry;
+pub use cluster::ClusterReport;
+pub use connection::ConnectionReport;
+pub use event::EventReport;
+pub use link::LinkReport;
+pub use member::MemberReport;
+pub use message::MessageEntry;
+pub use node::{
+    JournalReport, LicenseReport, LimitsReport, NodeReport, RouteReport, ServerReport, UsageReport,
+    WebSocketReport,
+};
+pub use page::Page;
+pub use session::{MembershipReport, SessionDetails, SessionFilter, SessionReport};
+pub use topic::{ReaderReport, TopicReport};

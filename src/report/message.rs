@@ -1,0 +1,29 @@
+//! A message in a topic's log.
+
+use serde::{Deserialize, Serialize};
+
+/// A message in a topic's log.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "control", derive(utoipa::ToSchema))]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MessageEntry {
+    /// Its id.
+    pub id: String,
+    /// The id of the node that published it.
+    pub origin: String,
+    /// How long it is, in bytes.
+    pub bytes: usize,
+    /// What it says, if it is text: the first 4,096 bytes.
+    pub text: Option<String>,
+    /// What it says, if it is bytes, in base64: the first 4,096 of them.
+    pub base64: Option<String>,
+    /// Whether what it says is cut short here.
+    pub cut: bool,
+    /// Whom it is for: `everyone`, `only` those named, or all `except` those named.
+    pub to: String,
+    /// Who is named there.
+    pub named: Vec<String>,
+    /// The client's push that led to it, if one did.
+    pub cause: Option<String>,
+}
