@@ -9,6 +9,7 @@ mod control;
 mod drain;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod hooks;
 mod inspect;
 mod licensing;
 mod members;
@@ -49,6 +50,7 @@ pub(crate) use question::Question;
 
 use audit::AuditLog;
 pub use builder::Builder;
+use hooks::Hooks;
 use licensing::too_many;
 pub use members::{MemberEvents, Members};
 pub use start_error::StartError;
@@ -71,6 +73,7 @@ struct Inner {
     slots: Slots,
     /// What operators did.
     audit: AuditLog,
+    hooks: Hooks,
     /// When it was started.
     since: Instant,
     /// The tasks that serve clients, which end before the others do.

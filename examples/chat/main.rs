@@ -108,7 +108,9 @@ fn sentence(error: &dyn Error) -> String {
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    log.with_ansi(io::stderr().is_terminal()).init();
+    let log = log.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
+    let filtering = log.reload_handle();
+    log.init();
 
     let listener = listen(arguments.http)?;
     let addr = listener.local_addr()?;
@@ -116,7 +118,11 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let grpc = arguments.grpc.map(|addr| listen(Some(addr))).transpose()?;
     #[cfg(feature = "control")]
     let control = arguments.control.map(|addr| listen(Some(addr))).transpose()?;
-    let node = start(arguments, addr).await?;
+    let set_filter = move |filter: &str| {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        filtering.reload(filter).map_err(|error| error.to_string())
+    };
+    let node = start(arguments, addr, set_filter).await?;
     #[cfg(feature = "grpc")]
     if let Some(grpc) = grpc {
         serve_grpc(node.clone(), grpc);
@@ -164,8 +170,13 @@ fn serve_control(node: Node, listener: TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-async fn start(arguments: Arguments, http: SocketAddr) -> Result<Node, Box<dyn Error>> {
+async fn start(
+    arguments: Arguments,
+    http: SocketAddr,
+    set_filter: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
+) -> Result<Node, Box<dyn Error>> {
     let builder = Node::builder(arguments.cluster).route("/chat/{room}", publish);
+    let builder = builder.on_log_filter(set_filter);
     let builder = arguments.licensed.apply(builder)?;
     let mut builder = arguments.nodes.apply(builder)?;
     if let Some(path) = arguments.store {

@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
-use crate::runtime::{LOOK_EVERY, Stamps, Tasks};
+use crate::runtime::{Stamps, Tasks};
 
 /// Where a certificate and its key are, as PEM.
 ///
@@ -88,7 +88,7 @@ impl Tls {
                 tokio::select! {
                     biased;
                     () = ending.cancelled() => return,
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = ending.look_due() => {}
                 }
                 match watched.upgrade() {
                     Some(tls) => tls.look(&mut stamps),

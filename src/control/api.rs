@@ -2,24 +2,34 @@
 
 mod audit;
 mod cluster;
+mod everywhere;
+mod nodes;
 mod paging;
 mod sessions;
 mod topics;
 
 use axum::{Json, Router, routing::get};
-use utoipa::openapi::{
-    OpenApi,
-    security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        OpenApi, Ref, ResponseBuilder,
+        content::ContentBuilder,
+        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+    },
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::server::Desk;
+use super::{
+    problem::{self, Problem},
+    server::Desk,
+};
 
 /// All of it.
 pub(super) fn routes() -> OpenApiRouter<Desk> {
     OpenApiRouter::new()
         .merge(audit::routes())
         .merge(cluster::routes())
+        .merge(nodes::routes())
         .merge(sessions::routes())
         .merge(topics::routes())
 }
@@ -29,6 +39,20 @@ pub(super) fn description(mut api: OpenApi) -> Router<Desk> {
     let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     let components = api.components.get_or_insert_default();
     components.add_security_scheme("token", scheme);
+    components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     api.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("token", [])]);
+    let refusal =
+        ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
+    let refusal = ResponseBuilder::new()
+        .description("What went wrong, and what helps")
+        .content(problem::MEDIA_TYPE, refusal)
+        .build();
+    for item in api.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch];
+        for operation in operations.into_iter().chain([&mut item.delete]).flatten() {
+            let responses = &mut operation.responses.responses;
+            responses.insert("default".to_owned(), refusal.clone().into());
+        }
+    }
     Router::new().route("/api/v1/openapi.json", get(async move || Json(api)))
 }

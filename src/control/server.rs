@@ -12,7 +12,7 @@ use super::{
     Control, admin, api,
     events::{self, Events},
     guard,
-    problem::Problem,
+    problem::{self, Problem},
     token::{Operator, Token},
 };
 use crate::{
@@ -76,6 +76,7 @@ pub(super) fn router(node: &Node, control: Control) -> Router {
                 "the path is right, the method is not",
             )
         })
+        .layer(middleware::from_fn(problem::explain))
         .layer(middleware::from_fn(limit))
         .layer(middleware::from_fn_with_state(desk.clone(), guard::admit))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))

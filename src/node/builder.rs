@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
-use super::{Inner, Node, StartError, licensing, opening::Opened, question::Desk};
+use super::{Hooks, Inner, Node, StartError, licensing, opening::Opened, question::Desk};
 use crate::{
     client::{Admission, Authenticate, Bodies, Cookies, Hosts, Reception, Server, Slots},
     cluster::{Discovery, Mesh, MeshConfig, NodeKey, Security},
@@ -53,6 +53,7 @@ pub struct Builder {
     routes: Table,
     limits: Limits,
     store: Option<PathBuf>,
+    hooks: Hooks,
     mistake: Option<StartError>,
 }
 
@@ -77,6 +78,7 @@ impl Builder {
             routes,
             limits,
             store: None,
+            hooks: Hooks::default(),
             mistake,
         }
     }
@@ -388,6 +390,36 @@ impl Builder {
         self
     }
 
+    /// What sets which log lines the application writes: an operator asks for it with a filter, as
+    /// `info,exosphere=debug`, which the application's own subscriber of `tracing` understands.
+    /// Defaults to none: then operators are told that there is none.
+    ///
+    /// # Errors
+    ///
+    /// What `set` returns as an error, the operator is told.
+    pub fn on_log_filter<F>(mut self, set: F) -> Self
+    where
+        F: Fn(&str) -> Result<(), String> + Send + Sync + 'static,
+    {
+        self.hooks.log_filter = Some(Box::new(set));
+        self
+    }
+
+    /// What is done beside, when an operator asks that configuration is loaded again: the files of
+    /// certificates are looked at in any case. It should not take long: `reload` is called on a
+    /// thread that serves others. Defaults to nothing.
+    ///
+    /// # Errors
+    ///
+    /// What `reload` returns as an error, the operator is told.
+    pub fn on_reload<F>(mut self, reload: F) -> Self
+    where
+        F: Fn() -> Result<(), String> + Send + Sync + 'static,
+    {
+        self.hooks.reload = Some(Box::new(reload));
+        self
+    }
+
     /// What the node's datagrams go over, instead of the system's network.
     #[cfg(feature = "sim")]
     #[doc(hidden)]
@@ -466,6 +498,7 @@ impl Builder {
             grpc,
             slots,
             audit: super::AuditLog::default(),
+            hooks: self.hooks,
             since: clock::now(),
             clients,
             ended,

@@ -23,6 +23,10 @@ pub(crate) enum Question {
     Connections(Vec<SessionId>),
     /// What operators did there: many [`AuditEntry`](crate::report::AuditEntry).
     Audit,
+    /// To write these log lines: nothing.
+    LogFilter(String),
+    /// To look at its files again: nothing.
+    Reload,
     /// To drain itself: nothing, and it does so after it has answered.
     Drain {
         /// How many clients it sends elsewhere each second, if that is said.
@@ -75,12 +79,18 @@ impl Node {
             Question::Node => value(&self.report()),
             Question::Connections(sessions) => value(&self.connections(&sessions)),
             Question::Audit => value(&self.inner.audit.entries()),
+            Question::LogFilter(filter) => done(self.set_log_filter(&filter)),
+            Question::Reload => done(self.reload()),
             Question::Drain { per_second } => {
                 self.drain_later(per_second);
                 value(&())
             }
         }
     }
+}
+
+fn done(result: Result<(), String>) -> Answered {
+    result.and_then(|()| value(&()))
 }
 
 fn value(answer: &impl Serialize) -> Answered {

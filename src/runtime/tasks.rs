@@ -1,14 +1,18 @@
 //! The tasks of a node, which end when it does.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, Span, warn};
+
+use super::LOOK_EVERY;
 
 /// Every task of a node. Cheap to clone: a clone is the same set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tasks {
     token: CancellationToken,
+    reload: Arc<Notify>,
     tracker: TaskTracker,
 }
 
@@ -30,6 +34,24 @@ impl Tasks {
     /// Whether the node is to shut down, or has.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.token.is_cancelled()
+    }
+
+    /// Asks the tasks that look after files to look at once.
+    #[cfg_attr(not(feature = "control"), allow(dead_code, reason = "operators ask"))]
+    pub(crate) fn reload(&self) {
+        self.reload.notify_waiters();
+    }
+
+    /// Waits until files are to be looked at: every few seconds, or when somebody asks.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub(crate) async fn look_due(&self) {
+        tokio::select! {
+            () = self.reload.notified() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
     }
 
     /// Asks every task to end.

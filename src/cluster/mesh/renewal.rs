@@ -10,7 +10,7 @@ use crate::{
         endpoint,
         security::{PkiError, PkiFiles},
     },
-    runtime::{LOOK_EVERY, Stamps},
+    runtime::Stamps,
 };
 
 /// Uses what is in the files as soon as they change, until the node ends.
@@ -21,7 +21,7 @@ pub(super) async fn run(shared: Arc<Shared>, files: PkiFiles) {
         tokio::select! {
             biased;
             () = tasks.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tasks.look_due() => {}
         }
         look(&shared, &files, &mut stamps);
     }

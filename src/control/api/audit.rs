@@ -30,7 +30,7 @@ struct Audit {
 }
 
 /// What operators did, on whichever node, the newest first: the last 1,000 of each.
-#[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(Paging), responses((status = 200, body = Audit), (status = 400, body = Problem), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(Paging), responses((status = 200, body = Audit)))]
 async fn audit(
     State(desk): State<Desk>,
     Query(paging): Query<Paging>,

@@ -18,7 +18,7 @@ pub(super) fn routes() -> OpenApiRouter<Desk> {
 }
 
 /// The sessions, by id, wherever they are connected.
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(SessionFilter, Paging), responses((status = 200, body = Page<SessionReport>), (status = 400, body = Problem), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(SessionFilter, Paging), responses((status = 200, body = Page<SessionReport>)))]
 async fn sessions(
     State(desk): State<Desk>,
     Query(filter): Query<SessionFilter>,
@@ -30,7 +30,7 @@ async fn sessions(
 
 /// All that is known of a session.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path, description = "The session")),
-    responses((status = 200, body = SessionDetails), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = SessionDetails)))]
 async fn session(
     State(desk): State<Desk>,
     Path(id): Path<String>,

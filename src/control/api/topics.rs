@@ -33,7 +33,7 @@ struct Which {
 }
 
 /// The topics, by name.
-#[utoipa::path(get, path = "/api/v1/topics", tag = "topics", params(Which, Paging), responses((status = 200, body = Page<TopicReport>), (status = 400, body = Problem), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/topics", tag = "topics", params(Which, Paging), responses((status = 200, body = Page<TopicReport>)))]
 async fn topics(
     State(desk): State<Desk>,
     Query(Which { prefix }): Query<Which>,
@@ -46,7 +46,7 @@ async fn topics(
 
 /// A topic.
 #[utoipa::path(get, path = "/api/v1/topics/{name}", tag = "topics", params(("name" = String, Path, description = "The topic, percent-encoded")),
-    responses((status = 200, body = TopicReport), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = TopicReport)))]
 async fn topic(
     State(desk): State<Desk>,
     Path(name): Path<String>,
@@ -57,7 +57,7 @@ async fn topic(
 
 /// The messages of a topic that are kept, the newest first.
 #[utoipa::path(get, path = "/api/v1/topics/{name}/messages", tag = "topics", params(("name" = String, Path, description = "The topic, percent-encoded"), Paging),
-    responses((status = 200, body = Page<MessageEntry>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Page<MessageEntry>)))]
 async fn messages(
     State(desk): State<Desk>,
     Path(name): Path<String>,
@@ -69,7 +69,7 @@ async fn messages(
 
 /// The sessions that read a topic, by id.
 #[utoipa::path(get, path = "/api/v1/topics/{name}/sessions", tag = "topics", params(("name" = String, Path, description = "The topic, percent-encoded"), Paging),
-    responses((status = 200, body = Page<ReaderReport>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Page<ReaderReport>)))]
 async fn readers(
     State(desk): State<Desk>,
     Path(name): Path<String>,
