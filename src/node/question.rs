@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Inner, Node};
 use crate::{
     cluster::{Answer, Answerer, AskError},
-    id::{NodeId, SessionId},
+    id::NodeId,
 };
 
 /// What a node is asked that only it knows, or can do.
@@ -18,9 +18,9 @@ use crate::{
 pub(crate) enum Question {
     /// All that it says of itself: a [`NodeReport`](crate::report::NodeReport).
     Node,
-    /// How its sessions among these are connected: pairs of a session and a
+    /// How its sessions among these are connected: pairs of a session's id and a
     /// [`ConnectionReport`](crate::report::ConnectionReport).
-    Connections(Vec<SessionId>),
+    Connections(Vec<String>),
     /// What operators did there: many [`AuditEntry`](crate::report::AuditEntry).
     Audit,
     /// To write these log lines: nothing.

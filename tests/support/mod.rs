@@ -14,6 +14,8 @@ mod http;
 mod sequence;
 mod stock;
 mod stream;
+#[cfg(feature = "control")]
+mod tower;
 
 use std::{
     future::Future,
@@ -36,6 +38,10 @@ pub(crate) use {
     stock::{chromium, has_program, has_stock_clients, kosoku, node_js},
     stream::{Event, Stream},
 };
+
+#[cfg(feature = "control")]
+#[allow(unused_imports, reason = "each test uses its part of this")]
+pub(crate) use tower::{Tower, encoded};
 
 /// How long anything may take that takes no time worth speaking of.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);

@@ -50,15 +50,15 @@ impl Node {
                     seen += 1;
                     after = Some(session.id);
                     if filter.admits(core, session) {
-                        found.push((session.id, session.claim.node, report(core, session)));
+                        found.push((session.claim.node, report(core, session)));
                     }
                 }
                 (is_over, looked_at) = (seen < SLICE, looked_at + seen);
             });
         }
         let connections = self.connections_of(&found).await;
-        let items = found.into_iter().map(|(id, _, mut report)| {
-            report.connection = connections.get(&id).cloned();
+        let items = found.into_iter().map(|(_, mut report)| {
+            report.connection = connections.get(&report.id).cloned();
             report
         });
         let items = items.collect();
@@ -77,22 +77,22 @@ impl Node {
             let session = core.replica().session(id)?;
             Some((session.claim.node, details(core, session)))
         })?;
-        let report = details.session.clone();
-        let connections = self.connections_of(&[(id, node, report)]).await;
-        details.session.connection = connections.get(&id).cloned();
+        let mut connections = self.connections_of(&[(node, details.session.clone())]).await;
+        details.session.connection = connections.remove(&details.session.id);
         Some(details)
     }
 
     /// How sessions are connected, those of them that are connected to this node.
     pub(in crate::node) fn connections(
         &self,
-        sessions: &[SessionId],
-    ) -> Vec<(SessionId, ConnectionReport)> {
+        sessions: &[String],
+    ) -> Vec<(String, ConnectionReport)> {
         let asked = sessions.iter().take(MAX_ASKED_SESSIONS);
-        let found = asked.filter_map(|&id| {
-            let Connection { transport, evidence, .. } = self.inner.hub.connection_of(id)?;
+        let found = asked.filter_map(|id| {
+            let session = id.parse().ok()?;
+            let Connection { transport, evidence, .. } = self.inner.hub.connection_of(session)?;
             let (transport, evidence) = (transport.name().to_owned(), evidence.name().to_owned());
-            Some((id, ConnectionReport { transport, evidence }))
+            Some((id.clone(), ConnectionReport { transport, evidence }))
         });
         found.collect()
     }
@@ -100,17 +100,15 @@ impl Node {
     /// How sessions are connected, as their nodes say.
     async fn connections_of(
         &self,
-        sessions: &[(SessionId, NodeId, SessionReport)],
-    ) -> BTreeMap<SessionId, ConnectionReport> {
-        let mut by_node = BTreeMap::<NodeId, Vec<SessionId>>::new();
-        for (id, node, report) in sessions {
-            if report.detached.is_none() {
-                by_node.entry(*node).or_default().push(*id);
-            }
+        sessions: &[(NodeId, SessionReport)],
+    ) -> BTreeMap<String, ConnectionReport> {
+        let mut by_node = BTreeMap::<NodeId, Vec<String>>::new();
+        for (node, report) in sessions.iter().filter(|(_, report)| report.detached.is_none()) {
+            by_node.entry(*node).or_default().push(report.id.clone());
         }
         let asked = by_node.into_iter().map(async |(node, sessions)| {
             let question = Question::Connections(sessions);
-            self.ask::<Vec<(SessionId, ConnectionReport)>>(node, &question).await
+            self.ask::<Vec<(String, ConnectionReport)>>(node, &question).await
         });
         let answers = futures_util::future::join_all(asked).await;
         answers.into_iter().filter_map(Result::ok).flatten().collect()

@@ -1,0 +1,229 @@
+//! Tower Control as operators reach it: who is let in, what is seen from any node, and what becomes of a
+//! node that does not answer.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use exosphere::{Builder, Close, Control, ControlError, Message, Role, Session};
+use serde_json::{Value, json};
+use support::{Client, Place, Stream, Tower, encoded, request, sees, within};
+
+async fn publish(session: Session, message: Message) -> Result<(), Close> {
+    session.publish(session.path().as_str(), message).await?;
+    Ok(())
+}
+
+fn chat(builder: Builder) -> Builder {
+    builder.route("/chat/{room}", publish)
+}
+
+/// What the API says that it has: each verb of each path.
+async fn described(tower: &Tower) -> Vec<(String, String)> {
+    let api = tower.get("/api/v1/openapi.json").await;
+    let mut described = Vec::new();
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for verb in item.as_object().unwrap().keys() {
+            described.push((verb.to_uppercase(), path.clone()));
+        }
+    }
+    described
+}
+
+#[tokio::test]
+async fn nobody_gets_past_the_gate_without_a_token_or_with_too_small_a_role() {
+    let place = Place::new("gate");
+    let tower = Tower::start(chat(place.node())).await;
+    let mut routes = described(&tower).await;
+    assert!(routes.len() > 10, "{routes:?}");
+    for open in ["/metrics", "/api/v1/events", "/api/v1/openapi.json", "/api/admin/overview"] {
+        routes.push(("GET".to_owned(), open.to_owned()));
+    }
+    let mut changing = 0;
+    for (verb, path) in routes {
+        let path = path.replace(['{', '}'], "x");
+        let changes = verb != "GET";
+        let strange = tower.ask(None, &verb, &path, Some(json!({}))).await;
+        assert_eq!(strange.status, 401, "{verb} {path}: {}", strange.body);
+        assert_eq!(strange.header("content-type"), Some("application/problem+json"));
+        assert_eq!(strange.header("x-content-type-options"), Some("nosniff"));
+        if changes {
+            changing += 1;
+            let small = tower.ask(Some(Role::Read), &verb, &path, Some(json!({}))).await;
+            assert_eq!(small.status, 403, "{verb} {path}: {}", small.body);
+            let linked = format!("{path}?token={}", encoded("the token of admins"));
+            let linked = tower.ask(None, &verb, &linked, Some(json!({}))).await;
+            assert_eq!(linked.status, 401, "a link changes nothing: {verb} {path}");
+        }
+    }
+    assert!(changing >= 3);
+    let operate = tower.ask(Some(Role::Operate), "POST", "/api/v1/reload", None).await;
+    assert_eq!(operate.status, 403, "that is for admins");
+    let before = tower.get("/api/v1/audit").await;
+    assert_eq!(before["items"], json!([]), "nothing was done, or tried by who may");
+}
+
+#[tokio::test]
+async fn pages_and_names_of_others_are_turned_away_and_links_show_tokens() {
+    let place = Place::new("others");
+    let tower = Tower::start(chat(place.node())).await;
+    let path = format!("/api/v1/cluster?token={}", encoded("the token of readers"));
+    let ask = async |headers: &[&str]| request(tower.control, "GET", &path, headers, b"").await;
+    assert_eq!(ask(&[]).await.status, 200);
+    assert_eq!(ask(&["Origin: http://evil.example"]).await.status, 403);
+    assert_eq!(ask(&["Origin: null"]).await.status, 403);
+    assert_eq!(ask(&["Host: rebound.example"]).await.status, 421);
+    let own = format!("Origin: http://{}", tower.control);
+    assert_eq!(ask(&[&own]).await.status, 200);
+    let wrong = ask(&["Authorization: Bearer the token of nobody"]).await;
+    assert_eq!(wrong.status, 401, "a wrong token is not made good by a link");
+}
+
+#[tokio::test]
+async fn what_strangers_could_use_is_not_served() {
+    let place = Place::new("exposed");
+    let node = place.node().start().await.unwrap();
+    let nobody = node.serve_control("127.0.0.1:0", Control::new()).await;
+    assert!(matches!(nobody, Err(ControlError::NoToken)), "{nobody:?}");
+    let weak = Control::new().token("me", Role::Admin, "guess me");
+    let weak = node.serve_control("127.0.0.1:0", weak).await;
+    assert!(matches!(weak, Err(ControlError::WeakToken)), "{weak:?}");
+    let plain = Control::new().token("me", Role::Admin, Control::random_token());
+    let plain = node.serve_control("0.0.0.0:0", plain).await;
+    let said = plain.unwrap_err().to_string();
+    assert!(said.contains("give it a certificate"), "{said}");
+}
+
+#[tokio::test]
+async fn whichever_node_is_asked_speaks_for_all_and_says_who_does_not_answer() {
+    let place = Place::new("all");
+    let towers = Tower::three(&place, chat).await;
+    let mut clients = Vec::new();
+    for tower in &towers {
+        clients.push(Client::new(tower.http, "/chat/a").await);
+    }
+    clients[0].send("hello").await;
+    for client in &mut clients {
+        assert_eq!(client.text().await, "hello");
+    }
+    for tower in &towers {
+        let cluster = tower.get("/api/v1/cluster").await;
+        let nodes = cluster["nodes"].as_array().unwrap();
+        assert_eq!(nodes.len(), 3, "{cluster}");
+        for node in nodes {
+            assert_eq!((&node["answered"], &node["sessions"]), (&json!(true), &json!(1)), "{node}");
+            assert_eq!(node["self"], json!(node["id"] == tower.node.id().to_string()));
+            assert!(node["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{node}");
+            assert_eq!(node["state"], "active");
+        }
+        assert_eq!(
+            cluster["links"].as_array().unwrap().len(),
+            6,
+            "three links, seen from both ends"
+        );
+        assert_eq!(cluster["sessions"], 3);
+        assert_eq!(cluster["accounting"]["accepted"], 1);
+        assert_eq!(cluster["accounting"]["unaccounted"], 0);
+        let page = tower.get("/api/v1/sessions?topic=%2Fchat%2Fa&limit=2").await;
+        assert_eq!(page["items"].as_array().unwrap().len(), 2);
+        let rest = format!("/api/v1/sessions?after={}", page["next"].as_str().unwrap());
+        let rest = tower.get(&rest).await;
+        assert_eq!((&rest["items"].as_array().unwrap().len(), &rest["next"]), (&1, &Value::Null));
+        assert_eq!(rest["items"][0]["connection"]["transport"], "websocket", "{rest}");
+        let messages = tower.get("/api/v1/topics/%2Fchat%2Fa/messages").await;
+        assert_eq!(messages["items"][0]["text"], "hello");
+        let overview = tower.get("/api/admin/overview").await;
+        assert_eq!((&overview["status"], &overview["activeSessions"]), (&json!("UP"), &json!(3)));
+    }
+    let [asked, other, gone] = towers;
+    let of_other = asked.get(&format!("/api/v1/nodes/{}", other.node.id())).await;
+    assert_eq!(of_other["member"]["id"], other.node.id().to_string());
+    gone.node.shutdown().await;
+    sees(&asked.node, 2).await;
+    let left = asked.get("/api/v1/cluster").await;
+    assert_eq!(left["nodes"].as_array().unwrap().len(), 2);
+    let missing = asked.ask(Some(Role::Read), "GET", "/api/v1/nodes/0000", None).await;
+    assert_eq!(missing.status, 404, "{}", missing.body);
+}
+
+#[tokio::test]
+async fn a_node_is_drained_from_another_and_who_follows_is_told() {
+    let place = Place::new("drained");
+    let [asked, other, third] = Tower::three(&place, chat).await;
+    let path = format!("/api/v1/events?token={}", encoded("the token of readers"));
+    let mut events = Stream::open(asked.control, &path, &["Accept: text/event-stream"]).await;
+    let client = Client::new(third.http, "/chat/a").await;
+    let drain = format!("/api/v1/nodes/{}/drain", third.node.id());
+    let answer = other.act("POST", &drain, Some(json!({ "per_second": 1000 }))).await;
+    assert_eq!(answer["status"], "draining");
+    assert_eq!(client.closed().await, 1001, "its clients go elsewhere");
+    within(support::PATIENCE, "the node ends", third.node.ended()).await.unwrap();
+    let mut told = Vec::new();
+    while !told.iter().any(|kind| kind == "node.left") {
+        let event: Value = serde_json::from_str(&events.event().await.unwrap().data).unwrap();
+        if event["node"] == third.node.id().to_string() {
+            told.push(event["type"].as_str().unwrap().to_owned());
+        }
+    }
+    // Who has few clients may have left before others have heard that it drains.
+    assert!(matches!(&*told, [.., last] if last == "node.left"), "{told:?}");
+    assert!(!told.iter().any(|kind| kind == "node.died"), "{told:?}");
+    let audit = asked.get("/api/v1/audit").await;
+    let entry = &audit["items"][0];
+    assert_eq!((&entry["who"], &entry["what"]), (&json!("Admin"), &json!("drain")), "{audit}");
+    assert_eq!(entry["node"], other.node.id().to_string(), "as the node that was asked wrote down");
+}
+
+#[tokio::test]
+async fn the_application_is_asked_for_its_log_filter_and_its_configuration() {
+    let place = Place::new("hooks");
+    let plan = |builder: Builder| {
+        let refuse = |filter: &str| match filter {
+            "debug" => Ok(()),
+            _ => Err("no such filter".to_owned()),
+        };
+        chat(builder).on_log_filter(refuse).on_reload(|| Ok(()))
+    };
+    let [asked, other, _third] = Tower::three(&place, plan).await;
+    let set = asked.act("PUT", "/api/v1/log-level", Some(json!({ "filter": "debug" }))).await;
+    assert_eq!(set["nodes"].as_array().unwrap().len(), 3, "{set}");
+    assert!(set["nodes"].as_array().unwrap().iter().all(|node| node["ok"] == true), "{set}");
+    let wrong = Some(json!({ "filter": "loud" }));
+    let wrong = asked.ask(Some(Role::Admin), "PUT", "/api/v1/log-level", wrong).await;
+    assert_eq!(wrong.status, 409, "{}", wrong.body);
+    assert!(wrong.body.contains("no such filter"), "{}", wrong.body);
+    let one = format!("/api/v1/reload?node={}", other.node.id());
+    let one = asked.act("POST", &one, None).await;
+    assert_eq!(one["nodes"][0]["id"], other.node.id().to_string());
+    assert_eq!(one["nodes"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_answered_by_a_problem() {
+    let place = Place::new("problems");
+    let tower = Tower::start(chat(place.node())).await;
+    let admin = "Authorization: Bearer the token of admins";
+    let json = "Content-Type: application/json";
+    let wrong: [(&str, &str, &[&str], &[u8], u16); 9] = [
+        ("GET", "/api/v1/nothing", &[admin], b"", 404),
+        ("GET", "/api/v1/sessions/x", &[admin], b"", 400),
+        ("GET", "/api/v1/sessions?limit=0", &[admin], b"", 400),
+        ("GET", "/api/v1/sessions?limit=many", &[admin], b"", 400),
+        ("GET", "/api/v1/topics/%FF", &[admin], b"", 400),
+        ("GET", "/api/v1/topics/%2Fnone", &[admin], b"", 404),
+        ("PUT", "/api/v1/log-level", &[admin, json], b"{", 400),
+        ("PUT", "/api/v1/log-level", &[admin], b"{}", 415),
+        ("DELETE", "/api/v1/cluster", &[admin], b"", 405),
+    ];
+    for (verb, path, headers, body, status) in wrong {
+        let answer = request(tower.control, verb, path, headers, body).await;
+        assert_eq!(answer.status, status, "{verb} {path}: {}", answer.body);
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
+        let problem: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(problem["status"], status);
+        assert_ne!(problem["detail"], "");
+    }
+    let long = vec![b' '; 3 << 20];
+    let long = request(tower.control, "PUT", "/api/v1/log-level", &[admin, json], &long).await;
+    assert_eq!(long.status, 413, "{}", long.body);
+}
