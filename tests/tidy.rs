@@ -86,6 +86,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("error", &["id", "node", "session", "topic"]),
+    ("bin", &[]),
     ("fuzz", &["client", "cluster", "license", "store"]),
 ];
 
