@@ -59,20 +59,20 @@ chromium() {
     lack "the tests with the page" "There is no Chromium, and it could not be installed: that takes root and apt-get. CHROMIUM may name one."
 }
 
-# The cases of Autobahn, in an environment of their own.
-autobahn() {
-    local version=0.1.0
-    local home=${CARGO_TARGET_DIR:-target}/kosoku-$version
-    if [[ -z ${KOSOKU:-} && ! -x $home/bin/kosoku ]]; then
-        echo "installing kosoku from PyPI"
-        if ! { python3 -m venv --clear "$home" && "$home/bin/pip" install --quiet "kosoku==$version"; } </dev/null; then
-            rm -rf "$home"
-            lack "the cases of Autobahn" "kosoku $version could not be installed: that takes Python 3.10 or later, with venv."
-            return
-        fi
+# A program of Python's, in an environment of its own: what it is for, its package and version, and what
+# else to install.
+python() {
+    local what=$1 package=$2 version=$3
+    shift 3
+    local home=${CARGO_TARGET_DIR:-target}/$package-$version
+    [[ -x $home/bin/pip && -e $home/installed ]] && return
+    echo "installing $package from PyPI"
+    if ! { python3 -m venv --clear "$home" && "$home/bin/pip" install --quiet "$package==$version" "$@"; } </dev/null; then
+        rm -rf "$home"
+        lack "$what" "$package $version could not be installed: that takes Python 3.10 or later, with venv."
+        return
     fi
-    KOSOKU=${KOSOKU:-$(realpath "$home")/bin/kosoku}
-    export KOSOKU
+    touch "$home/installed"
 }
 
 proxies() {
@@ -91,7 +91,8 @@ proxies() {
 
 clients
 chromium
-autobahn
+python "the cases of Autobahn" kosoku 0.1.0
+python "the requests that the API's description allows" schemathesis 4.32.5 openapi-spec-validator==0.9.0
 proxies
 
 if ((${#missing[@]} > 0)) && [[ -n ${CI:-} ]]; then

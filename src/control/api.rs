@@ -12,7 +12,7 @@ use axum::{Json, Router, routing::get};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        OpenApi, Ref, ResponseBuilder,
+        OpenApi, Ref, RefOr, ResponseBuilder,
         content::ContentBuilder,
         security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
@@ -51,6 +51,11 @@ pub(super) fn description(mut api: OpenApi) -> Router<Desk> {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch];
         for operation in operations.into_iter().chain([&mut item.delete]).flatten() {
             let responses = &mut operation.responses.responses;
+            for response in responses.values_mut() {
+                if let RefOr::T(response) = response {
+                    response.description = "What was asked for".to_owned();
+                }
+            }
             responses.insert("default".to_owned(), refusal.clone().into());
         }
     }

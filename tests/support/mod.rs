@@ -35,7 +35,7 @@ pub(crate) use {
     client::{Client, Publisher, RawSocket, Received, frame},
     http::{Answer, get, post, request},
     sequence::Sequence,
-    stock::{chromium, has_program, has_stock_clients, kosoku, node_js},
+    stock::{chromium, has_program, has_stock_clients, kosoku, node_js, schemathesis},
     stream::{Event, Stream},
 };
 

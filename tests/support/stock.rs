@@ -30,12 +30,23 @@ pub(crate) fn chromium() -> Option<String> {
 
 /// The runner of Autobahn's cases, if there is one. If not, says so; where CI is set, fails.
 pub(crate) fn kosoku() -> Option<PathBuf> {
-    let named = std::env::var_os("KOSOKU").map(PathBuf::from);
-    let installed =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kosoku-0.1.0").join("bin/kosoku");
+    python("kosoku-0.1.0", "kosoku", "KOSOKU")
+}
+
+/// The program that tries an API by its description, if there is one.
+pub(crate) fn schemathesis() -> Option<PathBuf> {
+    python("schemathesis-4.32.5", "st", "SCHEMATHESIS")
+}
+
+/// A program of Python's that `tests/all.sh` has installed, or that a variable names. If there is none,
+/// says so; where CI is set, fails.
+fn python(home: &str, program: &str, variable: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let installed = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(home);
+    let installed = installed.join("bin").join(program);
     let found = named.into_iter().chain([installed]).find(|path| path.exists());
     if found.is_none() {
-        skip("kosoku 0.1.0 from PyPI; bash tests/all.sh installs it, and KOSOKU may name one");
+        skip(&format!("{home} of PyPI; bash tests/all.sh installs it, {variable} may name one"));
     }
     found
 }
