@@ -134,6 +134,13 @@ async fn whichever_node_is_asked_speaks_for_all_and_says_who_does_not_answer() {
         assert_eq!(messages["items"][0]["text"], "hello");
         let overview = tower.get("/api/admin/overview").await;
         assert_eq!((&overview["status"], &overview["activeSessions"]), (&json!("UP"), &json!(3)));
+        assert_eq!(overview["broadcasters"], 1);
+        let broadcasters = tower.get("/api/admin/broadcasters").await;
+        assert_eq!(broadcasters[0]["id"], "/chat/a", "{broadcasters}");
+        let detail = tower.get("/api/admin/broadcasters/detail?id=/chat/a").await;
+        assert_eq!(detail["resources"].as_array().unwrap().len(), 3, "{detail}");
+        let resources = tower.get("/api/admin/resources").await;
+        assert!(resources.as_array().unwrap().iter().all(|it| it["transport"] == "websocket"));
     }
     let [asked, other, gone] = towers;
     let of_other = asked.get(&format!("/api/v1/nodes/{}", other.node.id())).await;

@@ -40,6 +40,13 @@ pub struct DroppedReport {
     pub unheard: u64,
 }
 
+impl DroppedReport {
+    /// For whatever cause.
+    pub fn total(&self) -> u64 {
+        self.topic_messages + self.topic_bytes + self.node_bytes + self.unheard
+    }
+}
+
 impl AccountingReport {
     /// Of the messages that a node published, which may be added for a cluster.
     pub fn published(accounting: &Accounting) -> Self {
