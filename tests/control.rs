@@ -159,6 +159,7 @@ async fn a_node_is_drained_from_another_and_who_follows_is_told() {
     let [asked, other, third] = Tower::three(&place, chat).await;
     let path = format!("/api/v1/events?token={}", encoded("the token of readers"));
     let mut events = Stream::open(asked.control, &path, &["Accept: text/event-stream"]).await;
+    let mut followed = Client::bare(asked.control, &path).await;
     let client = Client::new(third.http, "/chat/a").await;
     let drain = format!("/api/v1/nodes/{}/drain", third.node.id());
     let answer = other.act("POST", &drain, Some(json!({ "per_second": 1000 }))).await;
@@ -175,6 +176,10 @@ async fn a_node_is_drained_from_another_and_who_follows_is_told() {
     // Who has few clients may have left before others have heard that it drains.
     assert!(matches!(&*told, [.., last] if last == "node.left"), "{told:?}");
     assert!(!told.iter().any(|kind| kind == "node.died"), "{told:?}");
+    let mut by_websocket = String::new();
+    while !by_websocket.contains("node.left") {
+        by_websocket = followed.text().await;
+    }
     let audit = asked.get("/api/v1/audit").await;
     let entry = &audit["items"][0];
     assert_eq!((&entry["who"], &entry["what"]), (&json!("Admin"), &json!("drain")), "{audit}");

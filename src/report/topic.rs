@@ -36,6 +36,6 @@ pub struct ReaderReport {
     pub state: String,
     /// What it has, as a position token.
     pub position: String,
-    /// How many of the newest 1,000 messages it is still to get.
+    /// How many of the newest 128 messages it is still to get.
     pub pending: usize,
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How many sessions are looked at before the node goes on with its work.
-const SLICE: usize = 1_000;
+const SLICE: usize = 256;
 
 /// How many sessions are looked at for one page.
 const MAX_LOOKED_AT: usize = 200_000;

@@ -12,10 +12,10 @@ use crate::{
 };
 
 /// How many topics are looked at before the node goes on with its work.
-const SLICE: usize = 1_000;
+const SLICE: usize = 256;
 
 /// How many of a topic's messages a reader's are counted among.
-const PENDING_WITHIN: usize = 1_000;
+const PENDING_WITHIN: usize = 128;
 
 /// How much of a message is shown, in bytes.
 const MAX_SHOWN_BYTES: usize = 4 << 10;
