@@ -10,6 +10,7 @@ mod api;
 mod error;
 mod events;
 mod guard;
+mod page;
 mod problem;
 mod role;
 mod server;

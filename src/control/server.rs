@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{
     Control, admin, api,
     events::{self, Events},
-    guard,
+    guard, page,
     problem::{self, Problem},
     token::{Operator, Token},
 };
@@ -68,6 +68,7 @@ pub(super) fn router(node: &Node, control: Control) -> Router {
     routes
         .merge(description)
         .merge(admin::routes())
+        .merge(page::routes())
         .route_service(events::PATH, events)
         .fallback(async || Problem::missing("path"))
         .method_not_allowed_fallback(async || {
