@@ -1,5 +1,9 @@
 //! How a client is connected.
 
+mod request;
+
+pub use request::ClientRequest;
+
 /// How a client is connected to this node.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]

@@ -7,8 +7,7 @@ use thiserror::Error;
 use crate::{
     id::InvalidTopicName,
     node::{ServeError, StartError},
-    session::JoinError,
-    topic::PublishError,
+    topic::{JoinError, PublishError},
 };
 
 /// Anything that can go wrong, for a `main` that does not care which.

@@ -9,8 +9,8 @@ use crate::{
     message::Message,
     proto::{Close, CloseCode, CloseReason, Gap},
     runtime::Call,
-    session::{JoinError, Session},
-    topic::PublishError,
+    session::Session,
+    topic::{JoinError, PublishError},
 };
 
 /// An application's side of its sessions.

@@ -77,7 +77,7 @@ pub use client::{TlsError, TlsFiles};
 #[cfg(feature = "node")]
 pub use cluster::{AskError, Discover, Discovery, Security};
 #[cfg(feature = "node")]
-pub use connection::{Connection, Evidence, Transport};
+pub use connection::{ClientRequest, Connection, Evidence, Transport};
 #[cfg(feature = "control")]
 pub use control::{Control, ControlError, Role};
 #[cfg(feature = "node")]
@@ -96,7 +96,9 @@ pub use license::{
 };
 pub use message::Message;
 #[cfg(feature = "node")]
-pub use node::{Builder, MemberEvents, Members, Node, ServeError, StartError};
+pub use node::{
+    Builder, InvalidLimit, Limits, MemberEvents, Members, Node, ServeError, StartError,
+};
 pub use proto::{
     Accounting, Close, CloseCode, CloseReason, Detachment, DropCause, Dropped, Durability, Ending,
     Fate, Gap, InvalidAnnouncement, Level, Member, MemberEvent, MemberState, Pace, Pending, Roster,
@@ -107,16 +109,19 @@ pub use reply::Reply;
 #[cfg(feature = "node")]
 pub use rest::{Rest, rest};
 #[cfg(feature = "node")]
-pub use route::InvalidRoute;
+pub use route::{InvalidRoute, RouteInfo, SwapError};
+#[cfg(feature = "node")]
+pub use runtime::{Filter, FilterError, FilterInfo, InvalidPattern, Refusal};
 #[cfg(feature = "node")]
 pub use service::{Body, NodeService, RequestBody};
 #[cfg(feature = "node")]
-pub use session::{JoinError, Session};
+pub use session::Session;
 #[cfg(feature = "node")]
 pub use store::{Cut, Recovered, StoreState};
 #[cfg(feature = "node")]
 pub use topic::{
-    InvalidPattern, MessageReport, NoDisk, PublishError, Receipt, Stored, Topic, Topics,
+    ClosureError, JoinError, MessageReport, NoDisk, PublishError, Receipt, ResumeError, Stored,
+    Topic, Topics, WithdrawError,
 };
 #[cfg(feature = "node")]
 pub use websocket::{SendError, WebSocket, WebSocketEnd, WebSocketHandler};

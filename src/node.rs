@@ -4,6 +4,7 @@ mod app;
 #[cfg_attr(not(feature = "control"), allow(dead_code, reason = "nobody writes to it"))]
 mod audit;
 mod builder;
+mod change;
 #[cfg(feature = "control")]
 mod control;
 mod drain;
@@ -12,10 +13,12 @@ mod grpc;
 mod hooks;
 mod inspect;
 mod licensing;
+mod limits;
 mod members;
 mod opening;
 mod question;
 mod start_error;
+mod steering;
 
 use std::{
     convert::Infallible,
@@ -28,6 +31,7 @@ use std::{
 
 use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -37,21 +41,24 @@ use crate::{
     id::{InvalidTopicName, MessageId, NodeId, TopicName},
     license::License,
     proto::{Accounting, Close, CloseCode},
-    runtime::{Hub, Scribe, Tasks},
+    route::Routes,
+    runtime::{Hub, InvalidPattern, Scribe, Tasks},
     service::NodeService,
     store::{Recovered, StoreState},
-    topic::{InvalidPattern, Receipt, Topic, Topics},
+    topic::{Receipt, Topic, Topics},
 };
 
 #[cfg(feature = "control")]
-pub(crate) use inspect::now_ms;
+pub(crate) use change::Change;
 #[cfg(feature = "control")]
+pub(crate) use inspect::now_ms;
 pub(crate) use question::Question;
 
 use audit::AuditLog;
 pub use builder::Builder;
 use hooks::Hooks;
 use licensing::too_many;
+pub use limits::{InvalidLimit, Limits};
 pub use members::{MemberEvents, Members};
 pub use start_error::StartError;
 
@@ -68,6 +75,7 @@ struct Inner {
     hub: Arc<Hub>,
     mesh: Mesh,
     server: Arc<Server>,
+    routes: Arc<Routes>,
     #[cfg(feature = "grpc")]
     grpc: Arc<crate::client::Grpc>,
     slots: Slots,
@@ -82,6 +90,7 @@ struct Inner {
     ended: CancellationToken,
     /// Why it was, if that was for a licence.
     denied: OnceLock<Denied>,
+    limits: Mutex<Limits>,
 }
 
 impl Node {

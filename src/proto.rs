@@ -29,6 +29,7 @@ mod accounting;
 mod announcement;
 mod attachment;
 mod close;
+mod closure;
 mod core;
 mod detachment;
 mod durability;
@@ -64,6 +65,7 @@ pub use accounting::{Accounting, DropCause, Dropped, Ending, Tally};
 pub use announcement::{Announcement, InvalidAnnouncement, MemberState};
 pub use attachment::{AttachmentKey, Batch, Budget, Gap, Mark};
 pub use close::{Close, CloseCode};
+pub use closure::{Closure, Closures};
 pub use core::{
     Acknowledgement, Attached, Core, Ended, Event, Fate, Lag, Limits, Pending, PostKey, Push,
     Refused, Usage, Verdict, WatchKey,

@@ -5,6 +5,7 @@
 
 mod accounting;
 mod audit;
+mod change;
 mod cluster;
 mod connection;
 mod event;
@@ -18,15 +19,16 @@ mod topic;
 
 pub use accounting::{AccountingReport, DroppedReport};
 pub use audit::AuditEntry;
+pub use change::LimitsPatch;
 pub use cluster::ClusterReport;
-pub use connection::ConnectionReport;
+pub use connection::{ConnectionReport, RequestReport};
 pub use event::EventReport;
 pub use link::LinkReport;
 pub use member::MemberReport;
 pub use message::MessageEntry;
 pub use node::{
-    JournalReport, LicenseReport, LimitsReport, NodeReport, RouteReport, ServerReport, UsageReport,
-    WebSocketReport,
+    FilterReport, JournalReport, LicenseReport, LimitsReport, NodeReport, RouteReport,
+    ServerReport, UsageReport, WebSocketReport,
 };
 pub use page::Page;
 pub use session::{MembershipReport, SessionDetails, SessionFilter, SessionReport};

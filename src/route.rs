@@ -1,5 +1,7 @@
 //! Which handler answers for which path.
 
+mod table;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -11,11 +13,9 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use parking_lot::Mutex;
-use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::{
-    handler::AnyHandler,
     id::{Principal, SessionId, TopicName},
     proto::{Close, Core},
     runtime::{Bare, Call, Callee, Duty, Front, Happening, Hub, Line, Mailbox, Tasks, because},
@@ -23,37 +23,10 @@ use crate::{
     websocket::{AnyWebSocketHandler, WebSocket},
 };
 
-/// Handlers by their path templates, before the node has started.
-#[derive(Default)]
-pub(crate) struct Table(matchit::Router<Route>);
+pub use table::{InvalidRoute, RouteInfo, SwapError};
+pub(crate) use table::{Route, Table};
 
-/// Who answers for the paths of a template.
-pub(crate) enum Route {
-    Sessions(Arc<dyn AnyHandler>),
-    WebSockets(Arc<dyn AnyWebSocketHandler>),
-}
-
-impl Table {
-    /// Lets somebody answer for the paths of `template`.
-    pub(crate) fn insert(&mut self, template: &str, route: Route) -> Result<(), InvalidRoute> {
-        let invalid = |why: String| InvalidRoute { template: template.to_owned(), why };
-        if !template.starts_with('/') {
-            return Err(invalid("it does not begin with a slash".to_owned()));
-        }
-        self.0.insert(template, route).map_err(|err| invalid(err.to_string()))
-    }
-}
-
-/// A route that cannot be: its template is malformed, or stands for paths of another one.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("the route {template:?} cannot be: {why}")]
-#[non_exhaustive]
-pub struct InvalidRoute {
-    /// The template.
-    pub template: String,
-    /// What is wrong with it.
-    pub why: String,
-}
+use table::Seat;
 
 /// The routes of a node, and the mailboxes of the sessions that are in use.
 pub(crate) struct Routes {
@@ -96,14 +69,32 @@ impl Routes {
         }
     }
 
+    /// The handlers, by their templates and names.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The session `id`, wherever its client is, if this node has heard of it.
+    pub(crate) fn locate(&self, id: SessionId) -> Option<Session> {
+        let look = |core: &Core| {
+            let known = core.replica().session(id)?;
+            Some((Arc::clone(&known.path), known.holder.principal.clone()))
+        };
+        let (path, principal) = self.hub.with(|core, _| look(core))?;
+        let found = self.table.at(&path);
+        let params = found.map_or_else(Vec::new, |found| own(&found.params));
+        let name = TopicName::parse(&path).ok()?;
+        Some(Session::new(id, name, params, principal, Arc::clone(&self.hub)))
+    }
+
     fn open(
         &self,
         session: SessionId,
         path: &str,
         principal: Option<&Principal>,
     ) -> Option<Arc<Mailbox>> {
-        let (session, handler) = self.bind(session, path, principal)?;
-        let bound = Bound { session, handler, hub: Arc::clone(&self.hub) };
+        let (session, seat) = self.bind(session, path, principal)?;
+        let bound = Bound { session, seat, hub: Arc::clone(&self.hub) };
         Some(Arc::new(Mailbox::new(bound, self.clients.clone())))
     }
 
@@ -112,19 +103,19 @@ impl Routes {
         session: SessionId,
         path: &str,
         principal: Option<&Principal>,
-    ) -> Option<(Session, Arc<dyn AnyHandler>)> {
-        let found = self.table.0.at(path).ok()?;
-        let Route::Sessions(handler) = found.value else { return None };
+    ) -> Option<(Session, Arc<Seat>)> {
+        let found = self.table.at(path)?;
+        let Route::Sessions(seat) = found.value else { return None };
         let name = TopicName::parse(path).ok()?;
         let (params, hub) = (own(&found.params), Arc::clone(&self.hub));
         let session = Session::new(session, name, params, principal.cloned(), hub);
-        Some((session, Arc::clone(handler)))
+        Some((session, Arc::clone(seat)))
     }
 }
 
 impl Front for Routes {
     fn has_route(&self, path: &str) -> bool {
-        self.table.0.at(path).is_ok_and(|found| matches!(found.value, Route::Sessions(_)))
+        self.table.at(path).is_some_and(|found| matches!(found.value, Route::Sessions(_)))
     }
 
     fn mailbox(
@@ -155,8 +146,8 @@ impl Front for Routes {
     ) -> Pin<Box<dyn Future<Output = Option<Response<Bytes>>> + Send + 'a>> {
         let bound = self.bind(session, path, principal);
         Box::pin(async move {
-            let (session, handler) = bound?;
-            handler.request(&session, request).await
+            let (session, seat) = bound?;
+            seat.handler().request(&session, request).await
         })
     }
 
@@ -170,11 +161,11 @@ impl Front for Routes {
     }
 
     fn is_bare(&self, path: &str) -> bool {
-        self.table.0.at(path).is_ok_and(|found| matches!(found.value, Route::WebSockets(_)))
+        self.table.at(path).is_some_and(|found| matches!(found.value, Route::WebSockets(_)))
     }
 
     fn bare(&self, path: &str, principal: Option<Principal>) -> Option<Bare> {
-        let found = self.table.0.at(path).ok()?;
+        let found = self.table.at(path)?;
         let Route::WebSockets(handler) = found.value else { return None };
         let (name, line) = (TopicName::parse(path).ok()?, Arc::new(Line::new()));
         let (hub, params) = (Arc::clone(&self.hub), own(&found.params));
@@ -195,10 +186,10 @@ impl fmt::Debug for Routes {
     }
 }
 
-/// A handler, bound to the session that it is told about.
+/// A route's handler, whichever it is, bound to a session that it is told about.
 struct Bound {
     session: Session,
-    handler: Arc<dyn AnyHandler>,
+    seat: Arc<Seat>,
     hub: Arc<Hub>,
 }
 
@@ -208,7 +199,7 @@ impl Bound {
         let id = self.session.id();
         let is_due = |core: &Core| core.replica().session(id).is_some_and(|known| !known.ready);
         if self.hub.with(|core, _| is_due(core)) {
-            self.handler.call(&self.session, Call::Ready).await?;
+            self.seat.handler().call(&self.session, Call::Ready).await?;
             self.hub.with(|core, now| core.set_ready(id, now));
         }
         Ok(())
@@ -221,7 +212,8 @@ impl Bound {
         let Some((key, message)) = self.hub.with(|core, now| core.begin_push(id, now)) else {
             return Ok(());
         };
-        let told = self.handler.call(&self.session, Call::Message(message));
+        let handler = self.seat.handler();
+        let told = handler.call(&self.session, Call::Message(message));
         let said = because(id, key.clone(), told).await;
         self.hub.with(|core, now| core.finish_push(id, &key, now));
         said
@@ -236,9 +228,9 @@ impl Callee for Bound {
                 Call::Push => self.push().await,
                 Call::Message(_) => {
                     self.ready().await?;
-                    self.handler.call(&self.session, call).await
+                    self.seat.handler().call(&self.session, call).await
                 }
-                _ => self.handler.call(&self.session, call).await,
+                _ => self.seat.handler().call(&self.session, call).await,
             }
         })
     }

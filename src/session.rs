@@ -2,15 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use thiserror::Error;
-
 use crate::{
-    connection::Connection,
-    id::{InvalidTopicName, Principal, SessionId, TopicName},
+    connection::{ClientRequest, Connection},
+    id::{Principal, SessionId, TopicName},
     message::Message,
-    proto::{Close, Recipients, Refused},
-    runtime::{Hub, next_cause},
-    topic::{Pattern, PublishError, Receipt, Topic, Topics},
+    proto::{Close, Recipients},
+    runtime::{Hub, Pattern, next_cause},
+    topic::{JoinError, PublishError, Receipt, ResumeError, Topic, Topics},
 };
 
 /// A client's session. Cheap to clone: a clone is the same session.
@@ -71,6 +69,12 @@ impl Session {
     /// that polls is there between two polls, too.
     pub fn connection(&self) -> Option<Connection> {
         self.inner.hub.connection_of(self.inner.id)
+    }
+
+    /// The request by which the client is connected to this node; `None` if it is connected to another, or
+    /// away.
+    pub fn request(&self) -> Option<ClientRequest> {
+        self.inner.hub.request_of(self.inner.id)
     }
 
     /// Sends a message to this client alone, now or when it is back.
@@ -143,6 +147,23 @@ impl Session {
         Topics::new(all, Arc::clone(&self.inner.hub)).publish(message).await.map(drop)
     }
 
+    /// Ends the client's connection, on whichever node it is, for the client to connect anew: a long poll
+    /// is answered, a stream ends, a WebSocket is closed by 1001. The session goes on, as after a
+    /// connection that was lost; why it is without one until then is told as
+    /// [`Detachment::Resumed`](crate::Detachment::Resumed).
+    ///
+    /// # Errors
+    ///
+    /// [`ResumeError`]: nothing happened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready means that nothing happened.
+    pub async fn resume(&self) -> Result<(), ResumeError> {
+        let topic = TopicName::private(self.inner.id);
+        Ok(self.inner.hub.with(|core, now| core.resume(&topic, now))?)
+    }
+
     /// Ends the session, wherever its client is connected. Harmless if it is over already.
     pub fn close(&self, close: Close) {
         self.inner.hub.end(self.inner.id, close);
@@ -152,40 +173,5 @@ impl Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("path", &self.inner.path).finish_non_exhaustive()
-    }
-}
-
-/// Why a client's topics are as they were.
-#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// Not the name of a topic. Trying again does not help.
-    #[error(transparent)]
-    InvalidTopicName(#[from] InvalidTopicName),
-    /// There are as many topics as there may be, and this is a new one: see
-    /// [`Builder::max_topics`](crate::Builder::max_topics). Waiting helps.
-    #[error("there are as many topics as there may be")]
-    NoRoom,
-    /// The session is over. Trying again does not help.
-    #[error("the session is over")]
-    SessionOver,
-    /// This node is shutting down. The session goes on elsewhere.
-    #[error("the node is shutting down")]
-    ShuttingDown,
-    /// The session is in 128 topics already. Leaving one helps.
-    #[error("the session is in 128 topics already")]
-    TooManyTopics,
-}
-
-impl From<Refused> for JoinError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Leaving => Self::ShuttingDown,
-            Refused::NoRoom => Self::NoRoom,
-            Refused::TooManyTopics => Self::TooManyTopics,
-            Refused::NoSession | Refused::TooLarge { .. } | Refused::TooManyRecipients { .. } => {
-                Self::SessionOver
-            }
-        }
     }
 }

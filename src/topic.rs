@@ -1,7 +1,7 @@
 //! Topics: named logs of messages, which sessions read.
 
-mod pattern;
 mod receipt;
+mod steering;
 mod topics;
 
 use std::{fmt, sync::Arc};
@@ -12,13 +12,12 @@ use crate::{
     id::{InvalidTopicName, SessionId, TopicName},
     message::Message,
     proto::{Accounting, Core, Recipients, Refused},
-    runtime::{Hub, next_cause},
+    runtime::{Hub, Refusal, next_cause},
 };
 
-pub(crate) use pattern::Pattern;
 pub use {
-    pattern::InvalidPattern,
     receipt::{MessageReport, NoDisk, Receipt, Stored},
+    steering::{ClosureError, JoinError, ResumeError, WithdrawError},
     topics::Topics,
 };
 
@@ -132,6 +131,7 @@ impl Topic {
         to: Recipients,
         message: Message,
     ) -> Result<Receipt, PublishError> {
+        let message = self.hub.filters().publish(&self.name, message)?;
         let cause = next_cause();
         let publish =
             |core: &mut Core, now| core.publish_because(&self.name, to, message, cause, now);
@@ -147,9 +147,18 @@ impl fmt::Debug for Topic {
 }
 
 /// Why a message was not published. Nobody will receive it.
-#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum PublishError {
+    /// A [filter](crate::Builder::filter) of this node does not let the message pass. Whether trying again
+    /// helps is its affair.
+    #[error("the filter {filter} does not let it pass: {reason}")]
+    Filtered {
+        /// Which filter.
+        filter: String,
+        /// Why, as it says.
+        reason: String,
+    },
     /// Not the name of a topic. Trying again does not help.
     #[error(transparent)]
     InvalidTopicName(#[from] InvalidTopicName),
@@ -175,6 +184,15 @@ pub enum PublishError {
         /// How many it names.
         named: usize,
     },
+    /// The topic is [closed](Topic::close). Waiting until it is opened again helps.
+    #[error("the topic is closed")]
+    TopicClosed,
+}
+
+impl From<(String, Refusal)> for PublishError {
+    fn from((filter, refusal): (String, Refusal)) -> Self {
+        Self::Filtered { filter, reason: refusal.reason().to_owned() }
+    }
 }
 
 impl From<Refused> for PublishError {
@@ -182,9 +200,10 @@ impl From<Refused> for PublishError {
         match refused {
             Refused::Leaving => Self::ShuttingDown,
             Refused::NoRoom => Self::TooManyTopics,
-            Refused::NoSession | Refused::TooManyTopics => Self::SessionOver,
+            Refused::TopicClosed => Self::TopicClosed,
             Refused::TooLarge { bytes } => Self::TooLarge { bytes },
             Refused::TooManyRecipients { named } => Self::TooManyRecipients { named },
+            _ => Self::SessionOver,
         }
     }
 }

@@ -73,6 +73,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "route",
             "runtime",
             "service",
+            "session",
             "store",
             "topic",
             "websocket",
@@ -85,7 +86,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "service", "session", "topic",
         ],
     ),
-    ("error", &["id", "node", "session", "topic"]),
+    ("error", &["id", "node", "topic"]),
     ("bin", &[]),
     ("fuzz", &["client", "cluster", "license", "store"]),
 ];

@@ -1,8 +1,6 @@
 //! Who may connect, and how.
 
-use tokio::sync::Semaphore;
-
-use super::{Bodies, Hosts};
+use super::{Bodies, Hosts, Room};
 
 /// Who may connect, and how.
 #[derive(Debug)]
@@ -16,5 +14,5 @@ pub(crate) struct Admission {
     /// The room for what is being posted.
     pub(crate) bodies: Bodies,
     /// The places for plain polls that wait for something to happen.
-    pub(crate) parking: Semaphore,
+    pub(crate) parking: Room,
 }

@@ -30,7 +30,7 @@ use super::{
     dialect::{Dialect, Pace, Said},
     frame,
     negotiation::AskedHeartbeat,
-    opening::{Opened, SESSION_KEPT},
+    opening::Opened,
     signals::Signals,
 };
 use crate::{
@@ -42,9 +42,6 @@ use crate::{
 
 /// How much is taken from the logs at once.
 pub(super) const BUDGET: Budget = Budget { messages: 256, bytes: 64 << 10 };
-
-/// How often a client is sent a heartbeat, below the 30 s after which proxies lose patience.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// After how many heartbeats without an answer a client is taken to be gone.
 pub(super) const MAX_MISSED: u32 = 2;
@@ -133,7 +130,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
         let greeting = dialect.greeting(Greeting::of(negotiation), session);
         let hello = dialect.hello(&attached, hub.id(), None);
         greeting.into_iter().chain(hello).for_each(|frame| socket.push(frame));
-        let every = negotiation.heartbeat.or(HEARTBEAT);
+        let every = negotiation.heartbeat.or(hub.heartbeat());
         let heartbeat = Heartbeat {
             every,
             due: now + every,
@@ -186,7 +183,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Attachment<IO> {
                 why
             }
         };
-        self.hub.detach(self.key, why, SESSION_KEPT);
+        self.hub.detach(self.key, why);
         let closed = poll_fn(|cx| self.socket.poll_shutdown(cx));
         let _ = tokio::time::timeout(CLOSE_PATIENCE, closed).await; // Who is gone is gone.
     }
@@ -491,7 +488,7 @@ mod tests {
     use crate::{
         id::NodeId,
         proto::{Limits, Presence},
-        runtime::{Callee, Tasks},
+        runtime::{Callee, HEARTBEAT, Tasks},
     };
 
     struct Nobody;
@@ -513,7 +510,8 @@ mod tests {
         let negotiation = Negotiation::read(&"/chat".parse().unwrap(), &HeaderMap::new()).unwrap();
         let path = TopicName::parse("/chat").unwrap();
         let (fresh, connection) = (SessionId::from_bits(7), negotiation.connection());
-        let attached = hub.attach(None, fresh, path.as_str(), &negotiation.holder, connection);
+        let attached =
+            hub.attach(None, fresh, path.as_str(), &negotiation.holder, connection, None);
         let socket = Socket::new(server, Bytes::new(), crate::client::Reader::new(1024));
         let opened = Opened::new(Arc::clone(&hub), mailbox, attached);
         let mut attachment = Attachment::new(socket, opened, &negotiation, &path);
@@ -557,7 +555,7 @@ mod tests {
             let path = TopicName::parse("/chat").unwrap();
             let connection = negotiation.connection();
             let (fresh, holder) = (SessionId::from_bits(7), &negotiation.holder);
-            let attached = hub.attach(None, fresh, path.as_str(), holder, connection);
+            let attached = hub.attach(None, fresh, path.as_str(), holder, connection, None);
             let socket = Socket::new(server, Bytes::new(), crate::client::Reader::new(1024));
             let opened = Opened::new(hub, mailbox, attached);
             let mut attachment = Attachment::new(socket, opened, &negotiation, &path);

@@ -19,6 +19,7 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -28,7 +29,7 @@ use tracing::debug;
 use super::{
     Framing, Incoming, Socket, SocketError,
     alarm::Alarm,
-    attachment::{CLOSE_PATIENCE, HEARTBEAT, MAX_MISSED},
+    attachment::{CLOSE_PATIENCE, MAX_MISSED},
     frame,
 };
 use crate::{
@@ -53,8 +54,8 @@ pub(super) struct Conversation<IO> {
 }
 
 /// Whether the client is there, as far as it shows.
-#[derive(Default)]
 struct Heartbeat {
+    every: Duration,
     /// Whether the client was asked to show that it is there, and has not.
     is_asked: bool,
     /// For how many heartbeats in a row it has said nothing.
@@ -70,9 +71,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Conversation<IO> {
         socket: Socket<IO>,
         line: Arc<Line>,
         mailbox: Arc<Mailbox<Happening>>,
+        every: Duration,
     ) -> Self {
-        let alarm = Alarm::new(clock::now() + HEARTBEAT);
-        let heartbeat = Heartbeat::default();
+        let alarm = Alarm::new(clock::now() + every);
+        let heartbeat = Heartbeat { every, is_asked: false, silent: 0, stuck: 0, written_bytes: 0 };
         Self { socket, line, mailbox, blocked: None, closing: None, heartbeat, alarm }
     }
 
@@ -97,7 +99,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Conversation<IO> {
             return Poll::Ready(end);
         }
         while let Poll::Ready(now) = self.alarm.poll(cx) {
-            self.alarm.set(now + HEARTBEAT);
+            self.alarm.set(now + self.heartbeat.every);
             if let Some(end) = self.beat() {
                 return Poll::Ready(end);
             }
@@ -197,7 +199,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Conversation<IO> {
 
 #[cfg(test)]
 mod tests {
-    use std::{pin::Pin, time::Duration};
+    use std::pin::Pin;
 
     use parking_lot::Mutex;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -207,7 +209,7 @@ mod tests {
         client::Reader,
         message::Message,
         proto::Close,
-        runtime::{Callee, Over},
+        runtime::{Callee, HEARTBEAT, Over},
     };
 
     /// Writes down what it is told, and takes so long for each.
@@ -241,7 +243,7 @@ mod tests {
         let (tasks, line) = (Tasks::default(), Arc::new(Line::new()));
         let mailbox = Arc::new(Mailbox::new(notes.clone(), tasks.clone()));
         let socket = Socket::new(server, Bytes::new(), Reader::in_pieces(1024));
-        let mut conversation = Conversation::new(socket, Arc::clone(&line), mailbox);
+        let mut conversation = Conversation::new(socket, Arc::clone(&line), mailbox, HEARTBEAT);
         let lived = async move {
             let begin = clock::now();
             conversation.run(&tasks).await;

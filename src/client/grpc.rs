@@ -14,6 +14,7 @@
 //! send to another origin unasked, so that there is nothing to check of origins and hosts.
 
 mod answer;
+mod caller;
 mod calls;
 mod codec;
 mod descriptor;
@@ -39,11 +40,12 @@ use tonic_health::{
 use tower_service::Service;
 
 pub(super) use answer::Answer;
+use caller::Caller;
 use calls::Calls;
 use codec::Codec;
 use desk::Desk;
 
-use super::{Body, Reception, responses};
+use super::{Body, Reception, responses, server::request_of};
 use crate::{
     proto::{Holder, wire::MAX_MESSAGE_BYTES},
     runtime::{Front, Hub, Tasks},
@@ -120,8 +122,9 @@ impl Grpc {
         }
         let (parts, body) = request.into_parts();
         let holder = Holder::new(self.reception.principal(&parts).await?, None);
+        let caller = Caller { holder, request: request_of(&parts) };
         let request = Request::from_parts(parts, body);
-        let calls = Calls { desk: Arc::clone(&self.desk), holder };
+        let calls = Calls { desk: Arc::clone(&self.desk), caller };
         let mut grpc = tonic::server::Grpc::new(Codec).max_decoding_message_size(MAX_SAID_BYTES);
         Ok(match method {
             "Stream" => grpc.streaming(calls, request).await,

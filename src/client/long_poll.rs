@@ -15,7 +15,7 @@ use tracing::debug;
 use super::{
     Framing, Greeting, Negotiation, Transport,
     alarm::Alarm,
-    attachment::{BATCH, BUDGET, HEARTBEAT},
+    attachment::{BATCH, BUDGET},
     dialect::Dialect,
     jsonp::Callback,
     poller::{Connection, Polled, Poller, Ticket},
@@ -99,7 +99,7 @@ impl LongPoll {
         let padding = super::stream::padding(negotiation);
         let patience = match negotiation.transport {
             Transport::Polling => Duration::ZERO,
-            _ => negotiation.heartbeat.or(HEARTBEAT),
+            _ => negotiation.heartbeat.or(opened.hub().heartbeat()),
         };
         debug!(?dialect, greeted = greeting.is_some(), "polled");
         Self {

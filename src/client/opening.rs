@@ -11,13 +11,11 @@ use uuid::Uuid;
 
 use super::Negotiation;
 use crate::{
+    connection::ClientRequest,
     id::{SessionId, TopicName},
     proto::{Attached, Core, Detachment},
     runtime::{Call, Front, Hub, Mailbox, Tasks},
 };
-
-/// How long a session is kept for a client that comes back.
-pub(super) const SESSION_KEPT: Duration = Duration::from_secs(120);
 
 /// How long a client that is back may have to wait for its session: longer than a death of a node
 /// goes unnoticed, after which the others tell what they know of it.
@@ -56,7 +54,7 @@ impl Opened {
         hub: &Arc<Hub>,
         front: &dyn Front,
         tasks: &Tasks,
-        negotiation: &Negotiation,
+        (negotiation, request): (&Negotiation, ClientRequest),
         path: &TopicName,
     ) -> Self {
         let asked = negotiation.asked.session();
@@ -64,7 +62,8 @@ impl Opened {
             catch_up(hub, tasks, asked).await;
         }
         let (holder, connection) = (&negotiation.holder, negotiation.connection());
-        let attached = hub.attach(asked, fresh_id(), path.as_str(), holder, connection);
+        let path_text = path.as_str();
+        let attached = hub.attach(asked, fresh_id(), path_text, holder, connection, Some(request));
         let series = negotiation.is_told_by_requests().then(|| Uuid::new_v4().as_u64_pair().0);
         if let Some(series) = series {
             hub.with(|core, _| core.set_series(attached.key, series));
@@ -125,7 +124,7 @@ impl Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         if !self.is_released {
-            self.hub.detach(self.attached.key, Detachment::Lost, SESSION_KEPT);
+            self.hub.detach(self.attached.key, Detachment::Lost);
         }
     }
 }

@@ -29,10 +29,7 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{
-    opening::{Opened, SESSION_KEPT},
-    series::Series,
-};
+use super::{opening::Opened, series::Series};
 use crate::{
     id::TopicName,
     proto::{AttachmentKey, Batch, Budget, Close, Detachment, Mark, Position},
@@ -298,7 +295,7 @@ impl Poller {
             state.given.is_torn &= !is_whole;
             if !is_whole {
                 state.is_dropped = true;
-                self.hub().detach(self.key(), Detachment::Lost, SESSION_KEPT);
+                self.hub().detach(self.key(), Detachment::Lost);
             } else if implied {
                 self.hub().with(|core, _| core.set_implied(self.key(), true));
             }
@@ -350,7 +347,7 @@ mod tests {
         let tasks = Tasks::default();
         let (hub, _told) = Hub::new(NodeId::from_bits(1), Limits::default(), tasks.clone());
         let mailbox = Arc::new(Mailbox::new(Nobody, tasks));
-        let attached = hub.attach(None, fresh_id(), "/chat", &Holder::default(), POLLED);
+        let attached = hub.attach(None, fresh_id(), "/chat", &Holder::default(), POLLED, None);
         let opened = Opened::new(Arc::new(hub), mailbox, attached);
         Poller::new(opened, TopicName::parse("/chat").unwrap(), true)
     }
@@ -373,7 +370,7 @@ mod tests {
         assert!(
             poller
                 .hub()
-                .attach(Some(session), fresh_id(), "/chat", &Holder::default(), POLLED)
+                .attach(Some(session), fresh_id(), "/chat", &Holder::default(), POLLED, None)
                 .was_gone
         );
     }

@@ -1,40 +1,52 @@
 //! The body of a request, received whole.
 
-use std::{error::Error as StdError, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error as StdError, pin::pin, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http::StatusCode;
 use http_body::Body;
 use http_body_util::BodyExt;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Room;
 
 /// The room for all bodies that a node holds at a time. Cheap to clone: a clone is the same room.
 #[derive(Clone, Debug)]
-pub(crate) struct Bodies(Arc<Semaphore>);
+pub(crate) struct Bodies(Room);
 
 impl Bodies {
     /// Room for so many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+        Self(Room::new(bytes))
+    }
+
+    /// Room for so many bytes from now on.
+    pub(crate) fn resize(&self, bytes: usize) {
+        self.0.resize(bytes);
     }
 
     /// Nothing yet, of which more is held as it comes.
     fn begin(&self) -> Held {
-        let none = Arc::clone(&self.0).try_acquire_many_owned(0);
-        Held(none.expect("there is room for nothing"))
+        Held { taken: None, room: self.0.clone() }
     }
 }
 
 /// The room that a body takes, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Held(OwnedSemaphorePermit);
+pub(crate) struct Held {
+    taken: Option<OwnedSemaphorePermit>,
+    room: Room,
+}
 
 impl Held {
     fn add(&mut self, bytes: usize) -> Result<(), ReceiveError> {
         let bytes = u32::try_from(bytes).map_err(|_| ReceiveError::NoRoom)?;
-        let room = Arc::clone(self.0.semaphore()).try_acquire_many_owned(bytes);
-        self.0.merge(room.map_err(|_| ReceiveError::NoRoom)?);
+        let more = self.room.take(bytes).ok_or(ReceiveError::NoRoom)?;
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            none => *none = Some(more),
+        }
         Ok(())
     }
 }

@@ -24,11 +24,12 @@ use super::{
     websocket,
 };
 use crate::{
+    connection::ClientRequest,
     id::{SessionId, TopicName},
     message::Message,
     path::{self, InvalidPath},
     proto::{Close, CloseCode, CloseReason, Position, wire::MAX_MESSAGE_BYTES},
-    runtime::{Call, Front, Hub, Tasks},
+    runtime::{Call, Front, Hub, Tasks, clock},
 };
 
 /// How long a client may take for the body of a request.
@@ -69,6 +70,11 @@ impl Server {
     /// Whether it answers by scripts, for pages of other origins.
     pub(crate) fn offers_scripts(&self) -> bool {
         self.admission.scripts
+    }
+
+    /// Who may connect, and how.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// Answers a request.
@@ -139,7 +145,8 @@ impl Server {
                 let upgrade = upgrade.ok_or_else(responses::not_a_websocket)?;
                 self.check_room(&negotiation, &path)?;
                 self.reception.offer_cookie(&mut response, parts, &negotiation.holder);
-                self.attach(upgrade, negotiation, path, slot.cloned()).await;
+                let request = request_of(parts);
+                self.attach(upgrade, (negotiation, request), path, slot.cloned()).await;
                 Ok(response)
             }
             Method::GET if negotiation.transport != Transport::Undefined => {
@@ -253,9 +260,11 @@ impl Server {
         &self,
         negotiation: &Negotiation,
         path: &TopicName,
+        parts: &Parts,
     ) -> Result<Opened, Response<Body>> {
         self.check_room(negotiation, path)?;
-        let opened = Opened::open(&self.hub, &*self.front, &self.tasks, negotiation, path).await;
+        let asked = (negotiation, request_of(parts));
+        let opened = Opened::open(&self.hub, &*self.front, &self.tasks, asked, path).await;
         match self.hub.ended(opened.attached().key) {
             Some(close) => Err(responses::error(status_of(&close), &close.reason)),
             None => Ok(opened),
@@ -268,7 +277,7 @@ impl Server {
         path: &TopicName,
         parts: &Parts,
     ) -> Result<Response<Body>, Response<Body>> {
-        let opened = self.open(negotiation, path).await?;
+        let opened = self.open(negotiation, path, parts).await?;
         let session = opened.attached().session;
         let kind = match negotiation.transport {
             Transport::Sse => responses::EVENTS,
@@ -301,7 +310,7 @@ impl Server {
                 if matches!(lost, Some(Lost::Turn)) {
                     return Err(responses::out_of_turn());
                 }
-                let opened = self.open(negotiation, path).await?;
+                let opened = self.open(negotiation, path, parts).await?;
                 let session = opened.attached().session;
                 let watches = !matches!(lost, Some(Lost::Attachment { watches: false }));
                 let poller = Arc::new(Poller::new(opened, path.clone(), watches));
@@ -341,15 +350,15 @@ impl Server {
         poller: &Poller,
         path: &TopicName,
     ) -> Result<Response<Body>, Response<Body>> {
-        let place = self.admission.parking.try_acquire();
-        if place.is_err() {
+        let place = self.admission.parking.take(1);
+        if place.is_none() {
             poll.hurry();
         }
         let answer = poll_fn(|cx| poll.poll_answer(cx)).await;
         let answer = answer.map_err(|end| responses::error(status_of(&end), &end.reason))?;
         poll.finish();
         let mut response = match answer.is_empty() {
-            true if place.is_err() => responses::nothing_yet(),
+            true if place.is_none() => responses::nothing_yet(),
             true => responses::nothing_new(),
             false => responses::text(responses::TEXT_PLAIN, Body::from(answer)),
         };
@@ -413,11 +422,12 @@ impl Server {
     async fn attach(
         &self,
         upgrade: OnUpgrade,
-        negotiation: Negotiation,
+        (negotiation, request): (Negotiation, ClientRequest),
         path: TopicName,
         slot: Option<Slot>,
     ) {
-        let opened = Opened::open(&self.hub, &*self.front, &self.tasks, &negotiation, &path).await;
+        let asked = (&negotiation, request);
+        let opened = Opened::open(&self.hub, &*self.front, &self.tasks, asked, &path).await;
         let session = opened.attached().session.to_string();
         let span = debug_span!(parent: &self.span, "session", id = &session[..8]);
         let attach = Attach { opened, negotiation, path, slot };
@@ -444,7 +454,7 @@ impl Server {
         *request.headers_mut() = parts.headers.clone();
         let (tasks, slot) = (self.tasks.clone(), parts.extensions.get().cloned());
         let span = debug_span!(parent: &self.span, "websocket", path = parts.uri.path());
-        let converse = Converse { bare, request, tasks, slot };
+        let converse = Converse { bare, request, tasks, slot, heartbeat: self.hub.heartbeat() };
         upgraded::upgrade(upgrade, converse, &self.tasks, self.span.clone(), span);
         Ok(response)
     }
@@ -494,4 +504,11 @@ fn status_of(close: &Close) -> StatusCode {
         CloseCode::Superseded => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// What is kept of a request by which a client is connected.
+pub(super) fn request_of(parts: &Parts) -> ClientRequest {
+    let slot = parts.extensions.get::<Slot>();
+    let address = slot.and_then(|slot| slot.remote);
+    ClientRequest::new(&parts.uri, &parts.headers, address, clock::calendar())
 }

@@ -1,6 +1,10 @@
 //! How many clients may be connected, and what becomes of those who are too many.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,7 +13,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::poller::Connection;
+use super::{Room, poller::Connection};
 
 /// How many clients that are too many are told so at the same time. Further ones are let go without
 /// a word.
@@ -30,7 +34,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// The places for clients of a node. Cheap to clone: a clone is of the same places.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
-    connections: Arc<Semaphore>,
+    connections: Room,
     refusals: Arc<Semaphore>,
 }
 
@@ -39,6 +43,8 @@ pub(crate) struct Slots {
 pub(crate) struct Slot {
     /// The address that the client has connected to, if the system says.
     pub(crate) local: Option<IpAddr>,
+    /// Where it is connected from, if the system says.
+    pub(crate) remote: Option<SocketAddr>,
     /// Whether it is connected over TLS.
     pub(crate) is_secure: bool,
     _permit: Arc<OwnedSemaphorePermit>,
@@ -55,16 +61,21 @@ impl Slot {
 impl Slots {
     /// Places for so many connections.
     pub(crate) fn new(connections: usize) -> Self {
-        let connections = connections.min(Semaphore::MAX_PERMITS);
         let refusals = Semaphore::new(MAX_REFUSALS);
-        Self { connections: Arc::new(Semaphore::new(connections)), refusals: Arc::new(refusals) }
+        Self { connections: Room::new(connections), refusals: Arc::new(refusals) }
+    }
+
+    /// Places for so many connections from now on. Those that there are stay.
+    pub(crate) fn resize(&self, connections: usize) {
+        self.connections.resize(connections);
     }
 
     /// A place for this client, if there is one.
     pub(crate) fn take(&self, stream: &TcpStream, is_secure: bool) -> Option<Slot> {
-        let permit = Arc::clone(&self.connections).try_acquire_owned().ok()?;
+        let permit = self.connections.take(1)?;
         let local = stream.local_addr().ok().map(|addr| addr.ip());
-        Some(Slot { local, is_secure, _permit: Arc::new(permit) })
+        let remote = stream.peer_addr().ok();
+        Some(Slot { local, remote, is_secure, _permit: Arc::new(permit) })
     }
 
     /// Tells a client that there is no place for it.

@@ -22,7 +22,7 @@ use tracing::debug;
 use super::{
     ClientVersion, Greeting, Negotiation, Transport,
     alarm::Alarm,
-    attachment::{BATCH, BUDGET, HEARTBEAT},
+    attachment::{BATCH, BUDGET},
     dialect::Dialect,
     negotiation::AskedHeartbeat,
     opening::Opened,
@@ -94,7 +94,7 @@ impl Stream {
             (false, false) => None,
         };
         let every = match heartbeat {
-            Some(_) => negotiation.heartbeat.or(HEARTBEAT),
+            Some(_) => negotiation.heartbeat.or(opened.hub().heartbeat()),
             None => QUIET_FOR,
         };
         let beat_at = clock::now() + every;
@@ -273,7 +273,8 @@ mod tests {
         let uri = format!("/chat?X-Atmosphere-Transport=streaming&{query}").parse().unwrap();
         let negotiation = Negotiation::read(&uri, &http::HeaderMap::new()).unwrap();
         let holder = crate::proto::Holder::default();
-        let attached = hub.attach(None, fresh_id(), "/chat", &holder, negotiation.connection());
+        let attached =
+            hub.attach(None, fresh_id(), "/chat", &holder, negotiation.connection(), None);
         let opened = Opened::new(Arc::new(hub), mailbox, attached);
         Stream::new(opened, &negotiation, &TopicName::parse("/chat").unwrap())
     }

@@ -1,6 +1,6 @@
 //! A request whose connection becomes a WebSocket.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -84,6 +84,8 @@ pub(super) struct Converse {
     pub(super) request: http::Request<()>,
     pub(super) tasks: Tasks,
     pub(super) slot: Option<Slot>,
+    /// How often the client is asked whether it is there.
+    pub(super) heartbeat: Duration,
 }
 
 impl Upgrade for Converse {
@@ -92,10 +94,11 @@ impl Upgrade for Converse {
         io: IO,
         unread: Bytes,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let Self { bare: Bare { mailbox, line, whole_bytes }, request, tasks, slot } = self;
+        let Self { bare: Bare { mailbox, line, whole_bytes }, request, tasks, slot, heartbeat } =
+            self;
         let socket = Socket::new(io, unread, Reader::in_pieces(whole_bytes));
         mailbox.post(Happening::Opened(request));
-        let mut conversation = Conversation::new(socket, line, mailbox);
+        let mut conversation = Conversation::new(socket, line, mailbox, heartbeat);
         async move {
             conversation.run(&tasks).await;
             drop(conversation);

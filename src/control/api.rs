@@ -3,9 +3,12 @@
 mod audit;
 mod cluster;
 mod everywhere;
+mod node_operations;
 mod nodes;
 mod paging;
+mod session_operations;
 mod sessions;
+mod topic_operations;
 mod topics;
 
 use axum::{Json, Router, routing::get};
@@ -29,8 +32,11 @@ pub(super) fn routes() -> OpenApiRouter<Desk> {
     OpenApiRouter::new()
         .merge(audit::routes())
         .merge(cluster::routes())
+        .merge(node_operations::routes())
         .merge(nodes::routes())
+        .merge(session_operations::routes())
         .merge(sessions::routes())
+        .merge(topic_operations::routes())
         .merge(topics::routes())
 }
 

@@ -6,11 +6,10 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use serde::Serialize;
-use tokio::sync::Semaphore;
 use tracing::{Span, warn};
 
 use crate::{
-    client::{Admission, Bodies, Hosts, Reception, Server},
+    client::{Admission, Bodies, Hosts, Reception, Room, Server},
     handler::Handler,
     id::{NodeId, TopicName},
     message::Message,
@@ -54,7 +53,7 @@ impl Events {
     /// Of a node whose clients' tasks are `tasks`.
     pub(super) fn new(tasks: &Tasks) -> Self {
         let mut table = Table::default();
-        let route = Route::Sessions(Arc::new(Followers));
+        let route = Route::sessions(PATH, Arc::new(Followers));
         table.insert(PATH, route).expect("the template is a plain path");
         let log = LogLimits { messages: MAX_KEPT, ..LogLimits::default() };
         let limits =
@@ -70,7 +69,7 @@ impl Events {
             hosts: Hosts::default(),
             scripts: false,
             bodies: Bodies::new(0),
-            parking: Semaphore::new(MAX_FOLLOWERS),
+            parking: Room::new(MAX_FOLLOWERS),
         };
         let reception = Reception { authenticate: None, cookies: None, gives_cookies: false };
         let server = Server::new(

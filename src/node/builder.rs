@@ -1,5 +1,7 @@
 //! How a node is to be, and how it starts.
 
+mod swappable;
+
 use std::{
     fmt,
     future::Future,
@@ -11,31 +13,22 @@ use std::{
 
 use bytes::Bytes;
 use http::{Response, request::Parts};
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
-use super::{Hooks, Inner, Node, StartError, licensing, opening::Opened, question::Desk};
+use super::{Hooks, Inner, Limits, Node, StartError, licensing, opening::Opened, question::Desk};
 use crate::{
-    client::{Admission, Authenticate, Bodies, Cookies, Hosts, Reception, Server, Slots},
+    client::{Admission, Authenticate, Bodies, Cookies, Hosts, Reception, Room, Server, Slots},
     cluster::{Discovery, Mesh, MeshConfig, NodeKey, Security},
     handler::Handler,
     id::Principal,
     license::{License, PublicKey},
-    proto::{Durability, Limits, SlowConsumers},
+    proto::{self, Durability, SlowConsumers},
     route::{Route, Routes, Table},
-    runtime::{Hub, Tasks, clock},
+    runtime::{Front, Hub, Named, Tasks, clock},
     websocket::WebSocketHandler,
 };
-
-/// How many clients may be connected, unless that is set.
-const MAX_CONNECTIONS: usize = 100_000;
-
-/// How many bytes may be posted at a time, unless that is set.
-const MAX_POSTED_BYTES: usize = 64 << 20;
-
-/// How many plain long polls wait at most, unless it was said otherwise.
-const MAX_PARKED_POLLS: usize = 50_000;
 
 /// The longest a cluster's name may be, in bytes.
 const MAX_CLUSTER_BYTES: usize = 64;
@@ -49,9 +42,10 @@ pub struct Builder {
     admission: Admission,
     authenticate: Option<Authenticate>,
     gives_cookies: bool,
-    connections: usize,
     routes: Table,
     limits: Limits,
+    core: proto::Limits,
+    filters: Vec<Named>,
     store: Option<PathBuf>,
     hooks: Hooks,
     mistake: Option<StartError>,
@@ -66,17 +60,18 @@ impl Builder {
             origins: Vec::new(),
             hosts: Hosts::default(),
             scripts: false,
-            bodies: Bodies::new(MAX_POSTED_BYTES),
-            parking: Semaphore::new(MAX_PARKED_POLLS),
+            bodies: Bodies::new(limits.posted_bytes),
+            parking: Room::new(limits.parked_polls),
         };
         Self {
             mesh,
             admission,
             authenticate: None,
             gives_cookies: false,
-            connections: MAX_CONNECTIONS,
             routes,
             limits,
+            core: proto::Limits::default(),
+            filters: Vec::new(),
             store: None,
             hooks: Hooks::default(),
             mistake,
@@ -88,7 +83,7 @@ impl Builder {
     /// A segment `{name}` stands for any one segment, and `{*name}` at the end for all that follow;
     /// see [`Session::param`](crate::Session::param). Each concrete path is a topic of its own.
     pub fn route(mut self, path: &str, handler: impl Handler) -> Self {
-        self.insert(path, Route::Sessions(Arc::new(handler)));
+        self.insert(path, Route::sessions(path, Arc::new(handler)));
         self
     }
 
@@ -272,13 +267,20 @@ impl Builder {
         self
     }
 
+    /// How much this node takes and keeps, and for how long, in place of all that was said of that before.
+    /// They can be [changed](crate::Node::set_limits) while it runs.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// How many clients may be connected to this node at a time. Further ones are answered by 503.
     ///
     /// Defaults to 100,000. Each costs a file descriptor, of which the system may allow fewer: then
     /// further ones wait. It is not counted who connects to a server of yours that the node is mounted
     /// in, unless the node [serves](crate::Node::serve_app) that.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.connections = connections;
+        self.limits.connections = connections;
         self
     }
 
@@ -287,7 +289,7 @@ impl Builder {
     ///
     /// Defaults to 50,000. Each holds the buffers of its connection.
     pub fn max_parked_polls(mut self, polls: usize) -> Self {
-        self.admission.parking = Semaphore::new(polls.min(Semaphore::MAX_PERMITS));
+        self.limits.parked_polls = polls;
         self
     }
 
@@ -296,7 +298,7 @@ impl Builder {
     ///
     /// Defaults to 64 MiB. A body has at most 1 MiB, so less than that refuses some for ever.
     pub fn max_posted_bytes(mut self, bytes: usize) -> Self {
-        self.admission.bodies = Bodies::new(bytes);
+        self.limits.posted_bytes = bytes;
         self
     }
 
@@ -326,14 +328,14 @@ impl Builder {
     /// A client that is closed comes back at once, mostly: it costs a handshake each time, and what
     /// is told of a gap is the same.
     pub fn slow_consumers(mut self, policy: SlowConsumers) -> Self {
-        self.limits.slow_consumers = policy;
+        self.core.slow_consumers = policy;
         self
     }
 
     /// How well a client's push is stored before it is acknowledged. Defaults to
     /// [`Durability::Replicated(1)`](Durability::Replicated).
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.limits.durability = durability;
+        self.core.durability = durability;
         self
     }
 
@@ -452,13 +454,15 @@ impl Builder {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
+        self.limits.check()?;
         let key = NodeKey::generate();
         let id = key.id();
         let span = info_span!("node", id = %id.short());
         let (tasks, clients) = (Tasks::default(), Tasks::default());
         let stop = StopOnDrop(Some(tasks.clone()));
-        let (hub, duties) = Hub::new(id, self.limits, tasks.clone());
+        let (hub, duties) = Hub::new(id, self.limits.of_core(&self.core), tasks.clone());
         let hub = Arc::new(hub);
+        hub.filters().set(self.filters);
         let store = match self.store {
             Some(path) => Some(Opened::open(path, &self.mesh.cluster, &hub, &span).await?),
             None => None,
@@ -486,14 +490,16 @@ impl Builder {
             let (hub, reception) = (Arc::clone(&hub), Arc::clone(&reception));
             Arc::new(crate::client::Grpc::new(hub, routes, clients.clone(), reception))
         };
+        let front = Arc::clone(&routes) as Arc<dyn Front>;
         let server =
-            Server::new(Arc::clone(&hub), routes, clients.clone(), self.admission, reception, span);
+            Server::new(Arc::clone(&hub), front, clients.clone(), self.admission, reception, span);
         let server = Arc::new(server);
-        let (slots, ended) = (Slots::new(self.connections), CancellationToken::new());
+        let (slots, ended) = (Slots::new(self.limits.connections), CancellationToken::new());
         let inner = Inner {
             hub,
             mesh,
             server,
+            routes,
             #[cfg(feature = "grpc")]
             grpc,
             slots,
@@ -503,9 +509,11 @@ impl Builder {
             clients,
             ended,
             denied: OnceLock::new(),
+            limits: Mutex::default(),
         };
         let node = Node { inner: Arc::new(inner) };
         node.inner.mesh.set_answerer(Arc::new(Desk(Arc::downgrade(&node.inner))));
+        node.apply(self.limits);
         licensing::admit(&node).await?;
         stop.disarm();
         Ok(node)

@@ -5,17 +5,19 @@ mod topics;
 
 use std::time::SystemTime;
 
-use super::{Node, question::Question};
+use super::{Limits, Node, question::Question};
 use crate::{
     connection::Transport,
     id::NodeId,
     license::License,
-    proto::{Core, Limits, Member, wire::MAX_MESSAGE_BYTES},
+    proto::{self, Core, Member, wire::MAX_MESSAGE_BYTES},
     report::{
-        AccountingReport, ClusterReport, JournalReport, LicenseReport, LimitsReport, LinkReport,
-        MemberReport, NodeReport, ServerReport, UsageReport, WebSocketReport,
+        AccountingReport, ClusterReport, FilterReport, JournalReport, LicenseReport, LimitsReport,
+        LinkReport, MemberReport, NodeReport, RouteReport, ServerReport, UsageReport,
+        WebSocketReport,
     },
-    runtime::clock,
+    route::RouteInfo,
+    runtime::{FilterInfo, clock},
     store::StoreState,
 };
 
@@ -26,13 +28,16 @@ impl Node {
             member: self.this_member(),
             cluster: self.inner.mesh.cluster().to_owned(),
             server: self.server_report(),
+            routes: self.routes().into_iter().map(route).collect(),
+            handlers: self.handlers(),
+            filters: self.filters().into_iter().map(filter).collect(),
             links: self.link_reports(),
             store: self.store_state().map(|state| store(&state)),
             license: self.license().as_ref().map(license),
             security: self.inner.mesh.security().to_owned(),
             websocket: WebSocketReport {
                 max_message_bytes: MAX_MESSAGE_BYTES,
-                heartbeat_ms: millis(crate::client::HEARTBEAT),
+                heartbeat_ms: millis(self.limits().heartbeat),
             },
             ..NodeReport::default()
         };
@@ -44,6 +49,11 @@ impl Node {
             report.usage = usage(core);
             report.limits = limits(core.limits());
         });
+        let Limits { connections, parked_polls, posted_bytes, heartbeat, .. } = self.limits();
+        report.limits.connections = connections;
+        report.limits.parked_polls = parked_polls;
+        report.limits.posted_bytes = posted_bytes;
+        report.limits.heartbeat_ms = millis(heartbeat);
         report
     }
 
@@ -148,6 +158,16 @@ impl Node {
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+fn route(route: RouteInfo) -> RouteReport {
+    let kind = if route.handler.is_some() { "sessions" } else { "websockets" };
+    RouteReport { template: route.template, kind: kind.to_owned(), handler: route.handler }
+}
+
+fn filter(filter: FilterInfo) -> FilterReport {
+    let FilterInfo { name, pattern, deliveries } = filter;
+    FilterReport { name, pattern, deliveries }
+}
+
 /// A node that did not answer, as others know it.
 fn member(member: &Member) -> MemberReport {
     MemberReport {
@@ -182,7 +202,7 @@ fn usage(core: &Core) -> UsageReport {
     }
 }
 
-fn limits(limits: &Limits) -> LimitsReport {
+fn limits(limits: &proto::Limits) -> LimitsReport {
     LimitsReport {
         topic_messages: limits.log.messages.get(),
         topic_bytes: limits.log.bytes.get(),
@@ -193,6 +213,7 @@ fn limits(limits: &Limits) -> LimitsReport {
         topics: limits.topics,
         durability: format!("{:?}", limits.durability),
         slow_consumers: format!("{:?}", limits.slow_consumers),
+        ..LimitsReport::default()
     }
 }
 
@@ -223,6 +244,9 @@ fn millis(duration: std::time::Duration) -> u64 {
 }
 
 pub(crate) fn now_ms() -> u64 {
-    let since = clock::calendar().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, millis)
+    since_epoch_ms(clock::calendar())
+}
+
+fn since_epoch_ms(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, millis)
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Inner, Node};
+use super::{Change, Inner, Node};
 use crate::{
     cluster::{Answer, Answerer, AskError},
     id::NodeId,
@@ -21,6 +21,11 @@ pub(crate) enum Question {
     /// How its sessions among these are connected: pairs of a session's id and a
     /// [`ConnectionReport`](crate::report::ConnectionReport).
     Connections(Vec<String>),
+    /// What a session's client asked with that is connected there: a
+    /// [`RequestReport`](crate::report::RequestReport), or null.
+    Request(String),
+    /// To change something for itself: nothing.
+    Change(Change),
     /// What operators did there: many [`AuditEntry`](crate::report::AuditEntry).
     Audit,
     /// To write these log lines: nothing.
@@ -78,6 +83,8 @@ impl Node {
         match question {
             Question::Node => value(&self.report()),
             Question::Connections(sessions) => value(&self.connections(&sessions)),
+            Question::Request(session) => value(&self.request(&session)),
+            Question::Change(change) => done(self.make(change)),
             Question::Audit => value(&self.inner.audit.entries()),
             Question::LogFilter(filter) => done(self.set_log_filter(&filter)),
             Question::Reload => done(self.reload()),

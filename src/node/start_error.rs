@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use thiserror::Error;
 
-use super::licensing::too_many;
+use super::{InvalidLimit, licensing::too_many};
 use crate::{
     cluster::{MeshError, SecurityError},
     license::NotInForce,
@@ -62,6 +62,17 @@ pub enum StartError {
         /// How many are, or were a minute ago.
         active: u32,
     },
+    /// A filter cannot be.
+    #[error("the filter {name:?} cannot be: {why}")]
+    InvalidFilter {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A limit cannot be.
+    #[error(transparent)]
+    InvalidLimit(#[from] InvalidLimit),
     /// A seed is not `host` or `host:port`.
     #[error("the seed {seed:?} is not a host or host:port")]
     InvalidSeed {

@@ -76,7 +76,7 @@ pub struct Tally {
     pub pending: u64,
     /// Those that waited too long for a session to fetch them: see [`Ending::Expired`].
     pub expired: u64,
-    /// Those that went at a limit, by cause.
+    /// Those that went at a limit, or were taken back, by cause.
     pub dropped: Dropped,
 }
 
@@ -107,6 +107,7 @@ impl Tally {
             Ending::Dropped(DropCause::TopicBytes) => &mut self.dropped.topic_bytes,
             Ending::Dropped(DropCause::NodeBytes) => &mut self.dropped.node_bytes,
             Ending::Dropped(DropCause::Unheard) => &mut self.dropped.unheard,
+            Ending::Dropped(DropCause::Withdrawn) => &mut self.dropped.withdrawn,
         }
     }
 }
@@ -133,12 +134,15 @@ pub struct Dropped {
     pub node_bytes: u64,
     /// [`DropCause::Unheard`].
     pub unheard: u64,
+    /// [`DropCause::Withdrawn`].
+    pub withdrawn: u64,
 }
 
 impl Dropped {
     /// How many messages were dropped, for whatever cause.
     pub fn total(&self) -> u64 {
-        self.topic_messages + self.topic_bytes + self.node_bytes + self.unheard
+        let at_limits = self.topic_messages + self.topic_bytes + self.node_bytes;
+        at_limits + self.unheard + self.withdrawn
     }
 }
 
@@ -148,6 +152,7 @@ impl AddAssign for Dropped {
         self.topic_bytes += other.topic_bytes;
         self.node_bytes += other.node_bytes;
         self.unheard += other.unheard;
+        self.withdrawn += other.withdrawn;
     }
 }
 
@@ -160,7 +165,8 @@ pub enum Ending {
     Acknowledged,
     /// It waited for too long: five minutes. The sessions that lack it are told of a gap.
     Expired,
-    /// It went at a limit. The sessions that lack it, if any do, are told of a gap.
+    /// It went at a limit: the sessions that lack it, if any do, are told of a gap. Or it was taken
+    /// back.
     Dropped(DropCause),
 }
 
@@ -177,4 +183,7 @@ pub enum DropCause {
     /// It was dropped as acknowledged before this node heard of a session that may have been to get
     /// it too: one that joined on a node which this one was cut off from.
     Unheard,
+    /// It was taken back before all had it: see [`Topic::withdraw`](crate::Topic::withdraw). Who had not
+    /// got it is told of no gap.
+    Withdrawn,
 }

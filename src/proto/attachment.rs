@@ -138,6 +138,8 @@ pub(super) struct Attachment {
     last_mark: Mark,
     /// Whether something was given since the last mark.
     unmarked: bool,
+    /// Whether that was so before the last that was given.
+    was_unmarked: bool,
     /// Whether readers went past messages that are not for this session since the last mark.
     skipped: bool,
     /// Whether the transport waits to be woken.
@@ -166,6 +168,7 @@ impl Attachment {
             marked: None,
             last_mark: Mark::default(),
             unmarked: false,
+            was_unmarked: false,
             skipped: false,
             waiting: false,
             acknowledged: Vec::new(),
@@ -227,6 +230,7 @@ impl Attachment {
                 break;
             }
         }
+        self.was_unmarked = self.unmarked;
         self.unmarked |= !batch.entries.is_empty() || !batch.gaps.is_empty();
         batch.more = left.messages == 0 || left.bytes == 0;
     }
@@ -276,6 +280,12 @@ impl Attachment {
             true => self.sent(),
             false => Vec::new(),
         }
+    }
+
+    /// What the client has without saying so, now that nothing was for it of what was given last.
+    pub(super) fn forgo(&mut self) -> Vec<(TopicKey, Position)> {
+        (self.unmarked, self.skipped) = (self.was_unmarked, true);
+        self.skip()
     }
 
     fn sent(&self) -> Vec<(TopicKey, Position)> {

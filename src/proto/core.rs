@@ -22,6 +22,7 @@ mod posts;
 mod pushes;
 mod reading;
 mod room;
+mod steering;
 mod survey;
 mod sweep;
 mod takeover;
@@ -52,9 +53,9 @@ use pushes::{PATIENT_FOR, Pushes};
 use takeover::Takeovers;
 
 use super::{
-    Accounting, AttachmentKey, Change, CloseReason, Detachment, Durability, LogLimits, Membership,
-    Op, Position, Recipients, Replica, Session, SessionState, SlowConsumers, Tail, TailLimits,
-    TopicKey,
+    Accounting, AttachmentKey, Change, CloseReason, Closures, Detachment, Durability, LogLimits,
+    Membership, Op, Position, Recipients, Replica, Session, SessionState, SlowConsumers, Tail,
+    TailLimits, TopicKey,
     attachment::Attachments,
     peer::{Lane, Peer},
     recorder::Recorder,
@@ -143,6 +144,8 @@ pub enum Ended {
     Closed(CloseReason),
     /// The client did not read fast enough: see [`SlowConsumers::Close`]. Its session is detached.
     Slow,
+    /// The client is to connect anew: see [`Core::resume`]. Its session is detached.
+    Resumed,
     /// The session has a newer attachment, here or on another node.
     Superseded,
 }
@@ -188,6 +191,15 @@ pub enum Refused {
     /// There are as many topics as there may be, and this is a new one. Waiting helps.
     #[error("there are as many topics as there may be")]
     NoRoom,
+    /// The message is not kept here: all have it, or it is gone, or it never was of that topic.
+    #[error("the message is not kept")]
+    NoMessage,
+    /// The topic is closed. Waiting until it is opened again helps.
+    #[error("the topic is closed")]
+    TopicClosed,
+    /// As many topics are closed as may be. Opening one helps.
+    #[error("{} topics are closed already", Closures::MAX)]
+    TooManyClosed,
     /// The session is in as many topics as it may be. Leaving one helps.
     #[error("the session is in {} topics already", SessionState::MAX_TOPICS)]
     TooManyTopics,
@@ -491,6 +503,12 @@ impl Core {
                 }
                 Change::Grew(topic) => self.wake_readers(topic),
                 Change::Pushed { session, key } => self.tell_of_push(session, key),
+                Change::Resumed(topic) => self.handle_resumed(&topic, now),
+                Change::TopicClosed => self.leave_closed(now),
+                Change::Withdrawn { topic, id } => {
+                    self.look_at_withdrawn(id);
+                    self.wake_readers(topic);
+                }
                 Change::MembershipChanged { session, topic } => {
                     if let Some(&key) = self.attached.get(&session) {
                         self.follow(key, session, topic);

@@ -15,6 +15,8 @@ pub enum Detachment {
     NodeDied,
     /// The node that it was connected to shut down, and sent it to another.
     NodeLeft,
+    /// The client was told to connect anew: see [`Session::resume`](crate::Session::resume).
+    Resumed,
     /// The client did not read fast enough, and its connection was closed for that: see
     /// [`SlowConsumers::Close`](super::SlowConsumers::Close).
     Slow,
@@ -33,6 +35,7 @@ impl From<u8> for Detachment {
             4 => Self::NodeLeft,
             5 => Self::Violation,
             6 => Self::Slow,
+            7 => Self::Resumed,
             _ => Self::Other,
         }
     }
@@ -47,6 +50,7 @@ impl From<Detachment> for u8 {
             Detachment::NodeLeft => 4,
             Detachment::Violation => 5,
             Detachment::Slow => 6,
+            Detachment::Resumed => 7,
             Detachment::Other => 15,
         }
     }

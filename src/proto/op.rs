@@ -87,6 +87,12 @@ pub enum Op {
         /// Why.
         reason: CloseReason,
     },
+    /// The clients of a topic's sessions are to connect anew, wherever they are; if it is the private
+    /// topic of a session, that session's is. It concerns those that are connected when it is heard.
+    Resumed {
+        /// Which.
+        topic: TopicName,
+    },
     /// A session's attachment is gone.
     SessionDetached {
         /// Which.
@@ -100,6 +106,25 @@ pub enum Op {
     SessionReady {
         /// Which.
         session: SessionId,
+    },
+    /// A topic is closed, or open again: see [`Closure`]. The sessions of one that is closed leave it,
+    /// each by its owner.
+    TopicClosure {
+        /// Which.
+        topic: TopicName,
+        /// How many such decisions about it were known to who made this one.
+        turn: u64,
+        /// Whether it is closed.
+        is_closed: bool,
+    },
+    /// A message is taken back: it is no longer for some who have not got it yet.
+    Withdrawn {
+        /// Where it was published.
+        topic: TopicName,
+        /// Which.
+        id: MessageId,
+        /// From whom.
+        from: Recipients,
     },
     /// An operation of a later version. It counts, and is passed on, but changes nothing here.
     Unknown,
@@ -118,8 +143,11 @@ impl Op {
             | Self::SessionReady { session } => Some(*session),
             Self::Follows { .. }
             | Self::Published { .. }
+            | Self::Resumed { .. }
             | Self::SessionClaimed(_)
             | Self::SessionClosed { .. }
+            | Self::TopicClosure { .. }
+            | Self::Withdrawn { .. }
             | Self::Unknown => None,
         }
     }

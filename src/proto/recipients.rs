@@ -42,11 +42,51 @@ impl Recipients {
         }
     }
 
+    /// Whether no session can be one of them.
+    pub fn are_none(&self) -> bool {
+        matches!(self, Self::Only(named) if named.is_empty())
+    }
+
+    /// Those that are among these or among `others`.
+    #[must_use]
+    pub fn with(&self, others: &Self) -> Self {
+        match (self, others) {
+            (Self::Everyone, _) | (_, Self::Everyone) => Self::Everyone,
+            (Self::Only(one), Self::Only(other)) => Self::only(one.iter().chain(&**other).copied()),
+            (Self::Except(named), rest) | (rest, Self::Except(named)) => {
+                let left = named.iter().copied().filter(|&session| !rest.include(session));
+                Self::all_but(left.collect())
+            }
+        }
+    }
+
+    /// Those of these that are not among `others`.
+    #[must_use]
+    pub fn without(&self, others: &Self) -> Self {
+        self.complement().with(others).complement()
+    }
+
     /// How many sessions are named.
     pub fn named(&self) -> usize {
         match self {
             Self::Everyone => 0,
             Self::Except(named) | Self::Only(named) => named.len(),
+        }
+    }
+
+    /// All that are not among these.
+    fn complement(&self) -> Self {
+        match self {
+            Self::Everyone => Self::only([]),
+            Self::Except(named) => Self::Only(Arc::clone(named)),
+            Self::Only(named) => Self::all_but(named.to_vec()),
+        }
+    }
+
+    fn all_but(sessions: Vec<SessionId>) -> Self {
+        match sessions.is_empty() {
+            true => Self::Everyone,
+            false => Self::except(sessions),
         }
     }
 }
@@ -83,4 +123,34 @@ fn ascending(sessions: impl IntoIterator<Item = SessionId>) -> Arc<[SessionId]> 
     sessions.sort_unstable();
     sessions.dedup();
     sessions.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: what is said of sets is true of each session.
+    ///
+    /// Method: all kinds of sets of four sessions against each other, asked about each session, and
+    /// about a fifth that no set names.
+    #[test]
+    fn sets_are_joined_and_taken_from_each_other_session_by_session() {
+        let session = |number: u128| SessionId::from_bits(number);
+        let mut sets = vec![Recipients::Everyone];
+        for bits in 0..16_u128 {
+            let named = || (0..4).filter(move |at| bits >> at & 1 == 1).map(session);
+            sets.extend([Recipients::only(named()), Recipients::except(named())]);
+        }
+        for (one, other) in sets.iter().flat_map(|one| sets.iter().map(move |other| (one, other))) {
+            for asked in (0..5).map(session) {
+                let (is_one, is_other) = (one.include(asked), other.include(asked));
+                let (both, left) = (one.with(other), one.without(other));
+                assert_eq!(both.include(asked), is_one || is_other, "{one:?} with {other:?}");
+                assert_eq!(left.include(asked), is_one && !is_other, "{one:?} without {other:?}");
+            }
+        }
+        assert!(Recipients::Everyone.without(&Recipients::Everyone).are_none());
+        assert!(Recipients::only([session(1)]).without(&Recipients::only([session(1)])).are_none());
+        assert!(!Recipients::except([session(1)]).are_none());
+    }
 }

@@ -24,6 +24,7 @@
 
 mod fold;
 mod restore;
+mod withdrawals;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -33,8 +34,8 @@ use std::{
 };
 
 use super::{
-    CloseReason, Closed, Entry, Holder, Inbox, LogLimits, Membership, Op, OpenPush, Position,
-    Session, SessionState, Stamp, TopicKey, Topics,
+    CloseReason, Closed, Closures, Entry, Holder, Inbox, LogLimits, Membership, Op, OpenPush,
+    Position, Recipients, Session, SessionState, Stamp, TopicKey, Topics,
 };
 use crate::id::{Cause, Epoch, MessageId, NodeId, PushKey, SessionId, TopicName};
 
@@ -93,6 +94,17 @@ pub enum Change {
         /// What its client calls it.
         key: PushKey,
     },
+    /// The clients of a topic's sessions are to connect anew.
+    Resumed(TopicName),
+    /// A topic was closed.
+    TopicClosed,
+    /// A message is for fewer than before, or for nobody.
+    Withdrawn {
+        /// Where it was published.
+        topic: TopicKey,
+        /// Which.
+        id: MessageId,
+    },
 }
 
 /// How many forgotten origins are remembered as forgotten. At the limit the first is forgotten for
@@ -143,6 +155,10 @@ pub struct Replica {
     early: VecDeque<(SessionId, MessageId)>,
     /// What else was heard of sessions that have not been heard of yet.
     early_ops: VecDeque<(SessionId, MessageId, Op)>,
+    /// What was taken back before it was heard of.
+    early_withdrawals: VecDeque<(TopicName, MessageId, Recipients)>,
+    /// Which topics are closed.
+    closures: Closures,
     tombstone_order: VecDeque<(Instant, SessionId)>,
     /// Origins that are dead and forgotten, the first first: what others pass on of them is not
     /// heard.
@@ -163,6 +179,8 @@ impl Replica {
             tombstones: BTreeMap::new(),
             early: VecDeque::new(),
             early_ops: VecDeque::new(),
+            early_withdrawals: VecDeque::new(),
+            closures: Closures::default(),
             tombstone_order: VecDeque::new(),
             retired: VecDeque::new(),
             told: Position::new(),
@@ -413,6 +431,11 @@ impl Replica {
         &self.topics
     }
 
+    /// Which topics are closed.
+    pub fn closures(&self) -> &Closures {
+        &self.closures
+    }
+
     /// The topics, to be trimmed.
     pub fn topics_mut(&mut self) -> &mut Topics {
         &mut self.topics
@@ -422,6 +445,7 @@ impl Replica {
         let key = self.topics.open(topic);
         let id = entry.id();
         self.topics.store(key, entry, now);
+        self.withdraw_early(key, id);
         if let Some(session) = topic.private_session() {
             self.join_private(session, key, id);
         }

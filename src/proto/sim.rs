@@ -63,6 +63,7 @@ mod pushers;
 mod receipts;
 mod settled;
 mod trace;
+mod withdrawals;
 mod world;
 
 use std::{fmt, panic, time::Instant};
@@ -117,6 +118,8 @@ pub struct Seen {
     pub dropped: u64,
     /// Messages that nodes dropped before they heard of a session that was to get them.
     pub unheard: u64,
+    /// Messages that nodes dropped because they were taken back.
+    pub withdrawn: u64,
 }
 
 impl Seen {
@@ -137,14 +140,16 @@ impl Seen {
         self.expired += other.expired;
         self.dropped += other.dropped;
         self.unheard += other.unheard;
+        self.withdrawn += other.withdrawn;
     }
 
     /// A node counted this.
     fn count(&mut self, accounting: &Accounting) {
         let Tally { expired, dropped, .. } = accounting.stored;
         self.expired += expired;
-        self.dropped += dropped.total() - dropped.unheard;
+        self.dropped += dropped.total() - dropped.unheard - dropped.withdrawn;
         self.unheard += dropped.unheard;
+        self.withdrawn += dropped.withdrawn;
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A snapshot holds every session (whoever owns it: what is not in it is over), those that were
 //! closed of late, the messages that are still kept and that its receiver lacks, of every origin,
-//! and what topics have lost. It replaces the operations of all journals before its `view`; the
+//! what topics have lost, what was taken back, and which topics are closed. It replaces the operations of all journals before its `view`; the
 //! journals continue from there. It is all of this or nothing: a node that knew of sessions what it
 //! lacks in messages would know something that no journal could tell anybody else.
 
@@ -37,6 +37,12 @@ pub(super) fn frames_of(replica: &Replica, number: u64, have: &Position) -> Vec<
         for entry in topic.log.iter().filter(|entry| !have.covers(entry.id())) {
             push(SnapshotPart::Message { topic: topic.name.clone(), entry: entry.clone() });
         }
+    }
+    for (topic, id, from) in replica.withdrawn() {
+        push(SnapshotPart::Withdrawn { topic: topic.clone(), id, from: from.clone() });
+    }
+    for (topic, closure) in replica.closures().iter() {
+        push(SnapshotPart::Closure { topic: topic.clone(), closure });
     }
     push(SnapshotPart::End { view: replica.known().clone() });
     frames

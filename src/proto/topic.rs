@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Instant};
 
 use super::{
-    Accounting, DropCause, Ending, Entry, LogLimits, Membership, Position, Stamp, TopicLog,
-    ledger::Ledger,
+    Accounting, DropCause, Ending, Entry, LogLimits, Membership, Position, Recipients, Stamp,
+    TopicLog, ledger::Ledger,
 };
-use crate::id::{NodeId, Seq, SessionId, TopicName};
+use crate::id::{MessageId, NodeId, Seq, SessionId, TopicName};
 
 /// A topic's place among those of its node. It means nothing elsewhere.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -126,6 +126,26 @@ impl Topics {
         let topic = self.slots[key.0].as_mut().expect("a key in use is of an open topic");
         self.ledger.open(&topic.name, entry.id());
         topic.log.push(entry, now, &mut self.ledger);
+    }
+
+    /// Lets all topics keep to these limits from now on. Says which had to drop something.
+    pub fn set_limits(&mut self, limits: LogLimits) -> Vec<TopicKey> {
+        self.limits = limits;
+        let mut shrunk = Vec::new();
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(topic) = slot
+                && topic.log.set_limits(limits, &mut self.ledger)
+            {
+                shrunk.push(TopicKey(at));
+            }
+        }
+        shrunk
+    }
+
+    /// Takes a message back from those in `from`. Says whether that is news.
+    pub fn withdraw(&mut self, key: TopicKey, id: MessageId, from: &Recipients) -> bool {
+        let topic = self.slots[key.0].as_mut().expect("a key in use is of an open topic");
+        topic.log.withdraw(id, from, &mut self.ledger)
     }
 
     /// Drops what everybody has of a topic, and what has waited for too long: `settled` is what its

@@ -13,7 +13,7 @@
 //! 4. Every message that was pushed is an entry, or was counted as ended, once.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     num::NonZeroUsize,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -128,6 +128,19 @@ impl Default for LogLimits {
     }
 }
 
+/// What it comes to if a message is taken back.
+#[derive(Debug)]
+pub(super) struct Withdrawal {
+    /// Whom it is for then.
+    to: Recipients,
+    /// From whom it is taken back then, all in all.
+    from: Recipients,
+    /// How many sessions must be named to say so.
+    pub(super) named: usize,
+    /// Whether that is more than before, and can be said.
+    pub(super) is_news: bool,
+}
+
 /// A place in one node's order of a topic. It means nothing elsewhere.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Cursor(u64);
@@ -148,6 +161,8 @@ pub struct TopicLog {
     counted: Accounting,
     /// How many entries are of messages that this node published.
     own: u64,
+    /// From whom messages were taken back that are entries.
+    withdrawn: BTreeMap<MessageId, Recipients>,
     limits: LogLimits,
 }
 
@@ -163,6 +178,7 @@ impl TopicLog {
             late: None,
             counted: Accounting::default(),
             own: 0,
+            withdrawn: BTreeMap::new(),
             limits,
         }
     }
@@ -174,6 +190,68 @@ impl TopicLog {
         self.own += u64::from(is_own);
         self.bytes += entry.cost();
         self.entries.push_back((now, entry));
+        self.keep_limits(ledger);
+    }
+
+    /// Takes a message back from those in `from`: it stays where it is, so that who reads goes on
+    /// behind it, but is for them no longer, and has no body if it is for nobody. Says whether that
+    /// is news.
+    pub(super) fn withdraw(
+        &mut self,
+        id: MessageId,
+        from: &Recipients,
+        ledger: &mut Ledger,
+    ) -> bool {
+        let Some(Withdrawal { to, from, .. }) = self.withdrawal(id, from).filter(|it| it.is_news)
+        else {
+            return false;
+        };
+        let kept = self.entries.iter_mut().rev().find(|(_, entry)| entry.id == id);
+        let (_, entry) = kept.expect("it was just found");
+        let message = match to.are_none() {
+            true => Message::binary(Bytes::new()),
+            false => entry.message.clone(),
+        };
+        let narrowed = Entry::new(id, entry.topic.clone(), to, message);
+        let narrowed = narrowed.caused_by(entry.cause.clone());
+        self.bytes = self.bytes - entry.cost() + narrowed.cost();
+        *entry = Arc::new(narrowed);
+        self.withdrawn.insert(id, from);
+        self.keep_limits(ledger);
+        true
+    }
+
+    /// What it comes to if a message is taken back from those in `from`, if it is kept.
+    pub(super) fn withdrawal(&self, id: MessageId, from: &Recipients) -> Option<Withdrawal> {
+        let entry = self.find(id)?;
+        let before = self.withdrawn.get(&id).cloned().unwrap_or_else(|| Recipients::only([]));
+        let (to, from) = (entry.to.without(from), before.with(from));
+        let named = to.named().max(from.named());
+        let is_news = from != before && named <= Recipients::MAX_NAMED;
+        Some(Withdrawal { to, from, named, is_news })
+    }
+
+    /// From whom messages were taken back that are kept.
+    pub(super) fn withdrawn(&self) -> impl Iterator<Item = (MessageId, &Recipients)> {
+        self.withdrawn.iter().map(|(&id, from)| (id, from))
+    }
+
+    /// Whether a message is kept that was taken back from all who had not got it.
+    pub fn is_withdrawn(&self, id: MessageId) -> bool {
+        let is_for_nobody = |entry: &Arc<Entry>| entry.to.are_none();
+        self.withdrawn.contains_key(&id) && self.find(id).is_some_and(is_for_nobody)
+    }
+
+    /// Keeps to these limits from now on. Says whether something went for that.
+    pub(super) fn set_limits(&mut self, limits: LogLimits, ledger: &mut Ledger) -> bool {
+        let before = self.entries.len();
+        self.limits = limits;
+        self.keep_limits(ledger);
+        self.entries.len() < before
+    }
+
+    /// Drops the oldest until the log keeps to its limits.
+    fn keep_limits(&mut self, ledger: &mut Ledger) {
         while self.entries.len() > self.limits.messages.get() {
             self.lose(Ending::Dropped(DropCause::TopicMessages), ledger);
         }
@@ -194,11 +272,14 @@ impl TopicLog {
     ) -> bool {
         let before = self.entries.len();
         while let Some((stored, entry)) = self.entries.front() {
-            let (age, entry_id) = (now.saturating_duration_since(*stored), entry.id);
+            let age = now.saturating_duration_since(*stored);
             let is_settled = settled.is_none_or(|settled| settled.covers(entry.id));
             if is_settled && stable.covers(entry.id) && age >= self.limits.floor {
-                self.settled.advance(entry_id.origin, entry_id.seq.next());
-                self.end_oldest(Ending::Acknowledged, ledger);
+                if let Some((id, Ending::Acknowledged)) =
+                    self.end_oldest(Ending::Acknowledged, ledger)
+                {
+                    self.settled.advance(id.origin, id.seq.next());
+                }
             } else if age >= self.limits.unread_for {
                 self.lose(Ending::Expired, ledger);
             } else {
@@ -228,10 +309,12 @@ impl TopicLog {
         self.entries.len() >= messages.get() / 4 * 3 || self.bytes >= bytes.get() / 4 * 3
     }
 
-    /// Drops the oldest message, whoever lacks it.
+    /// Drops the oldest message, whoever lacks it. Nobody does if it was taken back.
     pub(super) fn lose(&mut self, how: Ending, ledger: &mut Ledger) {
-        if let Some(entry) = self.end_oldest(how, ledger) {
-            self.lost.advance(entry.id.origin, entry.id.seq.next());
+        if let Some((id, ended)) = self.end_oldest(how, ledger)
+            && ended == how
+        {
+            self.lost.advance(id.origin, id.seq.next());
         }
     }
 
@@ -324,14 +407,16 @@ impl TopicLog {
         self.entries.is_empty()
     }
 
-    /// Drops the oldest message, and counts how it ended.
-    fn end_oldest(&mut self, how: Ending, ledger: &mut Ledger) -> Option<Arc<Entry>> {
+    /// Drops the oldest message, and counts how it ended: as was said, or taken back.
+    fn end_oldest(&mut self, how: Ending, ledger: &mut Ledger) -> Option<(MessageId, Ending)> {
         let entry = self.pop()?;
+        let was_withdrawn = self.withdrawn.remove(&entry.id).is_some() && entry.to.are_none();
+        let how = if was_withdrawn { Ending::Dropped(DropCause::Withdrawn) } else { how };
         let is_own = ledger.is_own(entry.id);
         self.counted.count(is_own, |tally| tally.end(how));
         self.own -= u64::from(is_own);
         ledger.end(entry.id, how);
-        Some(entry)
+        Some((entry.id, how))
     }
 
     fn pop(&mut self) -> Option<Arc<Entry>> {

@@ -76,6 +76,11 @@ mod kind {
     pub(super) const ACCEPTED: u8 = 24;
     pub(super) const HANDLED: u8 = 25;
     pub(super) const FOLLOWS: u8 = 26;
+    pub(super) const WITHDRAWN: u8 = 27;
+    pub(super) const RESUMED: u8 = 28;
+    pub(super) const TOPIC_CLOSURE: u8 = 29;
+    pub(super) const SNAPSHOT_WITHDRAWN: u8 = 32;
+    pub(super) const SNAPSHOT_CLOSURE: u8 = 33;
 }
 
 /// Splits frames off a stream of bytes, which may arrive in any pieces.

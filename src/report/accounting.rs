@@ -38,12 +38,15 @@ pub struct DroppedReport {
     pub node_bytes: u64,
     /// It was dropped as acknowledged before a session that may have been to get it was heard of.
     pub unheard: u64,
+    /// It was taken back.
+    pub withdrawn: u64,
 }
 
 impl DroppedReport {
     /// For whatever cause.
     pub fn total(&self) -> u64 {
-        self.topic_messages + self.topic_bytes + self.node_bytes + self.unheard
+        let at_limits = self.topic_messages + self.topic_bytes + self.node_bytes;
+        at_limits + self.unheard + self.withdrawn
     }
 }
 
@@ -70,6 +73,7 @@ impl AccountingReport {
                 topic_bytes: dropped.topic_bytes,
                 node_bytes: dropped.node_bytes,
                 unheard: dropped.unheard,
+                withdrawn: dropped.withdrawn,
             },
             unaccounted,
         }
@@ -85,6 +89,7 @@ impl AccountingReport {
         self.dropped.topic_bytes += other.dropped.topic_bytes;
         self.dropped.node_bytes += other.dropped.node_bytes;
         self.dropped.unheard += other.dropped.unheard;
+        self.dropped.withdrawn += other.dropped.withdrawn;
         self.unaccounted += other.unaccounted;
     }
 }

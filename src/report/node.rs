@@ -20,6 +20,10 @@ pub struct NodeReport {
     pub server: ServerReport,
     /// What it answers for, in the order of the templates.
     pub routes: Vec<RouteReport>,
+    /// The names of the handlers that routes can be given.
+    pub handlers: Vec<String>,
+    /// The filters that messages pass, in their order.
+    pub filters: Vec<FilterReport>,
     /// Its limits.
     pub limits: LimitsReport,
     /// Its links.
@@ -68,8 +72,23 @@ pub struct RouteReport {
     pub template: String,
     /// What clients are to it: `sessions`, or bare `websockets`.
     pub kind: String,
-    /// The type of the handler, as the compiler calls it, or the name that the application gave it.
-    pub handler: String,
+    /// The name of the handler: the template, unless the route was given another. None for bare
+    /// `websockets`.
+    pub handler: Option<String>,
+}
+
+/// A filter that messages pass.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "control", derive(utoipa::ToSchema))]
+#[serde(default)]
+#[non_exhaustive]
+pub struct FilterReport {
+    /// Its name.
+    pub name: String,
+    /// Which topics it is for.
+    pub pattern: String,
+    /// Whether it is asked about each delivery, too.
+    pub deliveries: bool,
 }
 
 /// A node's limits.
@@ -96,6 +115,14 @@ pub struct LimitsReport {
     pub durability: String,
     /// What becomes of a client that does not read fast enough.
     pub slow_consumers: String,
+    /// The most clients that are connected to the node.
+    pub connections: usize,
+    /// The most plain long polls that wait.
+    pub parked_polls: usize,
+    /// The most bytes of bodies that are being posted.
+    pub posted_bytes: usize,
+    /// How often clients are sent heartbeats that connect from now on.
+    pub heartbeat_ms: u64,
 }
 
 /// A node's journal, and what it has of others'.

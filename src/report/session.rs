@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ConnectionReport;
+use super::{ConnectionReport, RequestReport};
 
 /// A session, as every node knows it.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -46,6 +46,8 @@ pub struct SessionDetails {
     pub memberships: Vec<MembershipReport>,
     /// How many of its client's messages the handler has not been told of to the end.
     pub open_pushes: usize,
+    /// What its client asked with, if it is connected and its node has said so.
+    pub request: Option<RequestReport>,
 }
 
 /// That a session reads a topic.

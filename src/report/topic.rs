@@ -18,6 +18,8 @@ pub struct TopicReport {
     pub messages: usize,
     /// What they cost, in bytes.
     pub bytes: usize,
+    /// Whether it is closed: nobody publishes to it or joins it until it is opened.
+    pub closed: bool,
     /// What became of all that the node stored of it.
     pub accounting: AccountingReport,
 }

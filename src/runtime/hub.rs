@@ -4,12 +4,16 @@
 //! Nothing is awaited under the lock, and nobody is woken under it.
 
 mod farewell;
+mod turns;
 
 use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
     hash::{BuildHasherDefault, Hasher},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -17,15 +21,19 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{Scribe, Tasks, clock};
+use super::{Filters, Scribe, Tasks, clock};
 use crate::{
-    connection::Connection,
+    connection::{ClientRequest, Connection},
     id::{NodeId, SessionId},
     proto::{
-        Attached, AttachmentKey, Batch, Budget, Close, CloseCode, CloseReason, Core, Detachment,
-        Ended, Event, Holder, Lane, Limits, Post, PostKey, Posted, Session, Verdict, WatchKey,
+        Attached, AttachmentKey, Close, CloseCode, CloseReason, Core, Detachment, Ended, Event,
+        Holder, Lane, Limits, Post, PostKey, Posted, Session, Verdict, WatchKey,
     },
 };
+
+/// How often a client is sent a heartbeat unless that is set, below the 30 s after which proxies lose
+/// patience.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// What an attachment is to do next.
 #[derive(Debug)]
@@ -57,6 +65,8 @@ pub(crate) struct Hub {
     /// No client is attached any more, after they were sent away.
     emptied: Notify,
     duties: mpsc::UnboundedSender<Duty>,
+    heartbeat_millis: AtomicU64,
+    filters: Filters,
     /// Who stores what happens, if anybody does.
     scribe: OnceLock<Scribe>,
 }
@@ -84,6 +94,7 @@ struct Slot {
     waker: Option<Waker>,
     ended: Option<Close>,
     connection: Option<Connection>,
+    request: Option<ClientRequest>,
 }
 
 /// Spreads the keys of attachments, which this node counts up: nobody else chooses them, so that
@@ -149,6 +160,8 @@ impl Hub {
             news: Notify::new(),
             emptied: Notify::new(),
             duties,
+            heartbeat_millis: AtomicU64::new(HEARTBEAT.as_millis() as u64),
+            filters: Filters::default(),
             scribe: OnceLock::new(),
         };
         (hub, told)
@@ -175,7 +188,8 @@ impl Hub {
         value
     }
 
-    /// A client is connected to `path`, and shows that it is `holder`: see [`Core::attach`].
+    /// A client is connected to `path` by `request`, and shows that it is `holder`: see
+    /// [`Core::attach`].
     pub(crate) fn attach(
         &self,
         asked: Option<SessionId>,
@@ -183,51 +197,44 @@ impl Hub {
         path: &str,
         holder: &Holder,
         connection: Connection,
+        request: Option<ClientRequest>,
     ) -> Attached {
         let now = clock::now();
         let mut state = self.state.lock();
         let attached = state.core.attach(asked, fresh, path, holder, now);
         let due = state.collect(now);
         let (ended, connection) = (state.closing.clone(), Some(connection));
-        let slot = Slot { ended, connection, ..Slot::default() };
+        let slot = Slot { ended, connection, request, ..Slot::default() };
         state.slots.insert(attached.key, slot);
         drop(state);
         self.carry_out(due);
         attached
     }
 
-    /// What an attachment is to do next, into `batch` if it is to write. Unless there is
-    /// [more](Batch::more), its task is woken once there is something.
-    pub(crate) fn poll_turn(
-        &self,
-        key: AttachmentKey,
-        budget: Budget,
-        batch: &mut Batch,
-        cx: &Context<'_>,
-    ) -> Poll<Turn> {
-        let mut state = self.state.lock();
-        let State { core, slots, now, .. } = &mut *state;
-        let slot = slots.get_mut(&key).expect("an attachment has a slot until it is detached");
-        if let Some(close) = &slot.ended {
-            return Poll::Ready(Turn::End(close.clone()));
-        }
-        core.read_into(key, budget, batch);
-        // Also if there is more: it may wait for the socket, and be ended meanwhile.
-        match &mut slot.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        match batch.is_empty() {
-            true => Poll::Pending,
-            false => Poll::Ready(Turn::Write { now: *now }),
-        }
-    }
-
     /// An attachment's connection is gone: see [`Core::detach`]. If the client was sent to another node,
     /// that is why.
-    pub(crate) fn detach(&self, key: AttachmentKey, why: Detachment, kept: Duration) {
+    pub(crate) fn detach(&self, key: AttachmentKey, why: Detachment) {
         let why = if self.let_go(key) { Detachment::NodeLeft } else { why };
-        self.with(|core, now| core.detach(key, why, kept, now));
+        self.with(|core, now| {
+            let kept = core.limits().session_kept;
+            core.detach(key, why, kept, now);
+        });
+    }
+
+    /// What is done to messages on their way.
+    pub(crate) fn filters(&self) -> &Filters {
+        &self.filters
+    }
+
+    /// How often clients are sent heartbeats.
+    pub(crate) fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_millis.load(Ordering::Relaxed))
+    }
+
+    /// How often clients that come from now on are sent heartbeats.
+    pub(crate) fn set_heartbeat(&self, every: Duration) {
+        let millis = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
+        self.heartbeat_millis.store(millis, Ordering::Relaxed);
     }
 
     /// Ends a session, and tells its client why if it is attached here.
@@ -249,6 +256,13 @@ impl Hub {
         let state = self.state.lock();
         let key = state.core.attachment_of(session)?;
         state.slots.get(&key)?.connection
+    }
+
+    /// What a session's client asked with that is connected here.
+    pub(crate) fn request_of(&self, session: SessionId) -> Option<ClientRequest> {
+        let state = self.state.lock();
+        let key = state.core.attachment_of(session)?;
+        state.slots.get(&key)?.request.clone()
     }
 
     /// Why an attachment is over, if it is though its client is not gone.
@@ -501,6 +515,7 @@ fn closing(why: Ended) -> Close {
         Ended::Slow => {
             Close::new(CloseCode::SlowConsumer, "what was published was not read fast enough")
         }
+        Ended::Resumed => Close::new(CloseCode::GoingAway, "connect again"),
         // Its client is there all the same, and may begin anew.
         Ended::Closed(CloseReason::Abandoned(_)) => {
             Close::new(CloseCode::GoingAway, "the session was given up elsewhere")

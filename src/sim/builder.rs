@@ -55,7 +55,7 @@ impl Builder {
     pub fn start(self) -> Result<Cluster, InvalidRoute> {
         let mut table = Table::default();
         for (path, handler) in &self.plan.routes {
-            table.insert(path, Route::Sessions(handler()))?;
+            table.insert(path, Route::sessions(path, handler()))?;
         }
         Ok(Cluster::start(self.seed, self.nodes, self.plan))
     }

@@ -25,9 +25,6 @@ const CONNECTED: connection::Connection =
 /// How much is taken from the logs at once.
 const BUDGET: Budget = Budget { messages: 256, bytes: 64 << 10 };
 
-/// How long a session is kept for a client that comes back.
-const SESSION_KEPT: Duration = Duration::from_secs(120);
-
 /// How long a client that is back may have to wait for its session.
 const CATCH_UP_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -92,7 +89,7 @@ async fn connect(
         catch_up(&machine.hub, asked).await;
     }
     let (fresh, path) = (network.fresh_session(), path.as_str());
-    let attached = machine.hub.attach(asked, fresh, path, holder, CONNECTED);
+    let attached = machine.hub.attach(asked, fresh, path, holder, CONNECTED, None);
     let mailbox = machine.routes.mailbox(attached.session, path, holder.principal.as_ref());
     let mailbox = mailbox.expect("there is a route for the path");
     if attached.ready_due {
@@ -113,7 +110,7 @@ async fn connect(
     if *wish.borrow() == Wish::Over {
         connection.hub.with(|core, now| core.close_from(connection.key, now));
     }
-    connection.hub.detach(connection.key, Detachment::Lost, SESSION_KEPT);
+    connection.hub.detach(connection.key, Detachment::Lost);
     let is_final = |close: &Close| {
         matches!(close.code, CloseCode::Normal | CloseCode::Forbidden | CloseCode::Superseded)
     };

@@ -41,7 +41,7 @@ impl Machine {
         for (path, make) in &plan.routes {
             let mortal = Mortal { handler: make(), dead: dead.clone() };
             table
-                .insert(path, Route::Sessions(Arc::new(mortal)))
+                .insert(path, Route::sessions(path, Arc::new(mortal)))
                 .expect("the builder has tried the routes");
         }
         let (hub, duties) = Hub::new(id, plan.limits, tasks.clone());

@@ -2,11 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Topic, pattern::Pattern};
+use super::Topic;
 use crate::{
     id::TopicName,
     message::Message,
-    runtime::Hub,
+    runtime::{Hub, Pattern},
     topic::{PublishError, Receipt},
 };
 

@@ -9,9 +9,9 @@ use exosphere::{
         BrowserId, Cause, Epoch, MessageId, NodeId, Principal, PushKey, Seq, SessionId, TopicName,
     },
     proto::{
-        Acknowledgement, CloseReason, Closed, Core, Detachment, Entry, Holder, Inbox, Limits, Mark,
-        Membership, Op, OpenPush, Position, Post, Posted, Presence, Recipients, Released,
-        SessionState, Stamp,
+        Acknowledgement, CloseReason, Closed, Closure, Core, Detachment, Entry, Holder, Inbox,
+        Limits, Mark, Membership, Op, OpenPush, Position, Post, Posted, Presence, Recipients,
+        Released, SessionState, Stamp,
         progress::Report,
         wire::{Encoded, Frame, Hello, Proof, SnapshotPart},
     },
@@ -67,7 +67,7 @@ fn read(block: &str) -> (String, Vector) {
 pub(crate) fn frame_values() -> BTreeMap<&'static str, Frame> {
     let mut values = link_values();
     values.extend(snapshot_values());
-    values.extend(op_values().into_iter().map(|(name, seq, op)| {
+    values.extend(op_values().into_iter().chain(steering_values()).map(|(name, seq, op)| {
         let id = MessageId::new(node(1), Seq::new(seq));
         let encoded = Encoded::op(id, &op);
         (name, Frame::Operation { id, op, encoded })
@@ -158,6 +158,9 @@ fn snapshot_values() -> Vec<(&'static str, Frame)> {
     let only = Recipients::only([session(1)]);
     let closed = SnapshotPart::Closed { session: session(2), closed: closed_session() };
     let lost = SnapshotPart::Lost { topic: topic(), before: position(&[(1, 9), (2, 3)]) };
+    let (id, from) = (message_17(), Recipients::Everyone);
+    let withdrawn = SnapshotPart::Withdrawn { topic: topic(), id, from };
+    let closure = Closure::new(1, MessageId::new(node(1), Seq::new(35)), false);
     vec![
         ("snapshot-session", part(0, SnapshotPart::Session(joined_session()))),
         ("snapshot-closed", part(1, closed)),
@@ -166,7 +169,38 @@ fn snapshot_values() -> Vec<(&'static str, Frame)> {
         ("snapshot-bytes", part(4, entry(18, only, Message::binary(vec![0xff, 0])))),
         ("snapshot-inbox", part(6, inbox())),
         ("snapshot-push", part(7, SnapshotPart::Push { session: session(1), push: open_push() })),
+        ("snapshot-withdrawn", part(8, withdrawn)),
+        ("snapshot-closure", part(9, SnapshotPart::Closure { topic: topic(), closure })),
         ("snapshot-end", part(5, SnapshotPart::End { view: position(&[(1, 41), (2, 7)]) })),
+    ]
+}
+
+/// What operators have done.
+fn steering_values() -> Vec<(&'static str, u64, Op)> {
+    let topic = topic();
+    vec![
+        (
+            "withdrawn",
+            30,
+            Op::Withdrawn { topic: topic.clone(), id: message_17(), from: Recipients::Everyone },
+        ),
+        (
+            "withdrawn-only",
+            31,
+            Op::Withdrawn {
+                topic: topic.clone(),
+                id: message_17(),
+                from: Recipients::only([session(1)]),
+            },
+        ),
+        ("resumed", 32, Op::Resumed { topic: topic.clone() }),
+        ("resumed-one", 33, Op::Resumed { topic: TopicName::private(session(1)) }),
+        ("topic-closure", 34, Op::TopicClosure { topic: topic.clone(), turn: 0, is_closed: true }),
+        (
+            "topic-closure-open",
+            35,
+            Op::TopicClosure { topic: topic.clone(), turn: 1, is_closed: false },
+        ),
     ]
 }
 
@@ -235,6 +269,10 @@ fn op_values() -> Vec<(&'static str, u64, Op)> {
         ("handled", 28, Op::Handled { session: session(1), key: PushKey::Named("a".into()) }),
         ("follows", 29, Op::Follows { after: MessageId::new(node(2), Seq::new(6)) }),
     ]
+}
+
+fn message_17() -> MessageId {
+    MessageId::new(node(1), Seq::new(17))
 }
 
 fn push_key() -> PushKey {

@@ -10,17 +10,17 @@ use tonic::{
 };
 
 use super::{
+    caller::Caller,
     desk::Desk,
     dialogue::Dialogue,
     feed::Feed,
     message::{AtmosphereMessage, MessageType},
 };
-use crate::proto::Holder;
 
-/// The calls of the service, made by `holder`.
+/// The calls of the service, made by `caller`.
 pub(super) struct Calls {
     pub(super) desk: Arc<Desk>,
-    pub(super) holder: Holder,
+    pub(super) caller: Caller,
 }
 
 type Answering<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
@@ -31,9 +31,9 @@ impl UnaryService<AtmosphereMessage> for Calls {
 
     /// A call of `Send`.
     fn call(&mut self, request: Request<AtmosphereMessage>) -> Answering<Bytes> {
-        let (desk, holder) = (Arc::clone(&self.desk), self.holder.clone());
+        let (desk, caller) = (Arc::clone(&self.desk), self.caller.clone());
         Box::pin(async move {
-            let answer = desk.send(request.into_inner(), &holder).await?;
+            let answer = desk.send(request.into_inner(), &caller.holder).await?;
             Ok(Response::new(answer.encode_to_vec().into()))
         })
     }
@@ -46,13 +46,13 @@ impl ServerStreamingService<AtmosphereMessage> for Calls {
 
     /// A call of `Subscribe`.
     fn call(&mut self, request: Request<AtmosphereMessage>) -> Answering<Feed> {
-        let (desk, holder) = (Arc::clone(&self.desk), self.holder.clone());
+        let (desk, caller) = (Arc::clone(&self.desk), self.caller.clone());
         Box::pin(async move {
             let message = request.into_inner();
             if message.kind()? != MessageType::Subscribe {
                 return Err(Status::invalid_argument("the message is not of type SUBSCRIBE"));
             }
-            Ok(Response::new(Feed::new(desk.subscribe(&message, holder).await?)))
+            Ok(Response::new(Feed::new(desk.subscribe(&message, caller).await?)))
         })
     }
 }
@@ -65,7 +65,7 @@ impl StreamingService<AtmosphereMessage> for Calls {
     /// A call of `Stream`.
     fn call(&mut self, request: Request<Streaming<AtmosphereMessage>>) -> Answering<Dialogue> {
         let dialogue =
-            Dialogue::new(Arc::clone(&self.desk), self.holder.clone(), request.into_inner());
+            Dialogue::new(Arc::clone(&self.desk), self.caller.clone(), request.into_inner());
         Box::pin(async move { Ok(Response::new(dialogue)) })
     }
 }

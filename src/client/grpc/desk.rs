@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::{Code, Status};
 
 use super::{
+    caller::Caller,
     message::{AtmosphereMessage, MessageType},
     subscription::Subscription,
 };
@@ -56,7 +57,7 @@ impl Desk {
     pub(super) async fn subscribe(
         &self,
         message: &AtmosphereMessage,
-        holder: Holder,
+        Caller { holder, request }: Caller,
     ) -> Result<Subscription, Status> {
         let topic = self.topic(&message.topic)?;
         let position = message.read_position()?;
@@ -66,7 +67,8 @@ impl Desk {
             let why = "there are as many sessions as there may be; waiting helps";
             return Err(Status::resource_exhausted(why));
         }
-        let opened = Opened::open(&self.hub, &*self.front, &self.tasks, &negotiation, &topic).await;
+        let asked = (&negotiation, request);
+        let opened = Opened::open(&self.hub, &*self.front, &self.tasks, asked, &topic).await;
         match self.hub.ended(opened.attached().key) {
             Some(close) => Err(status_of(&close)),
             None => Ok(Subscription::new(opened, topic)),

@@ -21,14 +21,12 @@ use tonic::{Status, Streaming};
 use tracing::debug;
 
 use super::{
+    caller::Caller,
     desk::{self, Desk},
     message::{AtmosphereMessage, MessageType},
     subscription::Subscription,
 };
-use crate::{
-    proto::Holder,
-    runtime::{Call, Full},
-};
+use crate::runtime::{Call, Full};
 
 /// How many topics one stream may subscribe to. One more is refused; another stream helps.
 const MAX_SUBSCRIPTIONS: usize = 64;
@@ -36,7 +34,7 @@ const MAX_SUBSCRIPTIONS: usize = 64;
 /// Any number of topics, both ways.
 pub(super) struct Dialogue {
     desk: Arc<Desk>,
-    holder: Holder,
+    caller: Caller,
     incoming: Streaming<AtmosphereMessage>,
     subscriptions: BTreeMap<String, Subscription>,
     /// What the client has asked for and is not done. It is not read from meanwhile.
@@ -58,11 +56,11 @@ enum Done {
 impl Dialogue {
     pub(super) fn new(
         desk: Arc<Desk>,
-        holder: Holder,
+        caller: Caller,
         incoming: Streaming<AtmosphereMessage>,
     ) -> Self {
         let (subscriptions, out) = (BTreeMap::new(), VecDeque::new());
-        Self { desk, holder, incoming, subscriptions, work: None, out, is_over: false }
+        Self { desk, caller, incoming, subscriptions, work: None, out, is_over: false }
     }
 
     fn poll_subscriptions(&mut self, cx: &mut Context<'_>) {
@@ -130,9 +128,9 @@ impl Dialogue {
             let why = format!("a stream has at most {MAX_SUBSCRIPTIONS} topics; another one helps");
             return Err(Status::resource_exhausted(why));
         }
-        let (desk, holder) = (Arc::clone(&self.desk), self.holder.clone());
+        let (desk, caller) = (Arc::clone(&self.desk), self.caller.clone());
         self.work = Some(Box::pin(async move {
-            match desk.subscribe(&message, holder).await {
+            match desk.subscribe(&message, caller).await {
                 Ok(subscription) => Done::Subscribed(Box::new(subscription)),
                 Err(status) => Done::Refused(message.topic, status),
             }
@@ -153,9 +151,9 @@ impl Dialogue {
         let topic = message.topic.clone();
         let call = Call::Message(message.into_message()?);
         let Some(subscription) = self.subscriptions.get(&topic) else {
-            let (desk, holder) = (Arc::clone(&self.desk), self.holder.clone());
+            let (desk, caller) = (Arc::clone(&self.desk), self.caller.clone());
             self.work = Some(Box::pin(async move {
-                match desk.tell(&topic, None, &holder, call).await {
+                match desk.tell(&topic, None, &caller.holder, call).await {
                     Ok(()) => Done::Told,
                     Err(status) => Done::Refused(topic, status),
                 }

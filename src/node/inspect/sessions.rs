@@ -3,15 +3,17 @@
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
 use crate::{
-    connection::Connection,
+    connection::{ClientRequest, Connection},
     id::{NodeId, SessionId, TopicName},
     node::{
         Node,
+        inspect::since_epoch_ms,
         question::{MAX_ASKED_SESSIONS, Question},
     },
     proto::{Core, Presence, Session},
     report::{
-        ConnectionReport, MembershipReport, Page, SessionDetails, SessionFilter, SessionReport,
+        ConnectionReport, MembershipReport, Page, RequestReport, SessionDetails, SessionFilter,
+        SessionReport,
     },
 };
 
@@ -79,6 +81,10 @@ impl Node {
         })?;
         let mut connections = self.connections_of(&[(node, details.session.clone())]).await;
         details.session.connection = connections.remove(&details.session.id);
+        if details.session.connection.is_some() {
+            let asked = Question::Request(details.session.id.clone());
+            details.request = self.ask(node, &asked).await.ok().flatten();
+        }
         Some(details)
     }
 
@@ -92,9 +98,24 @@ impl Node {
             let session = id.parse().ok()?;
             let Connection { transport, evidence, .. } = self.inner.hub.connection_of(session)?;
             let (transport, evidence) = (transport.name().to_owned(), evidence.name().to_owned());
-            Some((id.clone(), ConnectionReport { transport, evidence }))
+            let report = ConnectionReport { transport, evidence, ..ConnectionReport::default() };
+            let report = match self.inner.hub.request_of(session) {
+                Some(request) => asked_with(&request, report),
+                None => report,
+            };
+            Some((id.clone(), report))
         });
         found.collect()
+    }
+
+    /// What a session's client asked with, if it is connected to this node.
+    pub(in crate::node) fn request(&self, session: &str) -> Option<RequestReport> {
+        let request = self.inner.hub.request_of(session.parse().ok()?)?;
+        let headers = request.headers();
+        Some(RequestReport {
+            query: request.query().to_owned(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        })
     }
 
     /// How sessions are connected, as their nodes say.
@@ -112,6 +133,16 @@ impl Node {
         });
         let answers = futures_util::future::join_all(asked).await;
         answers.into_iter().filter_map(Result::ok).flatten().collect()
+    }
+}
+
+/// How a client is connected that asked with this.
+fn asked_with(request: &ClientRequest, report: ConnectionReport) -> ConnectionReport {
+    ConnectionReport {
+        since_ms: Some(since_epoch_ms(request.since())),
+        address: request.address().map(|address| address.to_string()),
+        user_agent: request.user_agent().map(str::to_owned),
+        ..report
     }
 }
 
@@ -187,5 +218,6 @@ fn details(core: &Core, session: &Session) -> SessionDetails {
         ready: session.ready,
         memberships: memberships.collect(),
         open_pushes: replica.inbox(session.id).map_or(0, |inbox| inbox.open().count()),
+        request: None,
     }
 }

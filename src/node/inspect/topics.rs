@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use crate::{
     id::{MessageId, SessionId, TopicName},
     node::Node,
-    proto::{Entry, Presence, Recipients, Topic},
+    proto::{Core, Entry, Presence, Recipients, Topic},
     report::{AccountingReport, MessageEntry, Page, ReaderReport, TopicReport},
 };
 
@@ -42,7 +42,7 @@ impl Node {
                     after = Some(name.clone());
                     let is_private = name.private_session().is_some();
                     if name.as_str().starts_with(prefix) && (!is_private || prefix.len() > 2) {
-                        items.push(topic_report(core.replica().topics().get(key)));
+                        items.push(topic_report(core, core.replica().topics().get(key)));
                     }
                 }
                 is_over = seen < SLICE;
@@ -53,11 +53,17 @@ impl Node {
         Page { items, next, total: prefix.is_empty().then_some(total) }
     }
 
-    /// A topic, if there is one of that name.
+    /// The topics that are closed, by name, whether anything is kept of them or not.
+    pub fn closed_topics(&self) -> Vec<TopicName> {
+        self.inner.hub.with(|core, _| core.replica().closures().closed().cloned().collect())
+    }
+
+    /// A topic, if there is one of that name, or one that is closed.
     pub fn topic_report(&self, name: &TopicName) -> Option<TopicReport> {
         self.inner.hub.with(|core, _| {
             let topics = core.replica().topics();
-            topics.find(name).map(|key| topic_report(topics.get(key)))
+            let report = topics.find(name).map(|key| topic_report(core, topics.get(key)));
+            report.or_else(|| core.is_closed(name).then(|| closed(name)))
         })
     }
 
@@ -122,14 +128,20 @@ impl Node {
     }
 }
 
-fn topic_report(topic: &Topic) -> TopicReport {
+fn topic_report(core: &Core, topic: &Topic) -> TopicReport {
     TopicReport {
         name: topic.name.as_str().to_owned(),
         sessions: topic.members.len(),
         messages: topic.log.len(),
         bytes: topic.log.bytes(),
+        closed: core.is_closed(&topic.name),
         accounting: AccountingReport::stored(&topic.log.accounting()),
     }
+}
+
+/// A topic that is closed, and of which nothing is kept.
+fn closed(name: &TopicName) -> TopicReport {
+    TopicReport { name: name.as_str().to_owned(), closed: true, ..TopicReport::default() }
 }
 
 fn message_entry(entry: &Entry) -> MessageEntry {

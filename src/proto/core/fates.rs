@@ -3,7 +3,7 @@
 use super::Core;
 use crate::{
     id::{MessageId, SessionId, TopicName},
-    proto::{Ending, Position},
+    proto::{DropCause, Ending, Position},
 };
 
 /// What became of a message, as far as one node can tell.
@@ -14,7 +14,7 @@ pub enum Fate {
     Unheard,
     /// This node keeps it.
     Pending(Pending),
-    /// This node has dropped it.
+    /// This node has dropped it, or it was taken back from all who had not got it.
     Ended {
         /// Where it was published.
         topic: TopicName,
@@ -59,6 +59,9 @@ impl Core {
         let topic = line.topic.clone();
         if let Some(ending) = line.ending {
             return Fate::Ended { topic, ending };
+        }
+        if self.is_withdrawn(id) {
+            return Fate::Ended { topic, ending: Ending::Dropped(DropCause::Withdrawn) };
         }
         let Some((key, to)) = self.find(id) else {
             return Fate::Forgotten;

@@ -40,6 +40,15 @@ impl Core {
         }
     }
 
+    /// Nothing of what an attachment has just [read](Self::read_into) was for its client after all: it counts
+    /// as what the client has, once that has what was written before.
+    pub fn forgo(&mut self, key: AttachmentKey) {
+        if let Some(attachment) = self.attachments.get_mut(key) {
+            let (session, skipped) = (attachment.session, attachment.forgo());
+            self.handle_acknowledged(session, skipped);
+        }
+    }
+
     /// A mark behind all that an attachment has taken, unless one is under way or nothing is new.
     ///
     /// Once the client has confirmed that it has everything written before the mark, in whatever
@@ -95,7 +104,8 @@ impl Core {
         self.attached.get(&session).copied()
     }
 
-    pub(super) fn session_of(&self, key: AttachmentKey) -> Option<SessionId> {
+    /// Whose an attachment is, if it is not over.
+    pub fn session_of(&self, key: AttachmentKey) -> Option<SessionId> {
         self.attachments.get(key).map(|attachment| attachment.session)
     }
 

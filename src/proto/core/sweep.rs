@@ -159,6 +159,7 @@ impl Core {
     }
 
     fn trim_logs(&mut self, stable: &Position, now: Instant) {
+        self.leave_closed(now); // Sessions may have come from elsewhere, or joined who did not know.
         for key in self.replica.topics().keys() {
             self.end_departed(key, now);
             if self.replica.topics().get(key).log.is_trim_due(now) {

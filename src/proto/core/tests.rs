@@ -22,6 +22,7 @@ mod partitions;
 mod posts;
 mod pushes;
 mod slow;
+mod steering;
 
 const ALL: Budget = Budget { messages: usize::MAX, bytes: usize::MAX };
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Core;
 use crate::{
     id::{MessageId, NodeId, Seq, SessionId},
-    proto::{Ending, Position, Recipients, TopicKey},
+    proto::{DropCause, Ending, Position, Recipients, TopicKey},
 };
 
 /// By which a watch is named, on one node.
@@ -75,6 +75,9 @@ impl Watches {
     }
 }
 
+/// How a message ended that was taken back from all.
+const WITHDRAWN: Ending = Ending::Dropped(DropCause::Withdrawn);
+
 /// Below all sessions.
 const FIRST_SESSION: SessionId = SessionId::from_bits(0);
 
@@ -83,6 +86,7 @@ impl Core {
     pub fn watch_settled(&mut self, id: MessageId) -> WatchKey {
         let key = self.watches.make(id);
         let ended = self.replica.topics().ledger.line(id).map(|line| line.ending);
+        let ended = if self.is_withdrawn(id) { Some(Some(WITHDRAWN)) } else { ended };
         match (ended, self.find(id)) {
             (Some(None), Some((topic, to))) => {
                 self.replica.topics_mut().ledger.watch(id);
@@ -210,6 +214,29 @@ impl Core {
                 self.watches.verdicts.push((key, Verdict::Settled(Some(how))));
             }
         }
+    }
+
+    /// A message is for fewer than before, or for nobody.
+    pub(super) fn look_at_withdrawn(&mut self, id: MessageId) {
+        let from = WatchKey { id, number: 0 };
+        let of_message = self.watches.settling.range(from..).take_while(|(key, _)| key.id == id);
+        let keys: Vec<_> = of_message.map(|(&key, _)| key).collect();
+        let Some((_, to)) = self.find(id) else { return };
+        for key in keys {
+            if self.is_withdrawn(id) {
+                self.end_settling(key);
+                self.watches.verdicts.push((key, Verdict::Settled(Some(WITHDRAWN))));
+            } else if let Some(settling) = self.watches.settling.get_mut(&key) {
+                settling.to = to.clone();
+                self.look_for_laggard(key);
+            }
+        }
+    }
+
+    /// Whether a message is kept that was taken back from all who had not got it.
+    pub(super) fn is_withdrawn(&self, id: MessageId) -> bool {
+        let key = self.find(id).map(|(key, _)| key);
+        key.is_some_and(|key| self.replica.topics().get(key).log.is_withdrawn(id))
     }
 
     /// Looks for a session that lacks a message, from where the last one was found.

@@ -6,8 +6,8 @@ use super::{Change, Known, MAX_EARLY, Replica, Tombstone};
 use crate::{
     id::{MessageId, NodeId, SessionId, TopicName},
     proto::{
-        CloseReason, Closed, Membership, Op, OpenPush, Position, Presence, SessionState, Stamp,
-        TopicKey,
+        CloseReason, Closed, Closure, Membership, Op, OpenPush, Position, Presence, SessionState,
+        Stamp, TopicKey,
     },
 };
 
@@ -61,7 +61,19 @@ impl Replica {
                     known.inbox.finish(&key, id, now);
                 }
             }
+            Op::Resumed { topic } => self.changes.push_back(Change::Resumed(topic)),
+            Op::TopicClosure { topic, turn, is_closed } => {
+                self.fold_closure(&topic, Closure::new(turn, id, is_closed));
+            }
+            Op::Withdrawn { topic, id, from } => self.fold_withdrawal(&topic, id, from),
             Op::Follows { .. } | Op::Published { .. } | Op::Unknown => {}
+        }
+    }
+
+    pub(super) fn fold_closure(&mut self, topic: &TopicName, closure: Closure) {
+        let is_news = topic.private_session().is_none() && self.closures.merge(topic, closure);
+        if is_news && closure.is_closed {
+            self.changes.push_back(Change::TopicClosed);
         }
     }
 

@@ -78,10 +78,11 @@ enum Deed {
     Burst,
     Push,
     Share,
+    Withdraw,
 }
 
 impl Deed {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Publish,
         Self::PublishToSome,
         Self::Send,
@@ -94,6 +95,7 @@ impl Deed {
         Self::Burst,
         Self::Push,
         Self::Share,
+        Self::Withdraw,
     ];
 }
 
@@ -144,6 +146,7 @@ impl World {
                 Ok(())
             }
             Deed::Share => self.share(client),
+            Deed::Withdraw => self.withdraw(node, session, &topic),
             Deed::GoAway => {
                 self.clients[client].away_until = self.now + self.dice.between(1, 12) * 1_000_000;
                 if self.dice.chance(300) {
@@ -175,6 +178,7 @@ impl World {
         let session = self.connections[connection].session;
         for entry in &batch.entries {
             self.ghost.check_left(session, entry.id(), self.core(node).replica())?;
+            self.check_withdrawn(node, session, entry.id())?;
         }
         let mark = self.core_mut(node).mark(key);
         if !is_empty {

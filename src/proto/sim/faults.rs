@@ -34,7 +34,7 @@ pub(super) struct Faults {
     /// How long a client takes to confirm, in milliseconds, at the most.
     pub(super) late: u64,
     /// What clients do, in the order of `Deed::ALL`, and how often.
-    pub(super) deeds: [u64; 12],
+    pub(super) deeds: [u64; 13],
     /// Of a thousand steps of a handler, how many take long.
     pub(super) slow_handler: u64,
     /// How much room there is.
@@ -77,6 +77,7 @@ impl Faults {
                 often(dice, 300, 3),  // Burst
                 often(dice, 700, 40), // Push
                 often(dice, 250, 3),  // Share
+                often(dice, 300, 6),  // Withdraw
             ],
             slow_handler: often(dice, 500, 300),
             limits: limits(dice),

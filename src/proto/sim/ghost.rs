@@ -90,6 +90,8 @@ pub(super) struct Ghost {
     /// Messages that a node dropped which had not heard that a session was to get them, because the
     /// node that says so was out of its sight.
     pub(super) stranded: BTreeSet<(MessageId, SessionId)>,
+    /// From whom messages were taken back, and by which operations.
+    pub(super) withdrawn: BTreeMap<MessageId, Vec<(MessageId, Recipients)>>,
     /// Operations that some node, at some time, did not believe: they stood behind what it had given up.
     pub(super) doubted: BTreeSet<MessageId>,
     /// Operations that died with the last node that had them: of each origin, from and to.
@@ -156,7 +158,7 @@ impl Ghost {
             || self.steps.contains_key(&(topic.clone(), session))
     }
 
-    /// Whether a promise still stands: what was promised is not gone with the nodes that had it,
+    /// Whether a promise still stands: what was promised was not taken back, nor is it gone with the nodes that had it,
     /// nor did somebody drop it who could not hear of the promise, nor is the session over, nor did
     /// it leave without having known of the message, nor did it join
     /// again, behind the message, on a node that had not heard of the first time.
@@ -172,6 +174,12 @@ impl Ghost {
             && !self.has_perished(id)
             && !self.has_perished(promise.by)
             && !self.stranded.contains(&(id, promise.session))
+            && !self.is_withdrawn(id, promise.session)
+    }
+
+    fn is_withdrawn(&self, id: MessageId, session: SessionId) -> bool {
+        let mut withdrawn = self.withdrawn.get(&id).into_iter().flatten();
+        withdrawn.any(|(_, from)| from.include(session))
     }
 
     /// Whether a session was promised a message, and still is.

@@ -101,6 +101,7 @@ impl Encoded {
                 let header = [array(&place), array(&(topic, to, cause))].concat();
                 Self::letter(kind::PUBLISHED, flag::OPERATION, &header, message)
             }
+            Op::Resumed { topic } => Self::operation(kind::RESUMED, place, &(topic,)),
             Op::SessionClaimed(state) => Self::operation(kind::SESSION_CLAIMED, place, state),
             Op::SessionClosed { session, owner, reason } => {
                 Self::operation(kind::SESSION_CLOSED, place, &(session, owner, reason))
@@ -110,6 +111,12 @@ impl Encoded {
             }
             Op::SessionReady { session } => {
                 Self::operation(kind::SESSION_READY, place, &(session,))
+            }
+            Op::TopicClosure { topic, turn, is_closed } => {
+                Self::operation(kind::TOPIC_CLOSURE, place, &(topic, turn, is_closed))
+            }
+            Op::Withdrawn { topic, id, from } => {
+                Self::operation(kind::WITHDRAWN, place, &(topic, id, from))
             }
             Op::Unknown => Self::operation(u8::MAX, place, &((),)),
         }
@@ -128,6 +135,12 @@ impl Encoded {
             }
             SnapshotPart::Lost { topic, before } => {
                 frame(kind::SNAPSHOT_LOST, array(&(topic, before)))
+            }
+            SnapshotPart::Withdrawn { topic, id, from } => {
+                frame(kind::SNAPSHOT_WITHDRAWN, array(&(topic, id, from)))
+            }
+            SnapshotPart::Closure { topic, closure } => {
+                frame(kind::SNAPSHOT_CLOSURE, array(&(topic, closure)))
             }
             SnapshotPart::End { view } => frame(kind::SNAPSHOT_END, array(&(view,))),
             SnapshotPart::Inbox { session, memory } => {

@@ -127,7 +127,9 @@ impl Frame {
                 Self::Posted { number, posted: stored.map_or(Posted::Later, Posted::Stored) }
             }
             kind::RELEASED => Self::Released(header.read()?),
-            kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_PUSH => {
+            kind::SNAPSHOT_SESSION..=kind::SNAPSHOT_PUSH
+            | kind::SNAPSHOT_WITHDRAWN
+            | kind::SNAPSHOT_CLOSURE => {
                 let (number, index) = header.read()?;
                 let part = read_part(kind, header, payload, text)?;
                 Self::Snapshot { number, index, part }
@@ -173,6 +175,15 @@ fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Res
             let (session, epoch, why) = header.read::<(_, _, u8)>()?;
             Op::SessionDetached { session, epoch, why: why.into() }
         }
+        kind::RESUMED => Op::Resumed { topic: header.read::<(_,)>()?.0 },
+        kind::TOPIC_CLOSURE => {
+            let (topic, turn, is_closed) = header.read()?;
+            Op::TopicClosure { topic, turn, is_closed }
+        }
+        kind::WITHDRAWN => {
+            let (topic, id, from) = header.read()?;
+            Op::Withdrawn { topic, id, from }
+        }
         kind::SESSION_READY => Op::SessionReady { session: header.read::<(_,)>()?.0 },
         _ => Op::Unknown,
     })
@@ -193,6 +204,14 @@ fn read_part(
         kind::SNAPSHOT_LOST => {
             let (topic, before) = header.read()?;
             SnapshotPart::Lost { topic, before }
+        }
+        kind::SNAPSHOT_WITHDRAWN => {
+            let (topic, id, from) = header.read()?;
+            SnapshotPart::Withdrawn { topic, id, from }
+        }
+        kind::SNAPSHOT_CLOSURE => {
+            let (topic, closure) = header.read()?;
+            SnapshotPart::Closure { topic, closure }
         }
         kind::SNAPSHOT_END => SnapshotPart::End { view: header.read::<(_,)>()?.0 },
         kind::SNAPSHOT_INBOX => {

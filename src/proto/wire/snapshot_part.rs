@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    id::{SessionId, TopicName},
-    proto::{Closed, Entry, InboxMemory, OpenPush, Position, SessionState},
+    id::{MessageId, SessionId, TopicName},
+    proto::{Closed, Closure, Entry, InboxMemory, OpenPush, Position, Recipients, SessionState},
 };
 
 /// One part of a snapshot: the parts may arrive in any order, and count once all are there.
@@ -17,6 +17,13 @@ pub enum SnapshotPart {
         session: SessionId,
         /// What is over of it.
         closed: Closed,
+    },
+    /// That a topic is closed, or was and is open again.
+    Closure {
+        /// The topic.
+        topic: TopicName,
+        /// What was decided last.
+        closure: Closure,
     },
     /// The last part.
     End {
@@ -53,4 +60,13 @@ pub enum SnapshotPart {
     },
     /// A session, whoever owns it.
     Session(SessionState),
+    /// That a message was taken back which is still kept, or was not heard of yet.
+    Withdrawn {
+        /// Where it was published.
+        topic: TopicName,
+        /// Which.
+        id: MessageId,
+        /// From whom.
+        from: Recipients,
+    },
 }
