@@ -15,7 +15,8 @@ use std::{
 };
 
 use exosphere::{
-    Builder, Close, Grant, License, Message, NotInForce, PublicKey, Session, SigningKey, StartError,
+    Builder, Close, Grant, License, MemberState, Message, NotInForce, PublicKey, Session,
+    SigningKey, StartError,
 };
 use futures_util::future::join_all;
 use rustix::process::Signal;
@@ -105,8 +106,16 @@ async fn who_stands_by_starts_once_there_is_a_place() {
     sees(&first, 2).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert!(!waiting.is_finished());
+    let states = |node: &exosphere::Node| {
+        let roster = node.members().current();
+        roster.members().iter().map(|it| (it.this, it.state())).collect::<Vec<_>>()
+    };
+    let mut seen = states(&first);
+    seen.sort_by_key(|&(this, _)| this);
+    assert_eq!(seen, [(false, MemberState::Joining), (true, MemberState::Active)]);
     first.shutdown().await;
     let second = within(PATIENCE, "there is a place", waiting).await.unwrap().unwrap();
+    until("it is active", || states(&second) == [(true, MemberState::Active)]).await;
     let mut client = Client::new(serve(&second), "/echo").await;
     client.send("hello").await;
     assert_eq!(client.text().await, "hello");

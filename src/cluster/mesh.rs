@@ -256,7 +256,10 @@ impl Mesh {
         let (sightings, sighted) = mpsc::channel::<Sighting>(MAX_WAITING);
         let (outgoing, gossip_out) = mpsc::channel::<(SocketAddr, Bytes)>(MAX_WAITING);
         let warden = config.warden(hub.id());
-        let announcement = config.announcement;
+        let mut announcement = config.announcement;
+        if warden.is_some() {
+            announcement.state = MemberState::Joining;
+        }
         let gossip =
             Gossip::start(hub.id(), &config.cluster, addr, &announcement, outgoing, tasks).await;
         let gossip = Arc::new(gossip);

@@ -6,7 +6,7 @@ use tracing::{Span, warn};
 use super::{Node, StartError};
 use crate::{
     cluster::{Denied, Permit},
-    proto::{Pace, licensing::MARGIN},
+    proto::{MemberState, Pace, licensing::MARGIN},
     runtime::Tasks,
 };
 
@@ -22,6 +22,7 @@ pub(super) async fn admit(node: &Node) -> Result<(), StartError> {
             })
         }
         _ => {
+            node.inner.mesh.announce(MemberState::Active).await;
             // Not one of the node's own, for the end of which a shutdown waits.
             Tasks::default().spawn(Span::current(), give_way(node.clone(), permits));
             Ok(())

@@ -16,6 +16,9 @@ pub enum MemberState {
     /// It sends its clients to other nodes, takes no new ones, and leaves then. See
     /// [`Node::drain`](crate::Node::drain).
     Draining,
+    /// It may not serve clients yet: whether there is a place for it is not settled, or it waits for one.
+    /// See [`Builder::standby`](crate::Builder::standby).
+    Joining,
 }
 
 impl fmt::Display for MemberState {
@@ -23,6 +26,7 @@ impl fmt::Display for MemberState {
         f.write_str(match self {
             Self::Active => "active",
             Self::Draining => "draining",
+            Self::Joining => "joining",
         })
     }
 }
@@ -92,6 +96,7 @@ impl Announcement {
     pub(crate) fn read<'a>(entry: impl Fn(&str) -> Option<&'a str>) -> Self {
         let state = match entry(STATE) {
             Some("draining") => MemberState::Draining,
+            Some("joining") => MemberState::Joining,
             _ => MemberState::Active,
         };
         let word = |text: &&str| is_word(text);

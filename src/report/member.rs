@@ -14,7 +14,7 @@ pub struct MemberReport {
     pub id: String,
     /// Where its peers reach it.
     pub address: String,
-    /// How it stands: `active`, or `draining`.
+    /// How it stands: `active`, `draining`, or `joining`.
     pub state: String,
     /// Whether it is the one that was asked.
     #[serde(rename = "self")]
