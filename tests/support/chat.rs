@@ -95,6 +95,15 @@ impl Chat {
         *self.http.insert(addr.parse().unwrap())
     }
 
+    /// Waits until it says where operators see and steer it: a URL with a token.
+    pub(crate) async fn control(&mut self) -> String {
+        let stdout = self.stdout.as_mut().expect("standard output is read once");
+        let mut line = String::new();
+        within(PATIENCE, "chat has a console", stdout.read_line(&mut line)).await.unwrap();
+        let url = line.trim_end().strip_prefix("control ");
+        url.unwrap_or_else(|| panic!("{} said {line:?}", self.name)).to_owned()
+    }
+
     /// Which process it is.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("the process has not been waited for")

@@ -8,8 +8,14 @@ use super::is_ci;
 
 /// Whether the drivers of the stock clients can be run. If not, says so; where CI is set, fails.
 pub(crate) fn has_stock_clients() -> bool {
-    let packages =
-        ["atmosphere.js", "atmosphere.js-2", "atmosphere.js-3", "atmosphere.js-4", "eventsource"];
+    let packages = [
+        "atmosphere.js",
+        "atmosphere.js-2",
+        "atmosphere.js-3",
+        "atmosphere.js-4",
+        "axe-core",
+        "eventsource",
+    ];
     let is_there = packages.iter().all(|it| drivers().join("node_modules").join(it).exists())
         && std::process::Command::new("node").arg("--version").output().is_ok();
     is_there

@@ -104,7 +104,7 @@ function rowOf(sample, series, stacked) {
 }
 
 function drawGrid(grid, most, y, x, from, to, width, words) {
-  const rows = [0, 0.5, 1].map((part) => {
+  const rows = (most < 2 ? [0, 1] : [0, 0.5, 1]).map((part) => {
     const at = y(most * part);
     return [s("line", { x1: BOX.left, x2: width - BOX.right, y1: at, y2: at }), s("text", { x: BOX.left - 8, y: at + 4, "text-anchor": "end" }, words(most * part))];
   });

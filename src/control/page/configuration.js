@@ -15,7 +15,7 @@ export function configuration({ signal, search, setSearch }) {
   const effective = panel("Effective configuration", { note: chosen === "" ? "Of the node that serves this page" : `Of node ${short(chosen)}` });
   const parts = { limits: limits(scope), filters: filters(scope), routes: routes(scope), small: small(scope) };
   const again = poll(signal, effective, (own) => report(scope.id, own), (told) => {
-    const { member, links, journal, usage, published, stored, statistics, license, filters, handlers, ...fixed } = told;
+    const { member, links, journal, usage, published, stored, statistics, license, filters, handlers, limits: held, routes: ways, ...fixed } = told;
     showOnce(effective.body, fixed, facts);
     for (const part of Object.values(parts)) part.update(told, again);
   }, 3_000);
@@ -38,14 +38,14 @@ function limits(scope) {
   const update = (told, again) => showOnce(it.body, told.limits ?? {}, (now) => {
     const isOurs = ([key, limit]) => typeof limit === "number" && key !== "heartbeat_ms";
     const entries = Object.entries(now).filter(isOurs);
-    const rest = Object.fromEntries(Object.entries(now).filter((entry) => !isOurs(entry)));
+    const rest = Object.fromEntries(Object.entries(now).filter((entry) => !isOurs(entry) && entry[0] !== "heartbeat_ms"));
     const more = Object.keys(rest).length > 0 ? facts(rest) : null;
     if (!may("admin")) return facts(now);
     const fields = entries.map(([key, limit]) => field(key, `${words(key)}${unitOf(key)}`, { kind: "number", min: 0, step: 1, required: true, value: String(limit), note: noteOf(key, limit) }));
     return [form("Limits", "admin", h("div", { class: "grid-fields" }, fields), "Change limits", (values) => patch(path("limits") + scope.query, changed(values, now)), {
       confirm: (values) => ({
         title: "Change limits?",
-        says: [`On ${scope.words}:`, list(Object.entries(changed(values, now)).map(([key, to]) => `${words(key)}: from ${value(key, now[key])} to ${value(key, to)}`)), "What is beyond a smaller limit is dropped."],
+        says: [`On ${scope.words}:`, list(Object.entries(changed(values, now)).map(([key, to]) => `${words(key)}: from ${value(key, now[key])} to ${value(key, to)}`)), "What topics have beyond theirs goes at once, and who lacks it is told of a gap. Sessions, connections and topics that there are beyond a limit stay; no further ones begin."],
         done: "Limits were changed",
       }), done: "Changed.", then: again,
     }), more];
@@ -100,9 +100,9 @@ function routes(scope) {
   let again = () => {};
   let told = {};
   const swap = (route) => {
-    const others = (told.handlers ?? []).map((handler) => handler.name ?? handler).filter(Boolean);
-    if (others.length === 0 || route.handler === null || route.handler === undefined) return h("span", { class: "soft" }, "no named handler to take its place");
-    return form(`Handler of ${route.template}`, "admin", [field("handler", `Handler of ${route.template}`, { kind: "select", value: route.handler, options: others.map((name) => [name, name]) })], "Replace", ({ handler }) => put(path("routes", route.template) + scope.query, { handler }), {
+    const others = (told.handlers ?? []).map((handler) => handler.name ?? handler).filter((name) => name !== route.handler);
+    if (others.length === 0 || route.handler === null || route.handler === undefined) return h("span", { class: "soft" }, "no other handler has a name");
+    return form(`Handler of ${route.template}`, "admin", [field("handler", `Handler of ${route.template}`, { kind: "select", options: others.map((name) => [name, name]) })], "Replace", ({ handler }) => put(path("routes", route.template) + scope.query, { handler }), {
       kind: "inline bare", class: "small", then: () => again(), done: ({ handler }) => `${handler} serves it.`,
       confirm: ({ handler }) => ({ title: "Replace a handler?", says: `On ${scope.words}, ${route.template} is served by ${handler} from now on. Sessions stay as they are; the calls that run now end in the old one.`, action: "Replace it", done: `${route.template} is served by ${handler}` }),
     });

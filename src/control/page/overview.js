@@ -80,7 +80,7 @@ function showFigures(figures) {
   figures.delivered.update(rate(rates.delivered), `${brief(sum(nodes, (node) => node.totals?.delivered ?? Number.NaN))} in all`);
   figures.pending.update(brief(accounting.pending), "stored, and waited for");
   const lost = accounting.unaccounted;
-  figures.unaccounted.update(number(lost), lost === 0 ? "each message has its place" : lost > 0 ? "a mistake: please report it" : "", lost === 0 ? "good" : lost > 0 ? "bad" : null);
+  figures.unaccounted.update(number(lost), lost === 0 ? "all accounted for" : lost > 0 ? "a mistake: please report it" : "", lost === 0 ? "good" : lost > 0 ? "bad" : null);
 }
 
 export function linkTable() {

@@ -70,7 +70,7 @@ export function session({ signal, id, leave }) {
       then: () => again(), label: `Remove from ${it.topic}`, icon: "close", class: "icon-button danger",
       confirm: { title: "Remove the session from this topic?", says: `It gets nothing more of ${it.topic}. It stays connected.`, action: "Remove it", done: `Removed from ${it.topic}` },
     })) }] : []),
-  ], (it) => it.topic, { empty: "It is in no topic." });
+  ], (it) => it.topic, { empty: "It is in no topic.", cards: true });
   const add = form("Add to a topic", "operate", [field("topic", "Add to a topic", { required: true, placeholder: "/chat/lobby" })], "Add", ({ topic }) => put(path("topics", topic.trim(), "sessions", id)), {
     kind: "inline", done: ({ topic }) => `It is in ${topic.trim()}.`, reset: true, then: () => again(),
   });
@@ -84,7 +84,7 @@ export function session({ signal, id, leave }) {
     const { session: it, memberships: topics, request: asked, ...rest } = told;
     const way = it.connection ?? {};
     figures.state.update(words(it.state ?? "\u2013"), it.detached ?? `connection ${number(told.epoch)}`, it.state === "attached" ? "good" : "warn");
-    figures.transport.update(way.transport ? transport(way.transport) : "\u2013", way.evidence ?? "");
+    figures.transport.update(way.transport ? transport(way.transport) : "\u2013", way.evidence ? words(way.evidence) : "");
     figures.node.update(short(it.node), way.address ?? "");
     figures.pending.update(number(it.pending), "", it.pending > 100 ? "warn" : null);
     figures.since.update(way.since_ms ? ago(way.since_ms) : "\u2013");
@@ -122,7 +122,7 @@ function sessionTools(id, then, leave) {
   return [
     act("Resume", "operate", () => post(path("sessions", id, "resume")), {
       class: "quiet", then,
-      confirm: { title: "Resume this session?", says: "The request that waits for a message is answered now, and the client asks again.", done: `Session ${short(id)} was resumed` },
+      confirm: { title: "Resume this session?", says: "Its connection ends now, for its client to connect anew. The session goes on, and misses nothing.", done: `Session ${short(id)} was resumed` },
     }),
     act("Close", "operate", () => remove(path("sessions", id)), {
       class: "danger quiet", then: () => leave("#/sessions"),
@@ -134,12 +134,17 @@ function sessionTools(id, then, leave) {
 /** A switch that has every step of the session told as an event. */
 function tracking(id) {
   const isOn = () => button.getAttribute("aria-pressed") === "true";
-  const know = (on) => button !== null && on !== undefined && mark(button, "aria-pressed", String(on));
+  // Offered only by nodes that say whether they do.
+  const know = (on) => {
+    if (button === null) return;
+    button.hidden = on === undefined;
+    mark(button, "aria-pressed", String(on === true));
+  };
   const button = act("Track", "operate", () => (isOn() ? remove(path("tracked", id)) : put(path("tracked", id))), {
     class: "quiet",
     done: "Steps of tracked sessions are told as events",
     then: () => know(!isOn()),
   });
-  know(false);
+  know(undefined);
   return { button, know };
 }

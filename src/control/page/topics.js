@@ -5,7 +5,7 @@ import { fill, h } from "./dom.js";
 import { brief, bytes, number, plural, short } from "./format.js";
 import { ledger } from "./ledger.js";
 import { may } from "./live.js";
-import { act, badge, facts, field, figure, form, head, ids, messageLink, nodeLink, pager, panel, poll, sessionLink, settled, showOnce, table, topicLink, when } from "./parts.js";
+import { act, badge, facts, field, figure, form, head, ids, messageLink, nodeLink, pager, panel, poll, sessionLink, settled, showOnce, table, topicLink } from "./parts.js";
 
 export function topics({ signal, search, setSearch }) {
   const turn = pager("topics", () => again());
@@ -85,11 +85,11 @@ function topicTools(name, closed, then) {
   return [
     act("Resume all", "operate", () => post(path("topics", name, "resume")), {
       class: "quiet", then,
-      confirm: { title: `Resume all of ${name}?`, says: "Requests that wait for a message of this topic (long polls, streams) are answered now, and clients ask again.", done: `All of ${name} were resumed` },
+      confirm: { title: `Resume all of ${name}?`, says: "The connections of its clients end now, for them to connect anew. Their sessions go on, and miss nothing.", done: `All of ${name} were resumed` },
     }),
     act("Close", "operate", () => remove(path("topics", name)), {
       class: "danger quiet", then,
-      confirm: { title: `Close ${name}?`, says: ["All sessions leave it, nothing more can be published to it, and what is kept in it is gone.", "It can be opened again, empty."], action: "Close this topic", done: `${name} is closed` },
+      confirm: { title: `Close ${name}?`, says: ["All sessions leave it, on every node, and until it is opened again nobody may publish to it or join it.", "What was published before, its sessions still get."], action: "Close this topic", done: `${name} is closed` },
     }),
   ];
 }
@@ -108,15 +108,13 @@ function messagesPanel(signal, name) {
   const turn = pager("messages", () => again());
   const list = table(`Messages of ${name}`, [
     { name: "Message", text: (it) => it.id, draw: (it) => messageLink(it.id) },
-    { name: "Published", text: (it) => it.at_ms ?? "", draw: (it) => when(it.at_ms) },
     { name: "By", text: (it) => it.origin, draw: (it) => nodeLink(it.origin), hideable: true },
-    { name: "Content", text: (it) => it.text ?? it.base64, draw: content, kind: "content" },
+    { name: "Content", text: (it) => it.text ?? it.base64, draw: content, kind: "words" },
     { name: "Size", text: (it) => bytes(it.bytes), kind: "num", hideable: true },
     { name: "For", text: whom, hideable: true },
-    { name: "Waiting", text: (it) => number(Array.isArray(it.waiting) ? it.waiting.length : it.waiting), kind: "num" },
     ...(may("operate") ? [{ name: "", text: () => "act", draw: (it) => messageTools(name, it, () => again()), kind: "tools" }] : []),
   ], (it) => it.id, { empty: "Nothing is kept.", cards: true });
-  const it = panel("Messages", { note: "What is kept, with how many have yet to get it" }, list.element, turn.element);
+  const it = panel("Messages", { note: "What is kept, the newest first. A message's id leads to who has it" }, list.element, turn.element);
   const again = poll(signal, it, (own) => get(path("topics", name, "messages") + query({ after: turn.after, limit: 20 }), own), (page) => {
     list.update(page.items ?? []);
     turn.update(page, "message");
@@ -141,7 +139,7 @@ function messageTools(name, it, then) {
   return h("div", { class: "row" },
     act("Withdraw", "operate", () => remove(path("topics", name, "messages", it.id)), {
       then, label: `Withdraw ${it.id}`, icon: "close", class: "icon-button danger",
-      confirm: { title: "Withdraw this message?", says: [`${it.id} is taken out of ${name} on every node. Sessions that do not have it yet never get it.`], action: "Withdraw it", done: "The message was withdrawn" },
+      confirm: { title: "Withdraw this message?", says: [`${it.id} is taken back from all who have not got it, on every node. They never get it, and are told of no gap.`], action: "Withdraw it", done: "The message was withdrawn" },
     }));
 }
 
@@ -157,7 +155,7 @@ function sessionsPanel(signal, name) {
       then: () => again(), label: `Remove ${it.session}`, icon: "close", class: "icon-button danger",
       confirm: { title: "Remove this session from the topic?", says: `Session ${it.session} gets nothing more of ${name}. It stays connected.`, action: "Remove it", done: `Session ${short(it.session)} left ${name}` },
     })) }] : []),
-  ], (it) => it.session, { empty: "Nobody reads it." });
+  ], (it) => it.session, { empty: "Nobody reads it.", cards: true });
   const add = form("Add a session", "operate", [field("session", "Add a session", { required: true, placeholder: "id of a session" })], "Add", ({ session }) => put(path("topics", name, "sessions", session.trim())), {
     kind: "inline", done: ({ session }) => `Session ${short(session.trim())} is in.`, reset: true, then: () => again(),
   });
