@@ -142,6 +142,7 @@ async fn whichever_node_is_asked_speaks_for_all_and_says_who_does_not_answer() {
         let resources = tower.get("/api/admin/resources").await;
         assert!(resources.as_array().unwrap().iter().all(|it| it["transport"] == "websocket"));
     }
+    atmosphere_tools_work(&towers, &mut clients).await;
     let [asked, other, gone] = towers;
     let of_other = asked.get(&format!("/api/v1/nodes/{}", other.node.id())).await;
     assert_eq!(of_other["member"]["id"], other.node.id().to_string());
@@ -151,6 +152,28 @@ async fn whichever_node_is_asked_speaks_for_all_and_says_who_does_not_answer() {
     assert_eq!(left["nodes"].as_array().unwrap().len(), 2);
     let missing = asked.ask(Some(Role::Read), "GET", "/api/v1/nodes/0000", None).await;
     assert_eq!(missing.status, 404, "{}", missing.body);
+}
+
+/// What tools for Atmosphere do at one node, clients of others see.
+async fn atmosphere_tools_work(towers: &[Tower; 3], clients: &mut [Client]) {
+    let said =
+        json!({ "broadcasterId": "/chat/a", "message": "as Atmosphere says it" }).to_string();
+    let headers = ["X-Atmosphere-Auth: the token of operators", "Content-Type: application/json"];
+    let path = "/api/admin/broadcasters/broadcast";
+    let sent = request(towers[0].control, "POST", path, &headers, said.as_bytes()).await;
+    assert_eq!(sent.body, r#"{"status":"broadcast sent"}"#);
+    for client in clients {
+        assert_eq!(client.text().await, "as Atmosphere says it");
+    }
+    let unknown = Some(json!({ "broadcasterId": "/none", "message": "" }));
+    let unknown = towers[0].ask(Some(Role::Operate), "POST", path, unknown).await;
+    assert_eq!(unknown.status, 404, "{}", unknown.body);
+    let id = towers[1].get("/api/v1/sessions").await["items"][0]["id"].as_str().unwrap().to_owned();
+    let unicast = json!({ "broadcasterId": "/chat/a", "uuid": id, "message": "to one" });
+    towers[1].act("POST", "/api/admin/broadcasters/unicast", Some(unicast)).await;
+    let resource = format!("/api/admin/resources/{id}");
+    let disconnected = towers[2].act("DELETE", &resource, None).await;
+    assert_eq!(disconnected["status"], "resource disconnected");
 }
 
 #[tokio::test]

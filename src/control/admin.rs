@@ -3,6 +3,8 @@
 //! A broadcaster is a topic there, a resource is a session. Lists are not paged there: they end after
 //! 1,000 items here.
 
+mod operations;
+
 use std::num::NonZeroUsize;
 
 use axum::{
@@ -31,6 +33,7 @@ pub(super) fn routes() -> Router<Desk> {
         .route("/api/admin/handlers", get(handlers))
         .route("/api/admin/metrics", get(metrics))
         .route("/api/admin/audit", get(audit))
+        .merge(operations::routes())
 }
 
 async fn overview(State(desk): State<Desk>) -> Json<Value> {

@@ -15,6 +15,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use super::{Role, problem::Problem, server::Desk, token::Token};
 use crate::client::{Origin, Slot};
 
+/// The header in which tools for Atmosphere show a token.
+const ATMOSPHERE_TOKEN: &str = "x-atmosphere-auth";
+
 /// What the console may do: nothing but what it came with, and ask the node that it came from.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
@@ -92,6 +95,9 @@ fn shown(request: &Request, changes: bool) -> Option<String> {
     if let Some(shown) = request.headers().get(header::AUTHORIZATION) {
         let (scheme, token) = shown.to_str().ok()?.split_once(' ')?;
         return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned());
+    }
+    if let Some(shown) = request.headers().get(ATMOSPHERE_TOKEN) {
+        return shown.to_str().ok().map(str::to_owned);
     }
     let query = request.uri().query().filter(|_| !changes)?;
     let mut pairs = form_urlencoded::parse(query.as_bytes());
