@@ -233,13 +233,16 @@ async fn the_application_is_asked_for_its_log_filter_and_its_configuration() {
     assert_eq!(one["nodes"].as_array().unwrap().len(), 1);
 }
 
+/// A request that is none: its method, path, headers and body, and the status of its answer.
+type Wrong<'a> = (&'a str, &'a str, &'a [&'a str], &'a [u8], u16);
+
 #[tokio::test]
 async fn what_is_no_request_is_answered_by_a_problem() {
     let place = Place::new("problems");
     let tower = Tower::start(chat(place.node())).await;
     let admin = "Authorization: Bearer the token of admins";
     let json = "Content-Type: application/json";
-    let wrong: [(&str, &str, &[&str], &[u8], u16); 9] = [
+    let wrong: [Wrong<'_>; 9] = [
         ("GET", "/api/v1/nothing", &[admin], b"", 404),
         ("GET", "/api/v1/sessions/x", &[admin], b"", 400),
         ("GET", "/api/v1/sessions?limit=0", &[admin], b"", 400),

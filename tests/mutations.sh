@@ -58,7 +58,13 @@ mutate 'a log drops what not all sessions have' topic_log.rs \
 mutate 'a log drops at once, without the floor' topic_log.rs \
   's/ && age >= self\.limits\.floor \{/ {/'
 mutate 'what a full log loses is not noted' topic_log.rs \
-  's/self\.lost\.advance\(entry\.id\.origin, entry\.id\.seq\.next\(\)\);/let _ = entry;/'
+  's/self\.lost\.advance\(id\.origin, id\.seq\.next\(\)\);/let _ = id;/'
+mutate 'what is taken back before it is heard of is forgotten' replica/withdrawals.rs \
+  's/self\.early_withdrawals\.push_back\(\(topic\.clone\(\), id, from\)\);/let _ = from;/'
+mutate 'a snapshot does not say what was taken back' snapshot.rs \
+  's/for \(topic, id, from\) in replica\.withdrawn\(\) \{/for (topic, id, from) in replica.withdrawn().take(0) {/'
+mutate 'what is taken back is given all the same' topic_log.rs \
+  's/Entry::new\(id, entry\.topic\.clone\(\), to, message\)/Entry::new(id, entry.topic.clone(), entry.to.clone(), message)/'
 mutate 'what is given is acknowledged before it is confirmed' attachment.rs \
   's/self\.marked\.is_none\(\) && !self\.unmarked && //'
 mutate 'what is passed over is never acknowledged' attachment.rs \
