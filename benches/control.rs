@@ -3,10 +3,10 @@
 //!
 //! One node has the sessions, nearly all of whom are between two polls. One client publishes to a topic of a
 //! few, and takes the time until it has its own message back, in turns with nobody looking, and with
-//! somebody who goes through all sessions page by page without a pause. All is in one process.
+//! somebody who goes through all sessions, ten pages a second. All is in one process.
 //!
 //! ```text
-//! cargo bench --bench control -- [--sessions N] [--seconds S] [--rounds N]
+//! cargo bench --bench control -- [--sessions N] [--pause MS] [--seconds S] [--rounds N]
 //! ```
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
@@ -37,6 +37,9 @@ struct Arguments {
     /// How long each measurement lasts.
     #[arg(long, default_value_t = 3)]
     seconds: u64,
+    /// How long who looks waits between two pages, in milliseconds.
+    #[arg(long, default_value_t = 100)]
+    pause: u64,
     /// How often both are measured.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -72,7 +75,8 @@ async fn main() {
     for round in 0..arguments.rounds {
         let alone = deliveries(http, arguments.seconds).await;
         let (is_over, pages) = (Arc::<AtomicBool>::default(), client.clone());
-        let looking = looked_at(pages, control, Arc::clone(&is_over));
+        let pause = Duration::from_millis(arguments.pause);
+        let looking = looked_at(pages, control, pause, Arc::clone(&is_over));
         let beside = async {
             let beside = deliveries(http, arguments.seconds).await;
             is_over.store(true, Ordering::Relaxed);
@@ -120,8 +124,13 @@ async fn begin(client: &Http, http: SocketAddr, sessions: usize) {
     tasks.join_all().await;
 }
 
-/// How long pages take, one after the other, until it is over.
-async fn looked_at(client: Http, control: SocketAddr, is_over: Arc<AtomicBool>) -> Vec<Duration> {
+/// How long pages take, asked for with a pause between them, until it is over.
+async fn looked_at(
+    client: Http,
+    control: SocketAddr,
+    pause: Duration,
+    is_over: Arc<AtomicBool>,
+) -> Vec<Duration> {
     let (mut took, mut after) = (Vec::new(), String::new());
     while !is_over.load(Ordering::Relaxed) {
         let url = format!("http://{control}/api/v1/sessions?limit=100{after}");
@@ -132,6 +141,7 @@ async fn looked_at(client: Http, control: SocketAddr, is_over: Arc<AtomicBool>) 
         took.push(began.elapsed());
         let page: Value = serde_json::from_slice(&body).unwrap();
         after = page["next"].as_str().map(|next| format!("&after={next}")).unwrap_or_default();
+        tokio::time::sleep(pause).await;
     }
     took
 }
