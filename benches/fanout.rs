@@ -11,6 +11,7 @@
 //! ```text
 //! cargo bench --bench fanout -- [--transport T]... [--clients N]... [--bytes N]...
 //!                               [--outstanding N]... [--seconds S] [--rounds N] [--skip-idle]
+//!                               [--observed]
 //! ```
 
 #[cfg(target_os = "linux")]
@@ -28,6 +29,9 @@ mod load;
 #[cfg(target_os = "linux")]
 #[path = "fanout/machine.rs"]
 mod machine;
+#[cfg(target_os = "linux")]
+#[path = "fanout/observed.rs"]
+mod observed;
 #[cfg(target_os = "linux")]
 #[path = "fanout/rounds.rs"]
 mod rounds;
@@ -66,6 +70,10 @@ struct Arguments {
     /// Leave out what idle clients cost.
     #[arg(long)]
     skip_idle: bool,
+    /// Measure what it costs to be watched: a node with statistics, the flight recorder and somebody who
+    /// follows what happens, beside one without.
+    #[arg(long)]
+    observed: bool,
     /// Measure this part only: for the processes that this one starts.
     #[arg(long, hide = true)]
     role: Option<Role>,
@@ -79,6 +87,7 @@ struct Arguments {
 enum Role {
     Idle,
     Load,
+    Observed,
     Rounds,
 }
 
@@ -89,6 +98,7 @@ fn main() -> std::io::Result<()> {
     match arguments.role {
         Some(Role::Idle) => idle::run(&arguments),
         Some(Role::Load) => load::run(),
+        Some(Role::Observed) => observed::run(&arguments),
         Some(Role::Rounds) => rounds::run(&arguments),
         None => run_all(&arguments),
     }
@@ -97,13 +107,17 @@ fn main() -> std::io::Result<()> {
 #[cfg(target_os = "linux")]
 fn run_all(arguments: &Arguments) -> std::io::Result<()> {
     let most = arguments.clients.iter().max().copied().unwrap_or(0).to_string();
-    if !arguments.skip_idle {
+    if !arguments.skip_idle && !arguments.observed {
         for transport in &arguments.transport {
             let transport = transport.to_string();
             machine::again("idle", &["--clients", &most, "--transport", &transport])?;
         }
     }
-    rounds::print_head();
+    let role = if arguments.observed { "observed" } else { "rounds" };
+    match arguments.observed {
+        true => observed::print_head(),
+        false => rounds::print_head(),
+    }
     for (transport, clients) in each_pair(&arguments.transport, &arguments.clients) {
         let mut given = vec!["--clients".to_owned(), clients.to_string()];
         let mut give = |name: &str, value: String| given.extend([format!("--{name}"), value]);
@@ -112,7 +126,7 @@ fn run_all(arguments: &Arguments) -> std::io::Result<()> {
         arguments.outstanding.iter().for_each(|it| give("outstanding", it.to_string()));
         give("seconds", arguments.seconds.to_string());
         give("rounds", arguments.rounds.to_string());
-        machine::again("rounds", &given)?;
+        machine::again(role, &given)?;
     }
     Ok(())
 }

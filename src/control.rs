@@ -10,11 +10,13 @@ mod api;
 mod error;
 mod events;
 mod guard;
+mod metrics;
 mod page;
 mod problem;
 mod role;
 mod server;
 mod token;
+mod told;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 

@@ -244,6 +244,20 @@ mod tests {
         assert_eq!(session.to_string().parse(), Ok(session));
     }
 
+    #[cfg(feature = "node")]
+    #[test]
+    fn names_are_read_as_they_were_written_also_where_there_are_no_bytes_and_nothing_to_borrow() {
+        let topic = TopicName::parse("/a").unwrap();
+        let value = serde_json::to_value(&topic).unwrap();
+        assert_eq!(serde_json::from_value::<TopicName>(value).unwrap(), topic);
+        let session = SessionId::from_bits(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
+        let written = serde_json::to_string(&session).unwrap();
+        assert_eq!(serde_json::from_str::<SessionId>(&written).unwrap(), session);
+        for short in [&written.replacen("18,", "", 1), &written.replace(']', ",1]")] {
+            assert!(serde_json::from_str::<SessionId>(short).is_err(), "{short}");
+        }
+    }
+
     #[test]
     fn what_is_no_id_is_refused() {
         for text in ["", "0", "+198c9c4000000ff", "0198c9c4000000ff0", "zz98c9c4000000ff"] {

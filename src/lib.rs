@@ -97,12 +97,12 @@ pub use license::{
 pub use message::Message;
 #[cfg(feature = "node")]
 pub use node::{
-    Builder, InvalidLimit, Limits, MemberEvents, Members, Node, ServeError, StartError,
+    Builder, InvalidLimit, Limits, MemberEvents, Members, Node, NodeEvents, ServeError, StartError,
 };
 pub use proto::{
     Accounting, Close, CloseCode, CloseReason, Detachment, DropCause, Dropped, Durability, Ending,
-    Fate, Gap, InvalidAnnouncement, Level, Member, MemberEvent, MemberState, Pace, Pending, Roster,
-    SlowConsumers, Tally,
+    Explanation, Fate, Gap, InvalidAnnouncement, Level, Member, MemberEvent, MemberState,
+    NodeEvent, Outcome, Pace, Pending, Roster, SlowConsumers, Step, Tally, What,
 };
 #[cfg(feature = "node")]
 pub use reply::Reply;
@@ -110,6 +110,8 @@ pub use reply::Reply;
 pub use rest::{Rest, rest};
 #[cfg(feature = "node")]
 pub use route::{InvalidRoute, RouteInfo, SwapError};
+#[cfg(feature = "node")]
+pub use runtime::{Browser, Connections, Statistics, Times};
 #[cfg(feature = "node")]
 pub use runtime::{Filter, FilterError, FilterInfo, InvalidPattern, Refusal};
 #[cfg(feature = "node")]

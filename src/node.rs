@@ -8,6 +8,8 @@ mod change;
 #[cfg(feature = "control")]
 mod control;
 mod drain;
+mod events;
+mod explain;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod hooks;
@@ -15,9 +17,12 @@ mod inspect;
 mod licensing;
 mod limits;
 mod members;
+#[cfg(feature = "control")]
+mod metrics;
 mod opening;
 mod question;
 mod start_error;
+mod statistics;
 mod steering;
 
 use std::{
@@ -52,10 +57,14 @@ use crate::{
 pub(crate) use change::Change;
 #[cfg(feature = "control")]
 pub(crate) use inspect::now_ms;
+#[cfg(feature = "control")]
+pub(crate) use metrics::Latency;
+#[cfg(feature = "control")]
 pub(crate) use question::Question;
 
 use audit::AuditLog;
 pub use builder::Builder;
+pub use events::NodeEvents;
 use hooks::Hooks;
 use licensing::too_many;
 pub use limits::{InvalidLimit, Limits};

@@ -18,7 +18,9 @@ use tokio::sync::mpsc;
 use crate::{
     id::{Principal, SessionId, TopicName},
     proto::{Close, Core},
-    runtime::{Bare, Call, Callee, Duty, Front, Happening, Hub, Line, Mailbox, Tasks, because},
+    runtime::{
+        Bare, Call, Callee, Counted, Duty, Front, Happening, Hub, Line, Mailbox, Tasks, because,
+    },
     session::Session,
     websocket::{AnyWebSocketHandler, WebSocket},
 };
@@ -172,7 +174,8 @@ impl Front for Routes {
         let socket = WebSocket::new(name, params, principal, Arc::clone(&line), hub);
         let bound = BoundSocket { socket, handler: Arc::clone(handler), line: Arc::clone(&line) };
         let mailbox = Arc::new(Mailbox::new(bound, self.clients.clone()));
-        Some(Bare { mailbox, line, whole_bytes: handler.whole_bytes() })
+        let counted = Counted::new(Arc::clone(&self.hub));
+        Some(Bare { mailbox, line, whole_bytes: handler.whole_bytes(), counted })
     }
 }
 
@@ -212,6 +215,7 @@ impl Bound {
         let Some((key, message)) = self.hub.with(|core, now| core.begin_push(id, now)) else {
             return Ok(());
         };
+        self.hub.counters().received();
         let handler = self.seat.handler();
         let told = handler.call(&self.session, Call::Message(message));
         let said = because(id, key.clone(), told).await;
@@ -223,7 +227,11 @@ impl Bound {
 impl Callee for Bound {
     fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Result<(), Close>> + Send + '_>> {
         Box::pin(async move {
-            match call {
+            let began = self.hub.counters().begin_call();
+            if matches!(call, Call::Message(_)) {
+                self.hub.counters().received();
+            }
+            let said = match call {
                 Call::Ready => self.ready().await,
                 Call::Push => self.push().await,
                 Call::Message(_) => {
@@ -231,7 +239,9 @@ impl Callee for Bound {
                     self.seat.handler().call(&self.session, call).await
                 }
                 _ => self.seat.handler().call(&self.session, call).await,
-            }
+            };
+            self.hub.counters().end_call(began);
+            said
         })
     }
 

@@ -24,6 +24,8 @@ mod scribe;
 #[cfg(feature = "node")]
 mod stamps;
 #[cfg(feature = "node")]
+mod statistics;
+#[cfg(feature = "node")]
 mod tasks;
 
 #[cfg(feature = "node")]
@@ -41,7 +43,7 @@ pub(crate) use happening::Happening;
 #[cfg(feature = "node")]
 pub use happening::WebSocketEnd;
 #[cfg(feature = "node")]
-pub(crate) use hub::{Duty, HEARTBEAT, Hub, Turn};
+pub(crate) use hub::{Counted, Duty, HEARTBEAT, Hub, Turn};
 #[cfg(feature = "node")]
 pub(crate) use line::{Line, Over, Saying};
 #[cfg(feature = "node")]
@@ -54,5 +56,7 @@ pub(crate) use pattern::Pattern;
 pub(crate) use scribe::Scribe;
 #[cfg(feature = "node")]
 pub(crate) use stamps::{LOOK_EVERY, Stamps};
+#[cfg(feature = "node")]
+pub use statistics::{Browser, Connections, Statistics, Times};
 #[cfg(feature = "node")]
 pub(crate) use tasks::Tasks;

@@ -89,11 +89,24 @@ proxies() {
     done
 }
 
+# What Prometheus itself says of our metrics and rules.
+promtool() {
+    type -P promtool >/dev/null && return
+    if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+        echo "installing prometheus"
+        if apt-get update -qq </dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends prometheus </dev/null >/dev/null; then
+            type -P promtool >/dev/null && return
+        fi
+    fi
+    lack "the checks of the metrics by promtool" "There is none, and it could not be installed: that takes root and apt-get."
+}
+
 clients
 chromium
 python "the cases of Autobahn" kosoku 0.1.0
 python "the requests that the API's description allows" schemathesis 4.32.5 openapi-spec-validator==0.9.0
 proxies
+promtool
 
 if ((${#missing[@]} > 0)) && [[ -n ${CI:-} ]]; then
     echo "*** CI is set, so that nothing may be skipped." >&2

@@ -82,8 +82,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "client", "handler", "id", "message", "node", "proto", "report", "route", "runtime",
-            "service", "session", "topic",
+            "client", "handler", "id", "license", "message", "node", "proto", "report", "route",
+            "runtime", "service", "session", "topic",
         ],
     ),
     ("error", &["id", "node", "topic"]),

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use exosphere::{Close, Message, Node, Session, Topic};
+use exosphere::{Builder, Close, Message, Node, Session, Topic};
 use tempfile::TempDir;
 use tokio::{
     io::AsyncReadExt,
@@ -35,14 +35,33 @@ pub(crate) struct Served {
 impl Served {
     /// Starts a node that is alone in its cluster.
     pub(crate) fn start() -> io::Result<Self> {
+        Self::start_as(|builder| builder)
+    }
+
+    /// The same, with nothing that is there only to be looked at.
+    pub(crate) fn start_unwatched() -> io::Result<Self> {
+        let served = Self::start_as(|builder| builder.flight_recorder(0, 0))?;
+        served.node.count_statistics(false);
+        Ok(served)
+    }
+
+    /// The same, with all that there is to be looked at, and somebody who follows what happens.
+    pub(crate) fn start_watched() -> io::Result<Self> {
+        let served = Self::start()?;
+        let mut events = served.node.events();
+        served.runtime.spawn(async move { while events.next().await.is_some() {} });
+        Ok(served)
+    }
+
+    fn start_as(set: impl FnOnce(Builder) -> Builder) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let home = tempfile::tempdir()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
-        let node = Node::builder(format!("fanout-{}", std::process::id()))
+        let node = Node::builder(format!("fanout-{}-{port}", std::process::id()))
             .secret_file(home.path().join("secret"))
             .route("/chat/{room}", publish);
-        let node = runtime.block_on(node.start()).map_err(io::Error::other)?;
+        let node = runtime.block_on(set(node).start()).map_err(io::Error::other)?;
         let server = node.clone();
         runtime.spawn(async move { server.serve_listener(listener).await });
         Ok(Self { runtime, node, port, _home: home })

@@ -102,6 +102,7 @@ impl LongPoll {
             _ => negotiation.heartbeat.or(opened.hub().heartbeat()),
         };
         debug!(?dialect, greeted = greeting.is_some(), "polled");
+        poller.opened().hub().counters().park();
         Self {
             poller,
             ticket,
@@ -260,6 +261,7 @@ fn is_blank(answer: &[u8]) -> bool {
 
 impl Drop for LongPoll {
     fn drop(&mut self) {
+        self.poller.opened().hub().counters().unpark();
         if self.progress != Progress::Done {
             self.poller.leave(self.ticket, false, self.is_implicit);
         }

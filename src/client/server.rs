@@ -82,6 +82,7 @@ impl Server {
     where
         B: HttpBody<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send,
     {
+        self.hub.counters().requested();
         let upgrade = request.extensions_mut().remove::<OnUpgrade>();
         let (parts, body) = request.into_parts();
         let mut response = match self.try_answer(&parts, upgrade, body).await {
@@ -145,6 +146,7 @@ impl Server {
                 let upgrade = upgrade.ok_or_else(responses::not_a_websocket)?;
                 self.check_room(&negotiation, &path)?;
                 self.reception.offer_cookie(&mut response, parts, &negotiation.holder);
+                self.count_client(parts);
                 let request = request_of(parts);
                 self.attach(upgrade, (negotiation, request), path, slot.cloned()).await;
                 Ok(response)
@@ -219,6 +221,12 @@ impl Server {
         })
     }
 
+    /// Counts a client that connects, by what it says it is.
+    fn count_client(&self, parts: &Parts) {
+        let user_agent = parts.headers.get(header::USER_AGENT);
+        self.hub.counters().told(user_agent.and_then(|it| it.to_str().ok()));
+    }
+
     /// Refuses a client for whose session there is no room.
     #[expect(clippy::result_large_err, reason = "it is the answer, once for each request")]
     fn check_room(
@@ -278,6 +286,7 @@ impl Server {
         parts: &Parts,
     ) -> Result<Response<Body>, Response<Body>> {
         let opened = self.open(negotiation, path, parts).await?;
+        self.count_client(parts);
         let session = opened.attached().session;
         let kind = match negotiation.transport {
             Transport::Sse => responses::EVENTS,
@@ -311,6 +320,7 @@ impl Server {
                     return Err(responses::out_of_turn());
                 }
                 let opened = self.open(negotiation, path, parts).await?;
+                self.count_client(parts);
                 let session = opened.attached().session;
                 let watches = !matches!(lost, Some(Lost::Attachment { watches: false }));
                 let poller = Arc::new(Poller::new(opened, path.clone(), watches));

@@ -94,14 +94,15 @@ impl Upgrade for Converse {
         io: IO,
         unread: Bytes,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let Self { bare: Bare { mailbox, line, whole_bytes }, request, tasks, slot, heartbeat } =
-            self;
+        let Self { bare, request, tasks, slot, heartbeat } = self;
+        let Bare { mailbox, line, whole_bytes, counted } = bare;
         let socket = Socket::new(io, unread, Reader::in_pieces(whole_bytes));
         mailbox.post(Happening::Opened(request));
         let mut conversation = Conversation::new(socket, line, mailbox, heartbeat);
         async move {
             conversation.run(&tasks).await;
             drop(conversation);
+            drop(counted);
             drop(slot);
         }
     }

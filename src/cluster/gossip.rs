@@ -18,6 +18,7 @@ mod known;
 mod precheck;
 mod reader;
 mod roster;
+mod traffic;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,6 +53,8 @@ use crate::{
 };
 
 pub(crate) use precheck::{MAX_MESSAGE_BYTES, Refusal};
+use traffic::Counts;
+pub(crate) use traffic::GossipTraffic;
 
 /// The gossip of one node. It goes on until the tasks that it was started with end.
 pub(crate) struct Gossip {
@@ -61,6 +64,7 @@ pub(crate) struct Gossip {
     precheck: Precheck,
     known: Arc<Mutex<Known>>,
     farewell: Arc<Farewell>,
+    counts: Arc<Counts>,
     members: watch::Receiver<BTreeMap<NodeId, SocketAddr>>,
     news: watch::Receiver<News>,
 }
@@ -81,7 +85,8 @@ impl Gossip {
         let own = (node, addr);
         let (incoming, arriving) = mpsc::channel(MAX_WAITING);
         let farewell = Arc::<Farewell>::default();
-        let carrier = Carrier::new(arriving, outgoing, farewell.clone());
+        let counts = Arc::<Counts>::default();
+        let carrier = Carrier::new(arriving, outgoing, farewell.clone(), counts.clone());
         let chitchat = spawn_chitchat(config(own, cluster), first_entries(announcement), &carrier)
             .await
             .expect("a carrier opens, and there are no seeds to resolve");
@@ -92,7 +97,12 @@ impl Gossip {
         let known = keeper.known.clone();
         tasks.spawn(debug_span!("gossip", node = %node.short()), keeper.run(tasks.clone()));
         let precheck = Precheck::new(own, cluster.to_owned());
-        Self { own, chitchat, incoming, precheck, known, farewell, members, news }
+        Self { own, chitchat, incoming, precheck, known, farewell, counts, members, news }
+    }
+
+    /// How much gossip there was.
+    pub(crate) fn traffic(&self) -> GossipTraffic {
+        self.counts.read()
     }
 }
 
@@ -119,6 +129,7 @@ impl Membership for Gossip {
     }
 
     fn handle(&self, from_addr: SocketAddr, from: NodeId, bytes: Bytes) -> Result<(), Refusal> {
+        self.counts.handle_received(bytes.len());
         let named = self.precheck.check((from, from_addr), &bytes)?;
         let message =
             ChitchatMessage::deserialize(&mut &bytes[..]).map_err(|_| Refusal::Malformed)?;

@@ -32,7 +32,7 @@ use super::{
     beacon,
     discovery::Way,
     endpoint::{BindError, Binder, FIRST_PORT, PORTS},
-    gossip::Gossip,
+    gossip::{Gossip, GossipTraffic},
     interfaces::Interfaces,
     keys::Keys,
     link::LEFT,
@@ -358,6 +358,12 @@ impl Mesh {
         links.into_iter().map(|(peer, connection)| LinkStats::of(peer, &connection)).collect()
     }
 
+    /// How much gossip there was.
+    #[cfg_attr(not(feature = "control"), allow(dead_code, reason = "nobody watches"))]
+    pub(crate) fn gossip_traffic(&self) -> GossipTraffic {
+        self.shared.gossip.traffic()
+    }
+
     /// What this node says of itself.
     pub(crate) fn announcement(&self) -> Announcement {
         self.announcement.lock().clone()
@@ -366,6 +372,13 @@ impl Mesh {
     /// The licence that holds for this node, if one does.
     pub(crate) fn license(&self) -> Option<License> {
         self.limit.as_ref()?.license.borrow().clone()
+    }
+
+    /// The licence that holds for this node, now and whenever that changes; nothing if it is under no
+    /// limit.
+    #[cfg_attr(not(feature = "control"), allow(dead_code, reason = "nobody watches"))]
+    pub(crate) fn licenses(&self) -> Option<watch::Receiver<Option<License>>> {
+        self.limit.as_ref().map(|limit| limit.license.clone())
     }
 
     /// Whether this node may serve clients, now and whenever that changes; nothing if it is under no

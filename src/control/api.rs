@@ -3,11 +3,13 @@
 mod audit;
 mod cluster;
 mod everywhere;
+mod messages;
 mod node_operations;
 mod nodes;
 mod paging;
 mod session_operations;
 mod sessions;
+mod statistics;
 mod topic_operations;
 mod topics;
 
@@ -32,10 +34,12 @@ pub(super) fn routes() -> OpenApiRouter<Desk> {
     OpenApiRouter::new()
         .merge(audit::routes())
         .merge(cluster::routes())
+        .merge(messages::routes())
         .merge(node_operations::routes())
         .merge(nodes::routes())
         .merge(session_operations::routes())
         .merge(sessions::routes())
+        .merge(statistics::routes())
         .merge(topic_operations::routes())
         .merge(topics::routes())
 }

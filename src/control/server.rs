@@ -11,9 +11,10 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{
     Control, admin, api,
     events::{self, Events},
-    guard, page,
+    guard, metrics, page,
     problem::{self, Problem},
     token::{Operator, Token},
+    told,
 };
 use crate::{
     client::Hosts,
@@ -69,6 +70,7 @@ pub(super) fn router(node: &Node, control: Control) -> Router {
         .merge(description)
         .merge(admin::routes())
         .merge(page::routes())
+        .merge(metrics::routes())
         .route_service(events::PATH, events)
         .fallback(async || Problem::missing("path"))
         .method_not_allowed_fallback(async || {
@@ -141,10 +143,19 @@ impl Desk {
     async fn tell(&self) {
         let (mut members, mut audit) =
             (self.node().member_events(), self.node().audit_log().follow());
+        let (mut events, mut licenses) = (self.node().events(), self.node().licenses());
         loop {
             let event = tokio::select! {
                 event = members.next() => match event {
                     Some(event) => member_event(&event),
+                    None => return,
+                },
+                event = events.next() => match event {
+                    Some(event) => told::node_event(self.node().id(), event),
+                    None => return,
+                },
+                license = licenses.next() => match license {
+                    Some(license) => told::license_event(self.node().id(), license.as_ref()),
                     None => return,
                 },
                 entry = audit.recv() => match entry {

@@ -86,9 +86,20 @@ impl Serialize for TopicName {
 impl<'de> Deserialize<'de> for TopicName {
     /// Reads the name of a private topic too: peers send them.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = <&str>::deserialize(deserializer)?;
-        Self::check(name).map_err(de::Error::custom)?;
-        Ok(Self(name.into()))
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = TopicName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a topic's name")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<TopicName, E> {
+                TopicName::check(name).map_err(E::custom)?;
+                Ok(TopicName(name.into()))
+            }
+        }
+        deserializer.deserialize_str(Visitor)
     }
 }
 

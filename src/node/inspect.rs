@@ -32,6 +32,7 @@ impl Node {
             handlers: self.handlers(),
             filters: self.filters().into_iter().map(filter).collect(),
             links: self.link_reports(),
+            statistics: self.statistics_report(),
             store: self.store_state().map(|state| store(&state)),
             license: self.license().as_ref().map(license),
             security: self.inner.mesh.security().to_owned(),
@@ -118,6 +119,8 @@ impl Node {
             version: VERSION.to_owned(),
             uptime_ms: millis(clock::now().saturating_duration_since(self.inner.since)),
             sessions: self.inner.hub.with(|core, _| core.attached()),
+            connections: self.open_connections(),
+            totals: self.totals(),
         }
     }
 
@@ -137,7 +140,7 @@ impl Node {
         }
     }
 
-    fn link_reports(&self) -> Vec<LinkReport> {
+    pub(super) fn link_reports(&self) -> Vec<LinkReport> {
         let links = self.inner.mesh.links().into_iter().map(|link| {
             let lag = self.inner.hub.with(|core, _| core.lag_of(link.peer));
             LinkReport {

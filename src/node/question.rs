@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Change, Inner, Node};
 use crate::{
     cluster::{Answer, Answerer, AskError},
-    id::NodeId,
+    id::{MessageId, NodeId, SessionId, TopicName},
 };
 
 /// What a node is asked that only it knows, or can do.
@@ -26,6 +26,19 @@ pub(crate) enum Question {
     Request(String),
     /// To change something for itself: nothing.
     Change(Change),
+    /// To count statistics from now on, or no longer: nothing.
+    CountStatistics(bool),
+    /// What became of a message there: a [`FateReport`](crate::report::FateReport).
+    Fate(MessageId),
+    /// Whether a session got a message, and why: a [`Testimony`](crate::proto::Testimony).
+    Testify {
+        /// Which message.
+        message: MessageId,
+        /// Which session.
+        session: SessionId,
+        /// Where the message was published, if who asks knows.
+        topic: Option<TopicName>,
+    },
     /// What operators did there: many [`AuditEntry`](crate::report::AuditEntry).
     Audit,
     /// To write these log lines: nothing.
@@ -85,6 +98,14 @@ impl Node {
             Question::Connections(sessions) => value(&self.connections(&sessions)),
             Question::Request(session) => value(&self.request(&session)),
             Question::Change(change) => done(self.make(change)),
+            Question::CountStatistics(on) => {
+                self.count_statistics(on);
+                value(&())
+            }
+            Question::Fate(message) => value(&self.fate_report(message)),
+            Question::Testify { message, session, topic } => {
+                value(&self.testify(message, session, topic.as_ref()))
+            }
             Question::Audit => value(&self.inner.audit.entries()),
             Question::LogFilter(filter) => done(self.set_log_filter(&filter)),
             Question::Reload => done(self.reload()),

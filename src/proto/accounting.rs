@@ -2,6 +2,8 @@
 
 use std::{iter::Sum, ops::AddAssign};
 
+use serde::{Deserialize, Serialize};
+
 /// What became of the messages that a node stored, of one topic or of all.
 ///
 /// Figures of nodes, taken at about the same time, can be added. Of their sum,
@@ -157,7 +159,7 @@ impl AddAssign for Dropped {
 }
 
 /// How a message came to be kept no longer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Ending {
     /// Every session that was to get it, as far as this node had heard, has it or is gone. So it is
@@ -171,7 +173,7 @@ pub enum Ending {
 }
 
 /// Why a message was dropped though it was neither acknowledged nor had waited for too long.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum DropCause {
     /// Its topic had as many messages as it may: 10,000.

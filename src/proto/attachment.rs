@@ -136,6 +136,9 @@ pub(super) struct Attachment {
     /// The mark under way, and what it stands for.
     marked: Option<(Mark, Vec<(TopicKey, Position)>)>,
     last_mark: Mark,
+    /// How many messages lie before the mark under way, and how many were given since.
+    marked_messages: u64,
+    unmarked_messages: u64,
     /// Whether something was given since the last mark.
     unmarked: bool,
     /// Whether that was so before the last that was given.
@@ -167,6 +170,8 @@ impl Attachment {
             first: 0,
             marked: None,
             last_mark: Mark::default(),
+            marked_messages: 0,
+            unmarked_messages: 0,
             unmarked: false,
             was_unmarked: false,
             skipped: false,
@@ -231,6 +236,7 @@ impl Attachment {
             }
         }
         self.was_unmarked = self.unmarked;
+        self.unmarked_messages += batch.entries.len() as u64;
         self.unmarked |= !batch.entries.is_empty() || !batch.gaps.is_empty();
         batch.more = left.messages == 0 || left.bytes == 0;
     }
@@ -242,8 +248,19 @@ impl Attachment {
         }
         self.last_mark = Mark(self.last_mark.0 + 1);
         self.marked = Some((self.last_mark, self.sent()));
+        self.marked_messages = std::mem::take(&mut self.unmarked_messages);
         (self.unmarked, self.skipped) = (false, false);
         Some(self.last_mark)
+    }
+
+    /// How many messages the mark under way, or the last one, stands for.
+    pub(super) fn marked_messages(&self) -> u64 {
+        self.marked_messages
+    }
+
+    /// The last mark that was made.
+    pub(super) fn last_mark(&self) -> Mark {
+        self.last_mark
     }
 
     /// What the mark under way stands for in `topic`.

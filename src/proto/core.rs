@@ -16,6 +16,7 @@
 mod clients;
 mod disk;
 mod doubts;
+mod explain;
 mod fates;
 mod links;
 mod posts;
@@ -54,9 +55,10 @@ use takeover::Takeovers;
 
 use super::{
     Accounting, AttachmentKey, Change, CloseReason, Closures, Detachment, Durability, LogLimits,
-    Membership, Op, Position, Recipients, Replica, Session, SessionState, SlowConsumers, Tail,
-    TailLimits, TopicKey,
+    Membership, NodeEvent, Op, Position, Recipients, Replica, Session, SessionState, SlowConsumers,
+    Tail, TailLimits, TopicKey,
     attachment::Attachments,
+    flight::{Flight, FlightLimits, Happened},
     peer::{Lane, Peer},
     recorder::Recorder,
     wire::{Encoded, MAX_MESSAGE_BYTES},
@@ -90,6 +92,8 @@ pub struct Limits {
     pub topics: usize,
     /// What becomes of a client that does not read as fast as is published. Defaults to a gap.
     pub slow_consumers: SlowConsumers,
+    /// How much is remembered of what happened, so that it can be explained.
+    pub flight: FlightLimits,
 }
 
 impl Default for Limits {
@@ -104,6 +108,7 @@ impl Default for Limits {
             sessions: 1_000_000,
             topics: 100_000,
             slow_consumers: SlowConsumers::default(),
+            flight: FlightLimits::default(),
         }
     }
 }
@@ -240,6 +245,10 @@ pub struct Core {
     /// What is to get there.
     recorder: Option<Recorder>,
     watches: Watches,
+    /// What happened of late.
+    flight: Flight,
+    /// The message that was published here last, until somebody asks.
+    published: Option<MessageId>,
     /// Whether this node is about to leave.
     leaving: bool,
     /// Whether something came from peers or the disk, or became of them, since this was last asked.
@@ -279,6 +288,8 @@ impl Core {
             durable: None,
             recorder: None,
             watches: Watches::default(),
+            flight: Flight::new(limits.flight),
+            published: None,
             leaving: false,
             news: false,
             is_handling: false,
@@ -364,6 +375,8 @@ impl Core {
             return;
         };
         self.remove_attachment(key);
+        self.flight.set_now(now);
+        self.flight.detach(session, why);
         if let Some(epoch) = self.replica.session(session).map(|session| session.claim.epoch) {
             self.commit(Op::SessionDetached { session, epoch, why }, now);
             self.set_deadline(session, now + kept);
@@ -433,6 +446,22 @@ impl Core {
         Ok(())
     }
 
+    /// What happens next happens now, for those to whom it is explained later: what is given to
+    /// attachments, and acknowledged by them, has no time of its own.
+    pub fn set_now(&mut self, now: Instant) {
+        self.flight.set_now(now);
+    }
+
+    /// What happens is told from now on by [`poll_node_events`](Self::poll_node_events), or no longer.
+    pub fn set_followed(&mut self, is_followed: bool) {
+        self.replica.topics_mut().ledger.events.set_followed(is_followed);
+    }
+
+    /// What happened, for those who follow that. Messages that were dropped are told once a second.
+    pub fn poll_node_events(&mut self, now: Instant) -> Vec<NodeEvent> {
+        self.replica.topics_mut().ledger.events.poll(now)
+    }
+
     /// What happened that the runtime has to act on.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -471,7 +500,12 @@ impl Core {
     /// Writes the next operation of this node's journal.
     fn commit(&mut self, op: Op, now: Instant) -> MessageId {
         let id = MessageId::new(self.id, self.replica.applied().get(self.id));
+        if matches!(op, Op::Published { .. }) {
+            self.published = Some(id);
+        }
         let encoded = Encoded::op(id, &op);
+        self.flight.set_now(now);
+        self.note_op(self.id, &op);
         self.record(&encoded);
         self.tails.get_mut(&self.id).expect("a node has its own journal").push(encoded);
         let applied = self.replica.apply(id, op, now);
@@ -489,10 +523,12 @@ impl Core {
             match change {
                 Change::Claimed { session, lost } => {
                     if lost == Some(self.id) {
+                        self.note_claimed(session);
                         self.handle_lost_claim(session, now);
                     }
                 }
                 Change::Closed { session, owner, reason } => {
+                    self.note_closed(&session, reason);
                     self.end_attachment(session.id, Ended::Closed(reason));
                     self.clear_deadline(session.id);
                     self.forget_giving_up(session.id);

@@ -1,8 +1,11 @@
 //! Why a session has no attachment.
 
+use serde::{Deserialize, Serialize};
+
 /// Why a session's client is not there. If it does not come back in time, this is why its session is
 /// over: see [`CloseReason::Abandoned`](super::CloseReason::Abandoned).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(from = "u8", into = "u8")]
 #[non_exhaustive]
 pub enum Detachment {
     /// The client closed its connection, and did not say that it is done: a page that is left, or a

@@ -6,14 +6,21 @@
 //! 2. Of those that have ended, at most [`MAX_ENDED`] are remembered: `ended` names them, oldest
 //!    first.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Instant,
+};
 
-use super::{Accounting, DropCause, Ending, Position};
+use super::{Accounting, DropCause, Ending, Entry, Position, Recipients, news::News};
 use crate::id::{MessageId, NodeId, TopicName};
 
 /// How many messages are remembered that have ended. At the limit the first that ended is
-/// forgotten. They take 80 bytes each, or 5 MiB.
+/// forgotten. They take 120 bytes each, or 8 MiB.
 const MAX_ENDED: usize = 65_536;
+
+/// How many sessions may be named by a message of which it is remembered whom it was for, once it has
+/// ended. They take 16 bytes each, or 4 MiB if all messages name so many.
+const MAX_NAMED: usize = 4;
 
 /// A message, as it stands in the ledger.
 #[derive(Clone, Debug)]
@@ -22,6 +29,12 @@ pub(super) struct Line {
     pub(super) topic: TopicName,
     /// How it ended, if it has.
     pub(super) ending: Option<Ending>,
+    /// When it was stored here.
+    pub(super) stored: Instant,
+    /// When it ended, if it has, as nearly as was looked.
+    pub(super) ended: Option<Instant>,
+    /// Whom it was for, if it has ended and that is remembered.
+    pub(super) to: Option<Recipients>,
 }
 
 /// What became of a node's messages.
@@ -37,6 +50,10 @@ pub(super) struct Ledger {
     watched: BTreeSet<MessageId>,
     /// Those among them that have ended, until somebody asks.
     news: Vec<(MessageId, Ending)>,
+    /// When time was last told.
+    now: Option<Instant>,
+    /// What is told to those who follow what happens.
+    pub(super) events: News,
 }
 
 impl Ledger {
@@ -49,21 +66,35 @@ impl Ledger {
             ended: VecDeque::new(),
             watched: BTreeSet::new(),
             news: Vec::new(),
+            now: None,
+            events: News::default(),
         }
     }
 
+    /// What happens next happens now.
+    pub(super) fn set_now(&mut self, now: Instant) {
+        self.now = Some(now);
+    }
+
     /// A message is stored.
-    pub(super) fn open(&mut self, topic: &TopicName, id: MessageId) {
-        self.lines.insert(id, Line { topic: topic.clone(), ending: None });
+    pub(super) fn open(&mut self, topic: &TopicName, id: MessageId, now: Instant) {
+        self.set_now(now);
+        let (topic, ending, ended, to) = (topic.clone(), None, None, None);
+        self.lines.insert(id, Line { topic, ending, stored: now, ended, to });
     }
 
     /// A message is kept no longer.
-    pub(super) fn end(&mut self, id: MessageId, how: Ending) {
+    pub(super) fn end(&mut self, entry: &Entry, how: Ending) {
+        let id = entry.id();
+        if how != Ending::Acknowledged {
+            self.events.drop_one(entry.topic(), how);
+        }
         if self.watched.remove(&id) {
             self.news.push((id, how));
         }
         if let Some(line) = self.lines.get_mut(&id) {
-            line.ending = Some(how);
+            (line.ending, line.ended) = (Some(how), self.now);
+            line.to = (entry.to().named() <= MAX_NAMED).then(|| entry.to().clone());
             self.ended.push_back(id);
         }
         while self.ended.len() > MAX_ENDED
@@ -141,21 +172,41 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Seq;
+    use crate::id::{Seq, SessionId};
 
     fn id(seq: usize) -> MessageId {
         MessageId::new(NodeId::from_bits(1), Seq::new(seq as u64))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "some instant to count from")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn whom_a_message_was_for_is_remembered_if_it_names_few() {
+        let mut ledger = Ledger::new(NodeId::from_bits(1));
+        let topic = TopicName::parse("/a").unwrap();
+        let named = |count| Recipients::only((0..count).map(SessionId::from_bits));
+        for (seq, to) in [Recipients::Everyone, named(4), named(5)].into_iter().enumerate() {
+            ledger.open(&topic, id(seq), start());
+            ledger.end(&Entry::new(id(seq), topic.clone(), to, "m".into()), Ending::Expired);
+        }
+        let to = |seq| ledger.line(id(seq)).unwrap().to.clone();
+        assert_eq!((to(0), to(1)), (Some(Recipients::Everyone), Some(named(4))));
+        assert_eq!(to(2), None);
     }
 
     #[test]
     fn only_the_last_that_ended_are_remembered_and_all_that_have_not() {
         let mut ledger = Ledger::new(NodeId::from_bits(1));
         let topic = TopicName::parse("/a").unwrap();
+        let entry = |seq, to| Entry::new(id(seq), topic.clone(), to, "m".into());
         for seq in 0..=MAX_ENDED + 1 {
-            ledger.open(&topic, id(seq));
+            ledger.open(&topic, id(seq), start());
         }
         for seq in 1..=MAX_ENDED + 1 {
-            ledger.end(id(seq), Ending::Expired);
+            ledger.end(&entry(seq, Recipients::Everyone), Ending::Expired);
         }
         assert_eq!((ledger.ended(), ledger.lines.len()), (MAX_ENDED, MAX_ENDED + 1));
         assert!(ledger.line(id(0)).unwrap().ending.is_none());

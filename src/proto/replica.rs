@@ -361,6 +361,17 @@ impl Replica {
         sessions.map(|(_, known)| &known.session)
     }
 
+    /// That a session was closed of late, if it was.
+    pub fn closed(&self, id: SessionId) -> Option<Closed> {
+        self.tombstones.get(&id).map(|tombstone| tombstone.closed)
+    }
+
+    /// When a session left a topic that it has had all of.
+    pub fn departed(&self, id: SessionId, topic: &TopicName) -> Option<Stamp> {
+        let departed = &self.sessions.get(&id)?.departed;
+        departed.iter().find(|(name, _)| name == topic).map(|&(_, left)| left)
+    }
+
     /// The sessions that were closed of late, as far as who has applied `have` has not heard of it.
     pub fn closed_since(&self, have: &Position) -> impl Iterator<Item = (SessionId, Closed)> {
         let is_news = |closed: &Closed| !have.covers(closed.by);

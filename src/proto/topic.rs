@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Instant};
 
 use super::{
-    Accounting, DropCause, Ending, Entry, LogLimits, Membership, Position, Recipients, Stamp,
-    TopicLog, ledger::Ledger,
+    Accounting, DropCause, Ending, Entry, LogLimits, Membership, NodeEvent, Position, Recipients,
+    Stamp, TopicLog, ledger::Ledger,
 };
 use crate::id::{MessageId, NodeId, Seq, SessionId, TopicName};
 
@@ -104,6 +104,9 @@ impl Topics {
             }
         };
         self.names.insert(name.clone(), key);
+        if name.private_session().is_none() {
+            self.ledger.events.tell(|| NodeEvent::TopicOpened(name.clone()));
+        }
         self.private += usize::from(name.private_session().is_some());
         key
     }
@@ -116,6 +119,9 @@ impl Topics {
         {
             self.ledger.close(topic.log.accounting());
             self.names.remove(&topic.name);
+            if topic.name.private_session().is_none() {
+                self.ledger.events.tell(|| NodeEvent::TopicClosed(topic.name.clone()));
+            }
             self.private -= usize::from(topic.name.private_session().is_some());
             self.free.push(key.0);
         }
@@ -124,7 +130,7 @@ impl Topics {
     /// Stores a message, which was not here before.
     pub fn store(&mut self, key: TopicKey, entry: Arc<Entry>, now: Instant) {
         let topic = self.slots[key.0].as_mut().expect("a key in use is of an open topic");
-        self.ledger.open(&topic.name, entry.id());
+        self.ledger.open(&topic.name, entry.id(), now);
         topic.log.push(entry, now, &mut self.ledger);
     }
 
@@ -158,6 +164,7 @@ impl Topics {
         now: Instant,
     ) {
         let topic = self.slots[key.0].as_mut().expect("a key in use is of an open topic");
+        self.ledger.set_now(now);
         topic.log.trim(settled, stable, now, &mut self.ledger);
     }
 

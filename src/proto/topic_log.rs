@@ -236,6 +236,11 @@ impl TopicLog {
         self.withdrawn.iter().map(|(&id, from)| (id, from))
     }
 
+    /// Whether a message is kept that was taken back from a session.
+    pub(super) fn is_withdrawn_from(&self, id: MessageId, session: SessionId) -> bool {
+        self.withdrawn.get(&id).is_some_and(|from| from.include(session))
+    }
+
     /// Whether a message is kept that was taken back from all who had not got it.
     pub fn is_withdrawn(&self, id: MessageId) -> bool {
         let is_for_nobody = |entry: &Arc<Entry>| entry.to.are_none();
@@ -415,7 +420,7 @@ impl TopicLog {
         let is_own = ledger.is_own(entry.id);
         self.counted.count(is_own, |tally| tally.end(how));
         self.own -= u64::from(is_own);
-        ledger.end(entry.id, how);
+        ledger.end(&entry, how);
         Some((entry.id, how))
     }
 
@@ -462,7 +467,7 @@ mod tests {
         }
 
         fn push(&mut self, seq: u64, now: Instant) {
-            self.1.open(&topic(), id(seq));
+            self.1.open(&topic(), id(seq), now);
             let entry = Entry::new(id(seq), topic(), Recipients::Everyone, "m".into());
             self.0.push(Arc::new(entry), now, &mut self.1);
         }

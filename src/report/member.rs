@@ -33,4 +33,24 @@ pub struct MemberReport {
     pub uptime_ms: u64,
     /// How many sessions are attached to it.
     pub sessions: usize,
+    /// How many clients are connected to it, by transport.
+    pub connections: BTreeMap<String, u64>,
+    /// What it has counted since it was started.
+    pub totals: TotalsReport,
+}
+
+/// What a node has counted since it was started. Zero where its statistics are switched off.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "control", derive(utoipa::ToSchema))]
+#[serde(default)]
+#[non_exhaustive]
+pub struct TotalsReport {
+    /// Messages of its clients.
+    pub received: u64,
+    /// Messages that were handed to its clients' connections.
+    pub delivered: u64,
+    /// Those of them that clients have confirmed.
+    pub acknowledged: u64,
+    /// Messages that were published on it.
+    pub published: u64,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountingReport, LinkReport, MemberReport};
+use super::{AccountingReport, LinkReport, MemberReport, StatisticsReport};
 
 /// All that a node says of itself.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -32,6 +32,8 @@ pub struct NodeReport {
     pub journal: JournalReport,
     /// How much it holds.
     pub usage: UsageReport,
+    /// What it has counted since it was started; none while it does not count.
+    pub statistics: Option<StatisticsReport>,
     /// What became of the messages that it published.
     pub published: AccountingReport,
     /// What became of all messages that it stored.

@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use http::{Request, Response};
 
-use super::{Happening, Line, Mailbox};
+use super::{Counted, Happening, Line, Mailbox};
 use crate::id::{Principal, SessionId};
 
 /// Finds out who answers for a path.
@@ -54,4 +54,6 @@ pub(crate) struct Bare {
     pub(crate) line: Arc<Line>,
     /// How long a message may be that the handler is told as a whole.
     pub(crate) whole_bytes: usize,
+    /// Kept as long as the WebSocket is there.
+    pub(crate) counted: Counted,
 }

@@ -4,12 +4,14 @@
 //! Nothing is awaited under the lock, and nobody is woken under it.
 
 mod farewell;
+mod figures;
+mod key_hasher;
 mod turns;
 
 use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
-    hash::{BuildHasherDefault, Hasher},
+    hash::BuildHasherDefault,
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -19,17 +21,23 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
-use super::{Filters, Scribe, Tasks, clock};
+use super::{Filters, Scribe, Tasks, clock, statistics::Counters};
 use crate::{
     connection::{ClientRequest, Connection},
     id::{NodeId, SessionId},
     proto::{
         Attached, AttachmentKey, Close, CloseCode, CloseReason, Core, Detachment, Ended, Event,
-        Holder, Lane, Limits, Post, PostKey, Posted, Session, Verdict, WatchKey,
+        Holder, Lane, Limits, NodeEvent, Post, PostKey, Posted, Session, Verdict, WatchKey,
     },
 };
+pub(crate) use figures::Counted;
+use figures::Samples;
+use key_hasher::KeyHasher;
+
+/// How many events wait for one who follows what happens. Who is later than that misses some.
+const MAX_FOLLOWED: usize = 4_096;
 
 /// How often a client is sent a heartbeat unless that is set, below the 30 s after which proxies lose
 /// patience.
@@ -58,6 +66,9 @@ pub(crate) enum Duty {
 pub(crate) struct Hub {
     id: NodeId,
     tasks: Tasks,
+    counters: Counters,
+    /// Who follows what happens.
+    followers: broadcast::Sender<NodeEvent>,
     state: Mutex<State>,
     lanes: [Notify; Lane::ALL.len()],
     timeout: Notify,
@@ -84,6 +95,8 @@ struct State {
     closing: Option<Close>,
     /// When the sweeper will look next.
     sweep_at: Option<Instant>,
+    /// What is looked at to learn how long things take.
+    samples: Samples,
     /// When something last happened.
     now: Instant,
 }
@@ -95,29 +108,8 @@ struct Slot {
     ended: Option<Close>,
     connection: Option<Connection>,
     request: Option<ClientRequest>,
-}
-
-/// Spreads the keys of attachments, which this node counts up: nobody else chooses them, so that
-/// there is nothing to defend against, and each delivery looks twice.
-#[derive(Clone, Copy, Debug, Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        self.write_u64(number as u64);
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 32)
-    }
+    /// Since when it is there.
+    since: Option<Instant>,
 }
 
 /// What is to be done once the lock is released.
@@ -128,6 +120,10 @@ struct Due {
     lanes: Vec<Lane>,
     verdicts: Vec<(oneshot::Sender<Verdict>, Verdict)>,
     posted: Vec<(oneshot::Sender<Posted>, Posted)>,
+    /// How long it took until all had the messages that were looked at.
+    settled: Vec<Duration>,
+    /// What those are told who follow what happens.
+    events: Vec<NodeEvent>,
     is_sweep_earlier: bool,
     is_store_due: bool,
     has_news: bool,
@@ -146,6 +142,8 @@ impl Hub {
         let hub = Self {
             id,
             tasks,
+            counters: Counters::default(),
+            followers: broadcast::Sender::new(MAX_FOLLOWED),
             state: Mutex::new(State {
                 core,
                 slots: HashMap::default(),
@@ -153,6 +151,7 @@ impl Hub {
                 posters: BTreeMap::new(),
                 closing: None,
                 sweep_at: None,
+                samples: Samples::default(),
                 now,
             }),
             lanes: Default::default(),
@@ -181,7 +180,9 @@ impl Hub {
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Core, Instant) -> T) -> T {
         let now = clock::now();
         let mut state = self.state.lock();
+        state.core.set_now(now);
         let value = act(&mut state.core, now);
+        state.sample(&self.counters, now);
         let due = state.collect(now);
         drop(state);
         self.carry_out(due);
@@ -201,12 +202,15 @@ impl Hub {
     ) -> Attached {
         let now = clock::now();
         let mut state = self.state.lock();
+        state.core.set_now(now);
         let attached = state.core.attach(asked, fresh, path, holder, now);
         let due = state.collect(now);
         let (ended, connection) = (state.closing.clone(), Some(connection));
-        let slot = Slot { ended, connection, request, ..Slot::default() };
+        let since = Some(now);
+        let slot = Slot { ended, connection, request, since, ..Slot::default() };
         state.slots.insert(attached.key, slot);
         drop(state);
+        self.count_attached(&attached, connection);
         self.carry_out(due);
         attached
     }
@@ -215,6 +219,7 @@ impl Hub {
     /// that is why.
     pub(crate) fn detach(&self, key: AttachmentKey, why: Detachment) {
         let why = if self.let_go(key) { Detachment::NodeLeft } else { why };
+        self.counters.detached(why);
         self.with(|core, now| {
             let kept = core.limits().session_kept;
             core.detach(key, why, kept, now);
@@ -406,6 +411,9 @@ impl Hub {
             self.lanes[lane as usize].notify_waiters();
         }
         for duty in due.duties {
+            if let Duty::Ended(_, reason) = duty {
+                self.counters.closed(reason);
+            }
             let _ = self.duties.send(duty); // Nobody listens once the node has ended.
         }
         if due.is_sweep_earlier {
@@ -416,6 +424,10 @@ impl Hub {
         {
             scribe.wake();
         }
+        if !due.events.is_empty() {
+            self.tell(due.events);
+        }
+        due.settled.into_iter().for_each(|time| self.counters.settled.record(time));
         for (watcher, verdict) in due.verdicts {
             let _ = watcher.send(verdict); // Nobody listens who waits no more.
         }
@@ -460,6 +472,7 @@ impl State {
             due.wakers.extend(self.slots.get_mut(&key).and_then(|slot| slot.waker.take()));
         }
         for (key, verdict) in self.core.poll_verdicts() {
+            due.settled.extend(self.samples.settle(key, verdict, now));
             due.verdicts.extend(self.watchers.remove(&key).map(|watcher| (watcher, verdict)));
         }
         for (key, posted) in self.core.poll_posted() {
@@ -468,6 +481,7 @@ impl State {
         due.lanes.extend(self.core.poll_lanes());
         due.is_store_due = self.core.has_work();
         due.has_news = self.core.poll_news();
+        due.events = self.core.poll_node_events(now);
         let next = self.core.poll_timeout();
         due.is_sweep_earlier =
             next.is_some_and(|next| self.sweep_at.is_none_or(|planned| next < planned));

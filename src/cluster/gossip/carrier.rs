@@ -20,6 +20,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tracing::trace;
 
+use super::traffic::Counts;
+
 /// A message for chitchat, of the member that advertises this address.
 pub(super) type Incoming = (SocketAddr, ChitchatMessage);
 
@@ -32,8 +34,9 @@ impl Carrier {
         incoming: mpsc::Receiver<Incoming>,
         outgoing: mpsc::Sender<(SocketAddr, Bytes)>,
         farewell: Arc<Farewell>,
+        counts: Arc<Counts>,
     ) -> Self {
-        Self(Mutex::new(Some(Channels { incoming, outgoing, farewell })))
+        Self(Mutex::new(Some(Channels { incoming, outgoing, farewell, counts })))
     }
 }
 
@@ -49,20 +52,25 @@ struct Channels {
     incoming: mpsc::Receiver<Incoming>,
     outgoing: mpsc::Sender<(SocketAddr, Bytes)>,
     farewell: Arc<Farewell>,
+    counts: Arc<Counts>,
 }
 
 #[async_trait]
 impl Socket for Channels {
     async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
-        let bytes = message.serialize_to_vec().into();
+        let bytes: Bytes = message.serialize_to_vec().into();
+        let sent_bytes = bytes.len();
         match self.outgoing.try_send((to, bytes)) {
             // What we know of ourselves goes with both.
-            Ok(()) => match message {
-                ChitchatMessage::SynAck { .. } | ChitchatMessage::Ack { .. } => {
-                    self.farewell.handle_told(to);
+            Ok(()) => {
+                self.counts.handle_sent(sent_bytes);
+                match message {
+                    ChitchatMessage::SynAck { .. } | ChitchatMessage::Ack { .. } => {
+                        self.farewell.handle_told(to);
+                    }
+                    ChitchatMessage::Syn { .. } | ChitchatMessage::BadCluster => {}
                 }
-                ChitchatMessage::Syn { .. } | ChitchatMessage::BadCluster => {}
-            },
+            }
             Err(_) => trace!(%to, "no room for a message of gossip"),
         }
         Ok(())
@@ -119,7 +127,7 @@ mod tests {
     async fn a_full_channel_never_makes_chitchat_wait() {
         let (_sender, incoming) = mpsc::channel(1);
         let (outgoing, mut sent) = mpsc::channel(1);
-        let carrier = Carrier::new(incoming, outgoing, Arc::default());
+        let carrier = Carrier::new(incoming, outgoing, Arc::default(), Arc::default());
         let mut socket = carrier.open(addr(1)).await.unwrap();
         for to in 1..=3 {
             socket.send(addr(to), ChitchatMessage::BadCluster).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Attached, Core, Ended, PATIENT_FOR};
+use super::{Attached, Core, Ended, Happened, PATIENT_FOR};
 use crate::{
     id::{Epoch, Seq, SessionId, TopicName},
     proto::{Holder, Position, Presence, Session, SessionState, Stamp},
@@ -45,6 +45,8 @@ impl Core {
         self.pushes.closing.remove(&session);
         self.claim(state, Presence::Attached, now);
         let key = self.add_attachment(session);
+        let from = Some(last_owner).filter(|last| resumed && *last != self.id);
+        self.flight.record(session, Happened::Attached { resumed, from });
         for topic in self.replica.topics_of(session).to_vec() {
             self.follow(key, session, topic);
         }

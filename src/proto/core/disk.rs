@@ -57,6 +57,8 @@ impl Core {
                 left -= 1;
             }
         }
+        self.flight.set_now(now);
+        self.flight.handle_missed();
         self.handle_changes(now);
     }
 

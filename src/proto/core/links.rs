@@ -235,6 +235,10 @@ impl Core {
     pub(super) fn apply_next(&mut self, id: MessageId, op: Op, now: Instant) -> bool {
         let is_next = id.seq == self.replica.applied().get(id.origin);
         let op = if is_next { self.believe(id, op) } else { op };
+        if is_next {
+            self.flight.set_now(now);
+            self.note_op(id.origin, &op);
+        }
         self.replica.apply(id, op, now)
     }
 
@@ -371,6 +375,8 @@ impl Core {
             return; // Peers would refuse a position of so many origins.
         }
         if self.replica.restore(&view, parts, now) {
+            self.flight.set_now(now);
+            self.flight.handle_missed();
             self.record_all();
             for (&origin, tail) in &mut self.tails {
                 let at = self.replica.applied().get(origin);

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use super::{AttachmentKey, Core, Ended, Event, Lane};
+use super::{AttachmentKey, Core, Ended, Event, Happened, Lane};
 use crate::{
     id::{SessionId, TopicName},
     proto::{
-        Batch, Budget, Detachment, Mark, Position, SlowConsumers, TopicKey, attachment::Attachment,
+        Batch, Budget, Detachment, Mark, NodeEvent, Position, SlowConsumers, TopicKey,
+        attachment::Attachment,
     },
 };
 
@@ -36,6 +37,13 @@ impl Core {
             attachment.read(topic, budget, batch);
             attachment.waiting = !batch.more;
             let (session, skipped) = (attachment.session, attachment.skip());
+            let given = batch.entries.iter().map(|entry| entry.id());
+            self.flight.give(session, attachment.last_mark().get(), given);
+            for gap in &batch.gaps {
+                self.flight.record(session, Happened::Gap(Box::new(gap.clone())));
+                let event = || NodeEvent::Gap { session, topic: gap.topic.clone() };
+                self.replica.topics_mut().ledger.events.tell(event);
+            }
             self.handle_acknowledged(session, skipped);
         }
     }
@@ -77,7 +85,11 @@ impl Core {
             return;
         };
         let session = attachment.session;
+        let messages = attachment.marked_messages();
         let (confirmed, skipped) = (attachment.confirm(mark), attachment.skip());
+        if !confirmed.is_empty() {
+            self.flight.confirm(session, mark.get(), messages);
+        }
         self.handle_acknowledged(session, confirmed);
         self.handle_acknowledged(session, skipped);
     }
@@ -94,7 +106,11 @@ impl Core {
     pub(super) fn confirm_implied(&mut self, session: SessionId) {
         let key = self.attachment_of(session);
         if let Some(attachment) = key.and_then(|key| self.attachments.get_mut(key)) {
+            let (messages, mark) = (attachment.marked_messages(), attachment.last_mark());
             let implied = attachment.confirm_implied();
+            if !implied.is_empty() {
+                self.flight.confirm(session, mark.get(), messages);
+            }
             self.handle_acknowledged(session, implied);
         }
     }

@@ -1,11 +1,11 @@
 //! What those see of a node who watch it.
 
-use std::ops::Bound;
+use std::{ops::Bound, time::Instant};
 
 use super::{Core, Limits};
 use crate::{
-    id::{NodeId, SessionId, TopicName},
-    proto::{Position, Session, TopicKey},
+    id::{MessageId, NodeId, SessionId, TopicName},
+    proto::{Deliveries, Position, Session, TopicKey},
 };
 
 /// How a node keeps up with a peer.
@@ -27,6 +27,31 @@ impl Core {
     /// How much this node keeps, and for how long.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What sessions were given by this node, as long as that is counted.
+    pub fn deliveries(&self) -> Deliveries {
+        self.flight.counted()
+    }
+
+    /// Counts what sessions are given from now on, or no longer.
+    pub fn count_deliveries(&mut self, on: bool) {
+        self.flight.set_counting(on);
+    }
+
+    /// The message that was published here since this was last asked, the last of them.
+    pub fn take_published(&mut self) -> Option<MessageId> {
+        self.published.take()
+    }
+
+    /// When a message was stored here, if that is remembered.
+    pub fn stored_at(&self, id: MessageId) -> Option<Instant> {
+        self.replica.topics().ledger.line(id).map(|line| line.stored)
+    }
+
+    /// How many sessions belong to this node and have no client at the moment.
+    pub fn detached(&self) -> usize {
+        self.deadlines.len()
     }
 
     /// How many sessions are attached to this node.

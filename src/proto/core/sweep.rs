@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Core, Event, Lane};
+use super::{Core, Event, Happened, Lane};
 use crate::{
     id::{NodeId, SessionId},
     proto::{CloseReason, Closed, Detachment, Op, Position, Presence, Session, TopicKey},
@@ -88,6 +88,7 @@ impl Core {
                     away => away,
                 };
                 self.claim(state, presence, now);
+                self.flight.record(session, Happened::Adopted { from: last_owner });
                 self.set_deadline(session, now + self.limits.session_kept);
                 self.take_over(session, last_owner, now);
             }
@@ -277,8 +278,9 @@ impl Core {
     /// Whether nothing will change until something happens.
     fn is_quiet(&self) -> bool {
         let is_settled = self.replica.topics().iter().all(|(_, topic)| topic.log.is_empty());
+        let is_told = !self.replica.topics().ledger.events.has_drops();
         let is_alone = self.peers.is_empty() && self.dead.is_empty() && self.strangers.is_empty();
-        is_settled && is_alone
+        is_settled && is_alone && is_told
     }
 }
 

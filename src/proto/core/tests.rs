@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod ends;
+mod explain;
 mod holders;
 mod partitions;
 mod posts;

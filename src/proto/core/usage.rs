@@ -22,6 +22,10 @@ pub struct Usage {
     pub arriving_parts: usize,
     /// The most reports of any peer that speak of operations which are still to come.
     pub held_reports: usize,
+    /// What is remembered to have happened to sessions: how many things.
+    pub remembered: usize,
+    /// What is remembered of deliveries: how many, and how many confirmations.
+    pub remembered_deliveries: usize,
 }
 
 impl Core {
@@ -32,6 +36,7 @@ impl Core {
             usage.messages += topic.log.len();
             usage.log_bytes += topic.log.bytes();
         }
+        (usage.remembered, usage.remembered_deliveries) = self.flight.lengths();
         usage.ended = self.replica.topics().ledger.ended();
         for tail in self.tails.values() {
             usage.tail_ops = usage.tail_ops.max(tail.len());

@@ -39,6 +39,9 @@ impl Hub {
     pub(super) fn let_go(&self, key: AttachmentKey) -> bool {
         let mut state = self.state.lock();
         let slot = state.slots.remove(&key);
+        if let Some(connection) = slot.as_ref().and_then(|slot| slot.connection) {
+            self.counters.ended(Some(connection.transport));
+        }
         if state.closing.is_none() {
             return false;
         }

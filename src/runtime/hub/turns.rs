@@ -40,7 +40,7 @@ impl Hub {
         cx: &Context<'_>,
     ) -> Poll<Turn> {
         let mut state = self.state.lock();
-        let State { core, slots, now, .. } = &mut *state;
+        let State { core, slots, now, samples, .. } = &mut *state;
         let slot = slots.get_mut(&key).expect("an attachment has a slot until it is detached");
         if let Some(close) = &slot.ended {
             return Poll::Ready(Turn::End(close.clone()));
@@ -53,7 +53,10 @@ impl Hub {
         }
         match batch.is_empty() {
             true => Poll::Pending,
-            false => Poll::Ready(Turn::Write { now: *now }),
+            false => {
+                samples.look_at_delivery(core, slot.since, batch, &self.counters);
+                Poll::Ready(Turn::Write { now: *now })
+            }
         }
     }
 
@@ -61,7 +64,15 @@ impl Hub {
     fn filter(&self, key: AttachmentKey, batch: &mut Batch) {
         let session = self.state.lock().core.session_of(key);
         if let Some(session) = session {
-            batch.entries.retain(|entry| self.filters.deliver(session, entry));
+            let mut withheld = Vec::new();
+            batch.entries.retain(|entry| {
+                let is_let_pass = self.filters.deliver(session, entry);
+                withheld.extend((!is_let_pass).then(|| entry.id()));
+                is_let_pass
+            });
+            if !withheld.is_empty() {
+                self.with(|core, _| core.note_withheld(session, withheld));
+            }
         }
     }
 }
