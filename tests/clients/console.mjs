@@ -227,6 +227,7 @@ async function learn() {
     node: `#/nodes/${nodes[0].id}`,
     topic: `#/topics/${room}`,
     session: `#/sessions/${session.id}`,
+    explain: `#/messages/${message.id}?session=${session.id}`,
   } };
 }
 

@@ -3,7 +3,7 @@
 import { h, keep, say } from "./dom.js";
 import { number, short, time, words } from "./format.js";
 import { live } from "./live.js";
-import { messageLink, nodeLink, sessionLink, topicLink } from "./parts.js";
+import { nodeLink, sessionLink, topicLink } from "./parts.js";
 
 const KINDS = {
   "node.joined": "good",
@@ -38,7 +38,7 @@ const SAYS = {
   "session.gap": (event) => ["Session ", sessionLink(event.subject), " has a gap", more(event), on(event)],
   "topic.opened": (event) => ["Topic ", topicLink(event.subject), " opened", on(event)],
   "topic.closed": (event) => ["Topic ", topicLink(event.subject), " closed", on(event)],
-  "message.dropped": (event) => ["Dropped ", messageLink(event.subject), more(event), on(event)],
+  "message.dropped": (event) => ["Dropped in ", topicLink(event.subject), more(event), on(event)],
   "license.changed": (event) => ["The licence changed", more(event), on(event)],
   audit: (event) => [event.detail || "Somebody did something", event.subject ? [" ", h("span", { class: "mono" }, event.subject)] : "", on(event)],
 };
@@ -58,7 +58,7 @@ const MANY = {
   "session.closed": "sessions closed",
   "topic.opened": "topics opened",
   "topic.closed": "topics closed",
-  "message.dropped": "messages dropped",
+  "message.dropped": "times messages dropped",
   "session.gap": "gaps",
 };
 

@@ -118,7 +118,7 @@ export function value(key, it) {
   if (it === null || it === undefined || it === "") return NONE;
   if (typeof it === "boolean") return it ? "yes" : "no";
   if (typeof it !== "number") return String(it);
-  if (/^at_ms$|_at_ms$|^since_ms$/.test(key)) return time(it);
+  if (/^at_ms$|_at_ms$|^(since|stored)_ms$/.test(key)) return time(it);
   switch (UNITS.exec(key)?.[1]) {
     case "ms": return duration(it);
     case "us": return roundTrip(it);

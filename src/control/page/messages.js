@@ -4,7 +4,7 @@ import { get, path, query } from "./api.js";
 import { h, icon } from "./dom.js";
 import { number, short, time, words } from "./format.js";
 import { live } from "./live.js";
-import { badge, facts, field, head, messageLink, nodeLink, panel, poll, sessionLink, showOnce, topicLink, when } from "./parts.js";
+import { badge, facts, field, head, nodeLink, panel, poll, sessionLink, showOnce, topicLink, when } from "./parts.js";
 
 /** What is no trouble, and what is; everything else is worth a look. */
 const GOOD = ["delivered", "acknowledged"];
@@ -44,13 +44,17 @@ function verdict(told) {
   return [
     h("div", { class: "verdict", "data-state": kind, role: "status" },
       icon(kind === "good" ? "check" : "warn"),
-      h("div", {}, h("p", { class: "verdict-word" }, `${words(told.verdict ?? "unknown")}${told.cause ? `: ${words(told.cause).toLowerCase()}` : ""}`), h("p", { class: "verdict-sentence" }, told.sentence ?? ""))),
+      h("div", {}, h("p", { class: "verdict-word" }, `${words(told.verdict ?? "unknown")}${told.cause ? `: ${words(told.cause).toLowerCase()}` : ""}`), h("p", { class: "verdict-sentence" }, sentence(told.sentence ?? "")))),
     told.unanswered?.length > 0 ? h("p", { class: "notice warn" }, `Without what ${told.unanswered.map(short).join(", ")} would say: no answer.`) : null,
     h("div", { class: "two" },
       h("div", {}, h("h3", {}, "Step by step"), timeline(told.steps ?? [])),
       h("div", {}, h("h3", {}, "Node by node"), byNode(told.nodes ?? []))),
     h("p", { class: "soft" }, "Session ", sessionLink(told.session, true)),
   ];
+}
+
+function sentence(text) {
+  return text === "" ? "" : `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
 function timeline(steps) {
@@ -83,7 +87,7 @@ function fate(signal, id) {
       line("Kept on", told.kept_on?.length > 0 ? h("span", { class: "row" }, told.kept_on.map((node) => nodeLink(node))) : "no node any more"),
       Number.isFinite(told.sessions) ? line("Sessions", `${number(told.acknowledged)} of ${number(told.sessions)} have it`) : null,
       line("Who waits for it", told.waiting?.length > 0 ? h("span", { class: "row" }, told.waiting.map((session) => [sessionLink(session), " ", h("a", { href: `#/messages/${encodeURIComponent(id)}?session=${encodeURIComponent(session)}` }, "why?")])) : "nobody")),
-    h("h3", {}, "Node by node"), byNode(told.nodes ?? []),
+    h("h3", {}, "Node by node"), byNode((told.nodes ?? []).map(({ topic, waiting, ...own }) => own)),
   ]), 2_000);
   return it.element;
 }
@@ -95,6 +99,6 @@ function line(name, ...it) {
 /** Messages that went wrong lately: what one would ask about. */
 function latest() {
   const wrong = live.events.filter((event) => event.type === "message.dropped").slice(0, 20);
-  const it = panel("Dropped lately", { note: "Since this page was opened" }, wrong.length === 0 ? h("p", { class: "empty" }, "None.") : h("ul", { class: "plain-list" }, wrong.map((event) => h("li", {}, when(event.at_ms), " ", messageLink(event.subject), " ", h("span", { class: "soft" }, event.detail)))));
+  const it = panel("Dropped lately", { note: "Since this page was opened" }, wrong.length === 0 ? h("p", { class: "empty" }, "None.") : h("ul", { class: "plain-list" }, wrong.map((event) => h("li", {}, when(event.at_ms), " ", topicLink(event.subject), " ", h("span", { class: "soft" }, event.detail)))));
   return it.element;
 }

@@ -66,7 +66,7 @@ function ofNode({ id, statistics: told }) {
   const times = entries.filter(([, it]) => it !== null && typeof it === "object" && Number.isFinite(it.p99_ms));
   const rest = Object.fromEntries(entries.filter(([, it]) => it === null || typeof it !== "object"));
   return h("section", { class: "inset" }, head,
-    times.length > 0 ? latencies(times) : null,
+    times.length > 0 ? latencies(times, id) : null,
     groups.map(([name, it]) => bars(name, it)),
     Object.keys(rest).length > 0 ? facts(rest) : null);
 }
@@ -78,22 +78,24 @@ function counts(it) {
     const all = Object.entries(it);
     return all.length > 0 && !("p99_ms" in it) && all.every(([, one]) => typeof one === "number") ? all.map(([name, count]) => [name, count, ""]) : null;
   }
-  const named = it.map((one) => [Object.values(one ?? {}).find((part) => typeof part === "string"), one?.total, Number.isFinite(one?.open) ? `${number(one.open)} open` : ""]);
+  const named = it.map((one) => [Object.values(one ?? {}).find((part) => typeof part === "string"), one?.total, Number.isFinite(one?.open) ? `, ${number(one.open)} open` : ""]);
   return named.length > 0 && named.every(([name, count]) => name !== undefined && Number.isFinite(count)) ? named : null;
 }
 
-function latencies(times) {
-  return h("div", { class: "scroll-inner", tabindex: 0, role: "region", "aria-label": "How long it takes" }, h("table", {}, h("caption", { class: "hidden" }, "How long it takes"),
+function latencies(times, id) {
+  return h("div", { class: "scroll-inner", tabindex: 0, role: "region", "aria-label": `How long it takes on ${id}` }, h("table", {}, h("caption", { class: "hidden" }, "How long it takes"),
     h("thead", {}, h("tr", {}, ["How long", "Mean", "Half", "99 %"].map((name, n) => h("th", { scope: "col", class: n > 0 ? "num" : null }, name)))),
     h("tbody", {}, times.map(([name, it]) => h("tr", {}, h("th", { scope: "row" }, words(name)), [it.mean_ms, it.p50_ms, it.p99_ms].map((ms) => h("td", { class: "num" }, it.count === 0 ? "\u2013" : duration(ms))))))));
 }
 
-function bars(name, all) {
+function bars(name, every) {
+  const all = every.filter(([, count]) => count > 0);
+  if (all.length === 0) return null;
   const most = Math.max(1, ...all.map(([, count]) => count));
   const list = h("ul", { class: "bars", "aria-label": words(name) }, all.map(([key, count, more]) => {
     const bar = h("i");
     bar.style.setProperty("width", `${(count / most) * 100}%`);
-    return h("li", {}, h("span", {}, transports.includes(key) ? transport(key) : words(key)), h("span", { class: "bar-track", "aria-hidden": "true" }, bar), h("b", {}, number(count), more ? h("span", { class: "soft" }, ` ${more}`) : null));
+    return h("li", {}, h("span", {}, transports.includes(key) ? transport(key) : words(key)), h("span", { class: "bar-track", "aria-hidden": "true" }, bar), h("b", {}, number(count), more ? h("span", { class: "soft" }, more) : null));
   }));
   return h("div", {}, h("h4", {}, words(name)), list);
 }
