@@ -95,5 +95,5 @@ export function linkTable() {
     { name: "Sent", text: (link) => bytes(link.sent_bytes), kind: "num", hideable: true },
     { name: "Received", text: (link) => bytes(link.received_bytes), kind: "num", hideable: true },
     { name: "Lost", text: (link) => number(link.lost_packets), kind: "num", hideable: true },
-  ], linkKey, { empty: "One node alone has no links.", state: (link) => (link.lag >= 100 ? "bad" : link.lag > 0 ? "warn" : null) });
+  ], linkKey, { empty: "One node alone has no links." });
 }

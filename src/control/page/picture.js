@@ -7,8 +7,8 @@ import { linkKey, live, sum } from "./live.js";
 import { Motes } from "./motes.js";
 import { fresh } from "./parts.js";
 
-/** So far behind a link is slow, and so far it is bad, in messages. */
-const LAG = { warm: 1, hot: 100 };
+/** So far behind a link is slow, and so far it is bad, in operations; a few are always on their way. */
+const LAG = { warm: 10, hot: 1_000 };
 /** Links are labelled where there is room for it. */
 const LABELLED_NODES = 5;
 /** So many nodes have their names below, more have them outwards, and even more only while one points at them. */
@@ -109,7 +109,7 @@ function drawLinks(state) {
   keep(state.layers.labels, labelled, (link) => link.key, () => s("text", { class: "link-label", "text-anchor": "middle" }), (text, link) => {
     link.label = text;
     mark(text, "data-lag", link.lag >= LAG.hot ? "hot" : link.lag >= LAG.warm ? "warm" : null);
-    say(text, link.lag > 0 ? `${roundTrip(link.rtt)} \u00b7 ${link.lag} behind` : `${roundTrip(link.rtt)} \u00b7 ${bytes(Math.round(sum(Object.values(link.sent), (it) => it)))}/s`);
+    say(text, link.lag >= LAG.warm ? `${roundTrip(link.rtt)} \u00b7 ${link.lag} behind` : `${roundTrip(link.rtt)} \u00b7 ${bytes(Math.round(sum(Object.values(link.sent), (it) => it)))}/s`);
   });
   place(state);
 }
