@@ -19,6 +19,13 @@ pub struct AttachmentKey {
     generation: u64,
 }
 
+impl AttachmentKey {
+    /// By which it is told from all others of its node.
+    pub(super) fn number(self) -> u64 {
+        self.generation
+    }
+}
+
 /// The attachments of a node.
 #[derive(Debug, Default)]
 pub(super) struct Attachments {

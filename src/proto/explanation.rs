@@ -117,6 +117,8 @@ struct Found<'a> {
 
 type Decision = (Outcome, String);
 
+const WITHDRAWN: Ending = Ending::Dropped(DropCause::Withdrawn);
+
 impl<'a> Found<'a> {
     fn new(message: MessageId, all: &'a [Testimony], unanswered: &'a [NodeId]) -> Self {
         let owner = all.iter().find(|it| it.owner == Some(it.node));
@@ -136,10 +138,17 @@ impl<'a> Found<'a> {
         if self.has_step(What::Confirmed) {
             return self.told(Outcome::Acknowledged);
         }
-        if self.all.iter().any(|it| it.is_withdrawn) {
-            return self.told(Outcome::Withdrawn);
+        let is_given = self.has_step(What::Given);
+        let is_not_for_it = self.all.iter().any(|it| it.is_for == Some(false));
+        let taken_back = |it: &Testimony| it.is_withdrawn || it.kept == Kept::Ended(WITHDRAWN);
+        // What was given to it was for it then.
+        if self.all.iter().any(taken_back) || (is_not_for_it && is_given) {
+            return match is_given {
+                true => (Outcome::Withdrawn, sentence::TAKEN_BACK_LATE.to_owned()),
+                false => self.told(Outcome::Withdrawn),
+            };
         }
-        if self.all.iter().any(|it| it.is_for == Some(false)) {
+        if is_not_for_it {
             return self.told(Outcome::NotAddressed);
         }
         if self.has_step(What::Withheld) {
@@ -149,7 +158,7 @@ impl<'a> Found<'a> {
             return self.gone(told);
         }
         // Who gave it knew of a join that others may not have heard of, or of no leave.
-        let seat = if self.has_step(What::Given) { Seat::In } else { self.seat() };
+        let seat = if is_given { Seat::In } else { self.seat() };
         match seat {
             Seat::Never => self.told(Outcome::NeverJoined),
             Seat::Behind => self.told(Outcome::JoinedLater),
@@ -204,6 +213,7 @@ impl<'a> Found<'a> {
         let loss = endings.clone().find(|ending| *ending != Ending::Acknowledged);
         let is_certain = owner.is_some_and(|owner| self.has_all_of(owner));
         match (is_past, loss) {
+            (true, _) if owner.is_some_and(|it| it.is_lost) => self.told(Outcome::Gap),
             (true, None) => self.told(Outcome::Acknowledged),
             (true, Some(_)) if is_certain => self.told(Outcome::Acknowledged),
             (true, Some(_)) => self.unknown(sentence::HAD_OR_TOLD),
@@ -228,7 +238,10 @@ impl<'a> Found<'a> {
             _ => None,
         });
         let is_told = |node| self.all.iter().any(|it| it.node == node && it.is_complete);
-        owner.is_complete && from.into_iter().all(is_told)
+        // Who joins once more, behind the message, may be beyond it for that alone.
+        let is_behind =
+            |step: &Step| matches!(step.what, What::Joined { behind: Some(true) | None });
+        owner.is_complete && !owner.steps.iter().any(is_behind) && from.into_iter().all(is_told)
     }
 
     fn on_its_way(&self) -> Decision {
@@ -291,7 +304,7 @@ fn lost(ending: Ending, found: &Found<'_>) -> Decision {
     found.told(match ending {
         Ending::Acknowledged => Outcome::Acknowledged,
         Ending::Expired => Outcome::Expired,
-        Ending::Dropped(DropCause::Withdrawn) => Outcome::Withdrawn,
+        WITHDRAWN => Outcome::Withdrawn,
         Ending::Dropped(cause) => Outcome::Dropped(cause),
     })
 }

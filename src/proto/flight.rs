@@ -113,11 +113,12 @@ impl Flight {
         }
     }
 
-    /// A session's attachment was given messages to write, behind its mark of this number.
+    /// A session's attachment was given messages to write, behind its mark of this number: which
+    /// attachment, and which mark.
     pub(super) fn give(
         &mut self,
         session: SessionId,
-        mark: u64,
+        mark: (u64, u64),
         messages: impl ExactSizeIterator<Item = MessageId>,
     ) {
         if self.is_counting {
@@ -150,7 +151,7 @@ impl Flight {
 
     /// A session's client has everything that was written before a mark, of which so many messages
     /// are news.
-    pub(super) fn confirm(&mut self, session: SessionId, mark: u64, messages: u64) {
+    pub(super) fn confirm(&mut self, session: SessionId, mark: (u64, u64), messages: u64) {
         if self.is_counting {
             self.counted.confirmed += messages;
         }
@@ -258,7 +259,7 @@ mod tests {
     fn deliveries_do_not_push_out_what_happened_to_sessions() {
         let (mut flight, now) = flight(2, 100);
         flight.record(session(1), joined());
-        flight.give(session(1), 0, (0..1_000).map(id).collect::<Vec<_>>().into_iter());
+        flight.give(session(1), (1, 0), (0..1_000).map(id).collect::<Vec<_>>().into_iter());
         assert_eq!(flight.lengths(), (1, 100));
         assert!(flight.covers(now));
         assert_eq!(flight.of(session(1)).count(), 1);
@@ -291,12 +292,12 @@ mod tests {
         let (mut flight, begin) = flight(0, 100);
         let at = |milli| begin + Duration::from_millis(milli);
         let later = |flight: &mut Flight, milli| flight.set_now(at(milli));
-        flight.give(session(1), 0, [id(0)].into_iter());
+        flight.give(session(1), (1, 0), [id(0)].into_iter());
         later(&mut flight, 1);
-        flight.give(session(1), 1, [id(1)].into_iter());
-        flight.give(session(2), 0, [id(1)].into_iter());
+        flight.give(session(1), (1, 1), [id(1)].into_iter());
+        flight.give(session(2), (2, 0), [id(1)].into_iter());
         later(&mut flight, 2);
-        flight.confirm(session(1), 1, 2);
+        flight.confirm(session(1), (1, 1), 2);
         let of = |flight: &Flight, number, seq| flight.delivered(session(number), id(seq)).unwrap();
         assert_eq!(of(&flight, 1, 0).confirmed, Some(at(2)));
         assert_eq!(
@@ -305,7 +306,9 @@ mod tests {
         );
         assert_eq!(of(&flight, 2, 1).confirmed, None);
         later(&mut flight, 3);
-        flight.confirm(session(1), 2, 0);
+        flight.confirm(session(1), (3, 7), 0);
+        assert_eq!(of(&flight, 1, 1).confirmed, None, "it was told of another connection");
+        flight.confirm(session(1), (1, 2), 0);
         assert_eq!(of(&flight, 1, 1).confirmed, Some(at(3)));
         assert_eq!(of(&flight, 1, 0).confirmed, Some(at(2)));
     }

@@ -52,6 +52,7 @@
 mod blows;
 mod clients;
 pub(crate) mod dice;
+mod explained;
 mod faults;
 mod ghost;
 mod gossip;

@@ -38,7 +38,8 @@ impl Core {
             attachment.waiting = !batch.more;
             let (session, skipped) = (attachment.session, attachment.skip());
             let given = batch.entries.iter().map(|entry| entry.id());
-            self.flight.give(session, attachment.last_mark().get(), given);
+            let mark = (key.number(), attachment.last_mark().get());
+            self.flight.give(session, mark, given);
             for gap in &batch.gaps {
                 self.flight.record(session, Happened::Gap(Box::new(gap.clone())));
                 let event = || NodeEvent::Gap { session, topic: gap.topic.clone() };
@@ -88,7 +89,7 @@ impl Core {
         let messages = attachment.marked_messages();
         let (confirmed, skipped) = (attachment.confirm(mark), attachment.skip());
         if !confirmed.is_empty() {
-            self.flight.confirm(session, mark.get(), messages);
+            self.flight.confirm(session, (key.number(), mark.get()), messages);
         }
         self.handle_acknowledged(session, confirmed);
         self.handle_acknowledged(session, skipped);
@@ -104,12 +105,12 @@ impl Core {
 
     /// A session's client is back on another node.
     pub(super) fn confirm_implied(&mut self, session: SessionId) {
-        let key = self.attachment_of(session);
-        if let Some(attachment) = key.and_then(|key| self.attachments.get_mut(key)) {
+        let Some(key) = self.attachment_of(session) else { return };
+        if let Some(attachment) = self.attachments.get_mut(key) {
             let (messages, mark) = (attachment.marked_messages(), attachment.last_mark());
             let implied = attachment.confirm_implied();
             if !implied.is_empty() {
-                self.flight.confirm(session, mark.get(), messages);
+                self.flight.confirm(session, (key.number(), mark.get()), messages);
             }
             self.handle_acknowledged(session, implied);
         }

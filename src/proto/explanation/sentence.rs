@@ -22,6 +22,8 @@ pub(super) const NOT_REMEMBERED: &str =
 pub(super) const ORIGIN_SILENT: &str = "the message: no node that answered has it";
 
 pub(super) const FILTERED: &str = "a filter did not let it pass to the session";
+pub(super) const TAKEN_BACK_LATE: &str = "it was taken back after it had been handed to the connection of the \
+     session's client, which has not confirmed that it has it";
 pub(super) const NOT_TAKEN: &str =
     "it is on the session's node, and the session's connection has not taken it yet";
 pub(super) const NOT_THERE: &str = "it has not reached the session's node yet";

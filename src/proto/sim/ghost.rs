@@ -51,6 +51,13 @@ pub(super) struct Received {
     last: BTreeMap<(TopicName, NodeId), Seq>,
 }
 
+impl Received {
+    /// Whether the client got a message.
+    pub(super) fn has(&self, id: MessageId) -> bool {
+        self.got.contains(&id)
+    }
+}
+
 /// The end of a session, as a handler was told of it.
 #[derive(Debug)]
 pub(super) struct End {

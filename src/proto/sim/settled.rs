@@ -28,6 +28,7 @@ impl World {
         self.check_answered()?;
         self.check_owners()?;
         self.check_pushes()?;
+        self.check_explained()?;
         self.check_ends()
     }
 
