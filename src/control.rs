@@ -17,6 +17,7 @@ mod role;
 mod server;
 mod token;
 mod told;
+mod tracker;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 

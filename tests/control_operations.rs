@@ -13,7 +13,9 @@ use exosphere::{
     Builder, Close, Ending, Filter, Message, Refusal, Role, Session, SessionId, TopicName,
 };
 use serde_json::{Value, json};
-use support::{Client, PATIENCE, Place, RawSocket, Received, Tower, encoded, until, within};
+use support::{
+    Client, PATIENCE, Place, RawSocket, Received, Stream, Tower, encoded, until, within,
+};
 
 /// The room that clients ask for, and its name in a path.
 const ROOM: &str = "/chat/lobby";
@@ -367,4 +369,47 @@ async fn what_a_client_asked_with_is_seen_from_other_nodes() {
     let elsewhere = towers[0].node.locate(client.id.parse().unwrap()).unwrap();
     assert!(elsewhere.request().is_none(), "only its node has it");
     stream.abort();
+}
+
+/// Goal: what a session does that is tracked is told to who follows the events of the node that was
+/// asked, wherever its client is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_steps_of_a_session_are_told() {
+    let place = Place::new("tracked");
+    let towers = Tower::three(&place, chat).await;
+    let client = client(&towers, 2).await;
+    let id = client.id.clone();
+    let path = format!("/api/v1/events?token={}", encoded("the token of readers"));
+    let mut events = Stream::open(towers[0].control, &path, &["Accept: text/event-stream"]).await;
+    let tracked = format!("/api/v1/tracked/{id}");
+    towers[0].act("PUT", &tracked, None).await;
+    step(&mut events, &id, "attached to").await;
+    assert_eq!(towers[0].get("/api/v1/tracked").await, json!({"items": [id]}));
+    assert_eq!(towers[0].get(&format!("/api/v1/sessions/{id}")).await["tracked"], true);
+    assert_eq!(towers[1].get(&format!("/api/v1/sessions/{id}")).await["tracked"], false);
+    let news = towers[2].node.topic("news").unwrap();
+    news.add(id.parse().unwrap()).await.unwrap();
+    step(&mut events, &id, "joined news").await;
+    client.cut();
+    step(&mut events, &id, "detached from").await;
+    let client = Client::resume(towers[1].http, ROOM, &id).await;
+    step(&mut events, &id, "by websocket").await;
+    client.close().await;
+    step(&mut events, &id, "is over").await;
+    assert_eq!(towers[0].get("/api/v1/tracked").await, json!({"items": []}));
+    let gone = towers[0].ask(Some(Role::Operate), "PUT", &tracked, None).await;
+    assert_eq!(gone.status, 404, "{}", gone.body);
+    towers[0].act("DELETE", "/api/v1/tracked", None).await;
+}
+
+/// Waits until this is told of a session.
+async fn step(events: &mut Stream, session: &str, what: &str) {
+    loop {
+        let told = within(PATIENCE, what, events.event()).await.unwrap();
+        let event: Value = serde_json::from_str(&told.data).unwrap();
+        let is_of = event["type"] == "session.step" && event["subject"] == session;
+        if is_of && event["detail"].as_str().unwrap().contains(what) {
+            return;
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod sessions;
 mod statistics;
 mod topic_operations;
 mod topics;
+mod tracked;
 
 use axum::{Json, Router, routing::get};
 use utoipa::{
@@ -42,6 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<Desk> {
         .merge(statistics::routes())
         .merge(topic_operations::routes())
         .merge(topics::routes())
+        .merge(tracked::routes())
 }
 
 /// Where the API is described.

@@ -15,6 +15,7 @@ use super::{
     problem::{self, Problem},
     token::{Operator, Token},
     told,
+    tracker::{self, Tracker},
 };
 use crate::{
     client::Hosts,
@@ -39,6 +40,7 @@ struct Shared {
     tokens: Vec<Token>,
     hosts: Hosts,
     events: Events,
+    tracker: Tracker,
 }
 
 /// What describes the API.
@@ -53,13 +55,20 @@ struct Description;
 pub(super) fn router(node: &Node, control: Control) -> Router {
     let Control { tokens, hosts, .. } = control;
     let events = Events::new(node.client_tasks());
-    let desk = Desk(Arc::new(Shared { node: node.clone(), tokens, hosts, events }));
+    let desk = Desk(Arc::new(Shared {
+        node: node.clone(),
+        tokens,
+        hosts,
+        events,
+        tracker: Tracker::default(),
+    }));
     let tell = desk.clone();
     let tasks = node.client_tasks().clone();
     node.client_tasks().spawn(Span::current(), async move {
         tokio::select! {
             () = tasks.cancelled() => {}
             () = tell.tell() => {}
+            () = tell.tell_steps() => {}
         }
     });
     let (routes, description) =
@@ -137,6 +146,23 @@ impl Desk {
         let roster = self.node().members().current();
         let found = roster.members().iter().find(|member| member.id.to_string() == id);
         found.map(|member| member.id).ok_or_else(|| Problem::missing("node"))
+    }
+
+    /// The sessions that are followed step by step.
+    pub(super) fn tracker(&self) -> &Tracker {
+        &self.0.tracker
+    }
+
+    /// Tells what the sessions do that are followed, for as long as somebody asks for it.
+    async fn tell_steps(&self) {
+        let mut looks = tokio::time::interval(tracker::LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            for event in self.tracker().look(self.node()).await {
+                let event = EventReport { at_ms: crate::node::now_ms(), ..event };
+                self.0.events.tell(&event).await;
+            }
+        }
     }
 
     /// Tells those who follow what happens, for as long as there is something to tell.

@@ -48,6 +48,8 @@ pub struct SessionDetails {
     pub open_pushes: usize,
     /// What its client asked with, if it is connected and its node has said so.
     pub request: Option<RequestReport>,
+    /// Whether operators of the node that was asked follow it step by step.
+    pub tracked: bool,
 }
 
 /// That a session reads a topic.

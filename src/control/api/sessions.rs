@@ -35,8 +35,11 @@ async fn session(
     State(desk): State<Desk>,
     Path(id): Path<String>,
 ) -> Result<Json<SessionDetails>, Problem> {
-    let details = desk.node().session_details(named(&id)?).await;
-    details.map(Json).ok_or_else(|| Problem::missing("session"))
+    let session = named(&id)?;
+    let details = desk.node().session_details(session).await;
+    let mut details = details.ok_or_else(|| Problem::missing("session"))?;
+    details.tracked = desk.tracker().follows(session);
+    Ok(Json(details))
 }
 
 /// The session called `id`.

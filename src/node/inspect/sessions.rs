@@ -219,5 +219,6 @@ fn details(core: &Core, session: &Session) -> SessionDetails {
         memberships: memberships.collect(),
         open_pushes: replica.inbox(session.id).map_or(0, |inbox| inbox.open().count()),
         request: None,
+        tracked: false,
     }
 }
