@@ -45,6 +45,7 @@ async fn the_description_is_valid_and_true() {
         .args(["--checks", CHECKS, "--max-examples", &examples, "--workers", "1"])
         .arg("--generation-deterministic")
         .args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "10"])
+        .args(["--suppress-health-check", "all"])
         // It would end the node that is asked.
         .args(["--exclude-path-regex", "/drain$"])
         .current_dir(place.dir());

@@ -62,6 +62,10 @@ pub(super) fn description(mut api: OpenApi) -> Router<Desk> {
     for item in api.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.patch];
         for operation in operations.into_iter().chain([&mut item.delete]).flatten() {
+            let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+            let verb = operation.operation_id.take().unwrap_or_default();
+            // The same verb may be of several things.
+            operation.operation_id = Some(format!("{tag}.{verb}"));
             let responses = &mut operation.responses.responses;
             for response in responses.values_mut() {
                 if let RefOr::T(response) = response {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Change, Inner, Node};
+use super::{Inner, Node, change::Change};
 use crate::{
     cluster::{Answer, Answerer, AskError},
     id::{MessageId, NodeId, SessionId, TopicName},

@@ -214,7 +214,8 @@ impl<'a> Found<'a> {
         let is_certain = owner.is_some_and(|owner| self.has_all_of(owner));
         match (is_past, loss) {
             (true, _) if owner.is_some_and(|it| it.is_lost) => self.told(Outcome::Gap),
-            (true, None) => self.told(Outcome::Acknowledged),
+            (true, None) if is_certain || !self.joined_anew() => self.told(Outcome::Acknowledged),
+            (true, None) => self.unknown(sentence::HAD_OR_JOINED),
             (true, Some(_)) if is_certain => self.told(Outcome::Acknowledged),
             (true, Some(_)) => self.unknown(sentence::HAD_OR_TOLD),
             (false, _) if owner.is_some_and(|it| it.is_given && it.kept == Kept::Still) => {
@@ -238,10 +239,13 @@ impl<'a> Found<'a> {
             _ => None,
         });
         let is_told = |node| self.all.iter().any(|it| it.node == node && it.is_complete);
-        // Who joins once more, behind the message, may be beyond it for that alone.
-        let is_behind =
-            |step: &Step| matches!(step.what, What::Joined { behind: Some(true) | None });
-        owner.is_complete && !owner.steps.iter().any(is_behind) && from.into_iter().all(is_told)
+        owner.is_complete && !joined_behind(owner) && from.into_iter().all(is_told)
+    }
+
+    /// Whether the session joined once more, perhaps behind the message: it may be beyond it for that
+    /// alone.
+    fn joined_anew(&self) -> bool {
+        self.all.iter().any(joined_behind)
     }
 
     fn on_its_way(&self) -> Decision {
@@ -294,6 +298,11 @@ impl<'a> Found<'a> {
 
 fn has(testimony: &Testimony, what: What) -> bool {
     testimony.steps.iter().any(|step| step.what == what)
+}
+
+fn joined_behind(testimony: &Testimony) -> bool {
+    let is_behind = |step: &Step| matches!(step.what, What::Joined { behind: Some(true) | None });
+    testimony.steps.iter().any(is_behind)
 }
 
 fn has_ended(testimony: &Testimony) -> bool {

@@ -21,7 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<Desk> {
 
 /// What became of a message, on all nodes.
 #[utoipa::path(get, path = "/api/v1/messages/{id}", tag = "messages", params(("id" = String, Path, description = "The message")),
-    responses((status = 200, body = MessageDetails), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = MessageDetails)))]
 async fn message(
     State(desk): State<Desk>,
     Path(id): Path<String>,
@@ -42,7 +42,7 @@ struct Asked {
 
 /// Why a session got a message, or did not.
 #[utoipa::path(get, path = "/api/v1/explain", tag = "messages", params(Asked),
-    responses((status = 200, body = ExplanationReport), (status = 400, body = Problem), (status = 401, body = Problem)))]
+    responses((status = 200, body = ExplanationReport)))]
 async fn explain(
     State(desk): State<Desk>,
     Query(Asked { message, session }): Query<Asked>,

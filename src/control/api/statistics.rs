@@ -46,7 +46,7 @@ struct CountedNode {
 
 /// What the nodes have counted, or one of them.
 #[utoipa::path(get, path = "/api/v1/statistics", tag = "nodes", params(Asked),
-    responses((status = 200, body = Counted), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Counted)))]
 async fn statistics(
     State(desk): State<Desk>,
     Query(Asked { node }): Query<Asked>,
