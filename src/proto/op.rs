@@ -107,7 +107,7 @@ pub enum Op {
         /// Which.
         session: SessionId,
     },
-    /// A topic is closed, or open again: see [`Closure`]. The sessions of one that is closed leave it,
+    /// A topic is closed, or open again: see [`Closure`](super::Closure). The sessions of one that is closed leave it,
     /// each by its owner.
     TopicClosure {
         /// Which.
