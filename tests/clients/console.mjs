@@ -240,6 +240,11 @@ async function visit(page, hash, ready) {
 }
 
 async function examine(page, where, findings) {
+  // What fades in has other colours until it is there.
+  await page.evaluate(() => {
+    const ends = document.getAnimations().filter((it) => it.effect.getComputedTiming().endTime < Infinity);
+    return Promise.allSettled(ends.map((it) => it.finished)).then(() => null);
+  });
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
   for (const { id, impact, nodes } of violations) {
