@@ -162,6 +162,8 @@ impl<'a> Found<'a> {
         match seat {
             Seat::Never => self.told(Outcome::NeverJoined),
             Seat::Behind => self.told(Outcome::JoinedLater),
+            // Who left before it and behind it was in the topic between, perhaps when it was published.
+            Seat::Left if self.has_step(What::Left { before: false }) => self.unseated(),
             Seat::Left => self.told(Outcome::LeftBefore),
             _ if self.is_over() => self.told(Outcome::Closed),
             Seat::In => self.owed(),
