@@ -65,6 +65,7 @@ mod testimony;
 mod topic;
 mod topic_log;
 pub mod wire;
+mod withdrawals;
 
 pub use accounting::{Accounting, DropCause, Dropped, Ending, Tally};
 pub use announcement::{Announcement, InvalidAnnouncement, MemberState};

@@ -35,7 +35,7 @@ use std::{
 
 use super::{
     CloseReason, Closed, Closures, Entry, Holder, Inbox, LogLimits, Membership, Op, OpenPush,
-    Position, Recipients, Session, SessionState, Stamp, TopicKey, Topics,
+    Position, Session, SessionState, Stamp, TopicKey, Topics, withdrawals::Withdrawals,
 };
 use crate::id::{Cause, Epoch, MessageId, NodeId, PushKey, SessionId, TopicName};
 
@@ -155,8 +155,8 @@ pub struct Replica {
     early: VecDeque<(SessionId, MessageId)>,
     /// What else was heard of sessions that have not been heard of yet.
     early_ops: VecDeque<(SessionId, MessageId, Op)>,
-    /// What was taken back before it was heard of.
-    early_withdrawals: VecDeque<(TopicName, MessageId, Recipients)>,
+    /// What was taken back of late.
+    withdrawals: Withdrawals,
     /// Which topics are closed.
     closures: Closures,
     tombstone_order: VecDeque<(Instant, SessionId)>,
@@ -179,7 +179,7 @@ impl Replica {
             tombstones: BTreeMap::new(),
             early: VecDeque::new(),
             early_ops: VecDeque::new(),
-            early_withdrawals: VecDeque::new(),
+            withdrawals: Withdrawals::default(),
             closures: Closures::default(),
             tombstone_order: VecDeque::new(),
             retired: VecDeque::new(),

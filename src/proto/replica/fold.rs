@@ -65,7 +65,7 @@ impl Replica {
             Op::TopicClosure { topic, turn, is_closed } => {
                 self.fold_closure(&topic, Closure::new(turn, id, is_closed));
             }
-            Op::Withdrawn { topic, id, from } => self.fold_withdrawal(&topic, id, from),
+            Op::Withdrawn { topic, id, from } => self.fold_withdrawal(&topic, id, &from),
             Op::Follows { .. } | Op::Published { .. } | Op::Unknown => {}
         }
     }

@@ -46,10 +46,9 @@ impl Replica {
                     inboxes.entry(session).or_default().1.push(push);
                 }
                 SnapshotPart::Closure { topic, closure } => self.fold_closure(&topic, closure),
-                SnapshotPart::Withdrawn { topic, id, from } => match view.covers(id) {
-                    true => self.withdraw(&topic, id, &from),
-                    false => self.fold_withdrawal(&topic, id, from),
-                },
+                SnapshotPart::Withdrawn { topic, id, from } => {
+                    self.fold_withdrawal(&topic, id, &from);
+                }
                 SnapshotPart::End { .. } => {}
             }
         }
