@@ -35,6 +35,8 @@ mod detachment;
 mod durability;
 mod explanation;
 mod flight;
+mod forgotten_topics;
+mod gone;
 mod handed_on;
 mod holder;
 mod inbox;

@@ -160,15 +160,27 @@ impl<'a> Found<'a> {
         // Who gave it knew of a join that others may not have heard of, or of no leave.
         let seat = if is_given { Seat::In } else { self.seat() };
         match seat {
+            Seat::Never | Seat::Behind | Seat::Left if self.is_contradicted() => self.unseated(),
             Seat::Never => self.told(Outcome::NeverJoined),
             Seat::Behind => self.told(Outcome::JoinedLater),
-            // Who left before it and behind it was in the topic between, perhaps when it was published.
-            Seat::Left if self.has_step(What::Left { before: false }) => self.unseated(),
+            Seat::Left if self.came_back() => self.unseated(),
             Seat::Left => self.told(Outcome::LeftBefore),
             _ if self.is_over() => self.told(Outcome::Closed),
             Seat::In => self.owed(),
             Seat::Unknown => self.unseated(),
         }
+    }
+
+    /// Whether who left before the message was in the topic again, perhaps when it was published: it left
+    /// behind it too, or is past it and is not known to have joined behind it.
+    fn came_back(&self) -> bool {
+        let is_past = self.all.iter().any(|it| it.is_past);
+        self.has_step(What::Left { before: false }) || (is_past && !self.joined_anew())
+    }
+
+    /// Whether somebody says that the session was in the topic, whatever others remember.
+    fn is_contradicted(&self) -> bool {
+        self.all.iter().any(|it| it.seat == Seat::In)
     }
 
     /// No node that answered has, or remembers, the message.

@@ -260,9 +260,9 @@ impl Replica {
         {
             return false;
         }
+        self.topics.forget(origin);
         for key in self.topics.keys() {
             let topic = self.topics.get_mut(key);
-            topic.log.forget(origin);
             for member in topic.members.values_mut() {
                 member.acknowledged.forget(origin);
                 if let Some(until) = &mut member.until {

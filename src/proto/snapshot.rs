@@ -38,6 +38,9 @@ pub(super) fn frames_of(replica: &Replica, number: u64, have: &Position) -> Vec<
             push(SnapshotPart::Message { topic: topic.name.clone(), entry: entry.clone() });
         }
     }
+    for (topic, lost) in replica.topics().forgotten_lost() {
+        push(SnapshotPart::Lost { topic: topic.clone(), before: lost.clone() });
+    }
     for (topic, id, from) in replica.withdrawn() {
         push(SnapshotPart::Withdrawn { topic: topic.clone(), id, from: from.clone() });
     }

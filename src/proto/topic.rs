@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Instant};
 
 use super::{
     Accounting, DropCause, Ending, Entry, LogLimits, Membership, NodeEvent, Position, Recipients,
-    Stamp, TopicLog, ledger::Ledger,
+    Stamp, TopicLog, forgotten_topics::ForgottenTopics, gone::Gone, ledger::Ledger,
 };
 use crate::id::{MessageId, NodeId, Seq, SessionId, TopicName};
 
@@ -28,8 +28,9 @@ pub struct Topic {
 }
 
 impl Topic {
-    fn new(name: TopicName, limits: LogLimits) -> Self {
-        Self { name, log: TopicLog::new(limits), members: BTreeMap::new(), leaving: false }
+    fn new(name: TopicName, limits: LogLimits, gone: Gone) -> Self {
+        let log = TopicLog::new(limits, gone);
+        Self { name, log, members: BTreeMap::new(), leaving: false }
     }
 
     /// What every session that was to get it has; `None` if there is no session.
@@ -77,6 +78,7 @@ pub struct Topics {
     /// How many of them are private.
     private: usize,
     pub(super) ledger: Ledger,
+    forgotten: ForgottenTopics,
     limits: LogLimits,
 }
 
@@ -84,7 +86,8 @@ impl Topics {
     /// No topic yet, on node `own`. Those to come keep to `limits`.
     pub fn new(own: NodeId, limits: LogLimits) -> Self {
         let (names, ledger) = (BTreeMap::new(), Ledger::new(own));
-        Self { slots: Vec::new(), free: Vec::new(), names, private: 0, ledger, limits }
+        let forgotten = ForgottenTopics::default();
+        Self { slots: Vec::new(), free: Vec::new(), names, private: 0, ledger, forgotten, limits }
     }
 
     /// The topic called `name`, which is made if there is none.
@@ -92,7 +95,7 @@ impl Topics {
         if let Some(&key) = self.names.get(name) {
             return key;
         }
-        let topic = Some(Topic::new(name.clone(), self.limits));
+        let topic = Some(Topic::new(name.clone(), self.limits, self.forgotten.take(name)));
         let key = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot] = topic;
@@ -119,12 +122,35 @@ impl Topics {
         {
             self.ledger.close(topic.log.accounting());
             self.names.remove(&topic.name);
+            self.forgotten.remember(&topic.name, topic.log.gone());
             if topic.name.private_session().is_none() {
                 self.ledger.events.tell(|| NodeEvent::TopicClosed(topic.name.clone()));
             }
             self.private -= usize::from(topic.name.private_session().is_some());
             self.free.push(key.0);
         }
+    }
+
+    /// Another node had lost of a topic what came from `origin` before `before`, and so it is lost here
+    /// too.
+    pub(super) fn handle_lost(&mut self, topic: &TopicName, origin: NodeId, before: Seq) {
+        if self.find(topic).is_none() && topic.private_session().is_none() {
+            self.forgotten.handle_lost(topic, origin, before);
+            return;
+        }
+        let key = self.open(topic);
+        self.get_mut(key).log.handle_lost(origin, before);
+    }
+
+    /// Up to where messages are lost of topics that were forgotten.
+    pub(super) fn forgotten_lost(&self) -> impl Iterator<Item = (&TopicName, &Position)> {
+        self.forgotten.lost().filter(|(_, lost)| **lost != Position::new())
+    }
+
+    /// Forgets an origin that no message is left of.
+    pub(super) fn forget(&mut self, origin: NodeId) {
+        self.slots.iter_mut().flatten().for_each(|topic| topic.log.forget(origin));
+        self.forgotten.forget(origin);
     }
 
     /// Stores a message, which was not here before.

@@ -21,7 +21,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Accounting, DropCause, Ending, Position, Recipients, ledger::Ledger};
+use super::{Accounting, DropCause, Ending, Position, Recipients, gone::Gone, ledger::Ledger};
 use crate::{
     id::{Cause, MessageId, NodeId, PushKey, Seq, SessionId, TopicName},
     message::Message,
@@ -152,9 +152,7 @@ pub struct TopicLog {
     /// Where the oldest entry stands.
     start: Cursor,
     bytes: usize,
-    lost: Position,
-    /// What was dropped because everybody had it, as far as this node knew, lies below this.
-    settled: Position,
+    gone: Gone,
     /// The last `settled` that a late reader had not seen all of, and what all such readers had.
     late: Option<(Position, Position)>,
     /// What became of the messages; those that are pending are told by the entries.
@@ -167,14 +165,13 @@ pub struct TopicLog {
 }
 
 impl TopicLog {
-    /// An empty log.
-    pub(super) fn new(limits: LogLimits) -> Self {
+    /// An empty log of a topic of which this is gone.
+    pub(super) fn new(limits: LogLimits, gone: Gone) -> Self {
         Self {
             entries: VecDeque::new(),
             start: Cursor::default(),
             bytes: 0,
-            lost: Position::new(),
-            settled: Position::new(),
+            gone,
             late: None,
             counted: Accounting::default(),
             own: 0,
@@ -283,7 +280,7 @@ impl TopicLog {
                 if let Some((id, Ending::Acknowledged)) =
                     self.end_oldest(Ending::Acknowledged, ledger)
                 {
-                    self.settled.advance(id.origin, id.seq.next());
+                    self.gone.settled.advance(id.origin, id.seq.next());
                 }
             } else if age >= self.limits.unread_for {
                 self.lose(Ending::Expired, ledger);
@@ -319,7 +316,7 @@ impl TopicLog {
         if let Some((id, ended)) = self.end_oldest(how, ledger)
             && ended == how
         {
-            self.lost.advance(id.origin, id.seq.next());
+            self.gone.lost.advance(id.origin, id.seq.next());
         }
     }
 
@@ -331,35 +328,39 @@ impl TopicLog {
         from: &Position,
         ledger: &mut Ledger,
     ) {
-        if from.includes(&self.settled) {
+        if from.includes(&self.gone.settled) {
             return;
         }
-        self.lost.merge(&self.settled);
+        self.gone.lost.merge(&self.gone.settled);
         let mut all = from.clone();
         if let Some((settled, before)) = &self.late
-            && *settled == self.settled
+            && *settled == self.gone.settled
         {
             if from.includes(before) {
                 return;
             }
             all.meet(before);
         }
-        let revoked = ledger.revoke(topic, from, &self.settled);
+        let revoked = ledger.revoke(topic, from, &self.gone.settled);
         let own = revoked.iter().filter(|id| ledger.is_own(**id)).count() as u64;
         self.counted.stored.revoke(revoked.len() as u64);
         self.counted.published.revoke(own);
-        self.late = Some((self.settled.clone(), all));
+        self.late = Some((self.gone.settled.clone(), all));
     }
 
     /// What another node had lost of `origin` when it handed over the rest is lost here too.
     pub fn handle_lost(&mut self, origin: NodeId, before: Seq) {
-        self.lost.advance(origin, before);
+        self.gone.lost.advance(origin, before);
+    }
+
+    /// What is gone of it.
+    pub(super) fn gone(self) -> Gone {
+        self.gone
     }
 
     /// Forgets an origin that no message is left of.
-    pub fn forget(&mut self, origin: NodeId) {
-        self.lost.forget(origin);
-        self.settled.forget(origin);
+    pub(super) fn forget(&mut self, origin: NodeId) {
+        self.gone.forget(origin);
     }
 
     /// The entry at `cursor`, or the oldest if that is gone, and the cursor behind it.
@@ -386,7 +387,7 @@ impl TopicLog {
 
     /// What was dropped before everybody had it lies below this.
     pub fn lost(&self) -> &Position {
-        &self.lost
+        &self.gone.lost
     }
 
     /// What became of the messages since the topic was opened.
@@ -460,7 +461,8 @@ mod tests {
     impl Kept {
         fn new(messages: usize, count: u64, now: Instant) -> Self {
             let messages = NonZeroUsize::new(messages).unwrap();
-            let log = TopicLog::new(LogLimits { messages, ..LogLimits::default() });
+            let log =
+                TopicLog::new(LogLimits { messages, ..LogLimits::default() }, Gone::default());
             let mut kept = Self(log, Ledger::new(NodeId::from_bits(1)));
             (0..count).for_each(|seq| kept.push(seq, now));
             kept

@@ -66,7 +66,7 @@ mod tests {
     use crate::id::{NodeId, Seq, SessionId};
 
     fn id(seq: u64) -> MessageId {
-        MessageId::new(NodeId::from_bits(1), Seq::from_u64(seq))
+        MessageId::new(NodeId::from_bits(1), Seq::new(seq))
     }
 
     fn topic(name: &str) -> TopicName {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     fn sessions(range: std::ops::Range<u128>) -> Recipients {
-        Recipients::only(range.map(SessionId::from_u128))
+        Recipients::only(range.map(SessionId::from_bits))
     }
 
     #[test]

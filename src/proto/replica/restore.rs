@@ -62,11 +62,10 @@ impl Replica {
     /// What another node had lost is lost here too, unless it was here before.
     fn restore_lost(&mut self, topic: &TopicName, mut lost: Position, had: &Position) {
         self.strip(&mut lost);
-        let key = self.topics.open(topic);
         for (origin, before) in lost.iter().filter(|&(origin, before)| before > had.get(origin)) {
-            self.topics.get_mut(key).log.handle_lost(origin, before);
+            self.topics.handle_lost(topic, origin, before);
         }
-        self.changes.push_back(Change::Grew(key));
+        self.changes.extend(self.topics.find(topic).map(Change::Grew));
     }
 
     /// Merges what a snapshot says of a session.

@@ -40,6 +40,43 @@ fn however_many_sessions_are_taken_back_at_once_they_are_one_after_the_other() {
     assert_eq!(owned_by(&mut nodes, 2), 0);
 }
 
+/// Goal: what was dropped in a topic that nobody was known to be in is told, when it turns out that
+/// somebody was, though that topic was forgotten meanwhile.
+///
+/// Method: two nodes that have never met; the topic of the one is forgotten before a client of the other
+/// is heard of, or only after, so that it is told by a snapshot of either kind of topic.
+#[test]
+fn what_a_forgotten_topic_has_lost_is_told() {
+    let unread_for = Duration::from_secs(2);
+    for is_opened_again in [false, true] {
+        let mut nodes = Nodes::new([1]);
+        let tail = TailLimits { stable_ops: 1, ..TailLimits::default() };
+        let log = LogLimits { unread_for, ..LogLimits::default() };
+        let now = nodes.now;
+        let key = nodes.attach(1);
+        nodes.get(1).join(session(), &topic(), now).unwrap();
+        nodes.get(1).set_ready(session(), now);
+
+        let mut apart = Core::new(NodeId::from_bits(2), Limits { tail, log, ..Limits::default() });
+        apart.publish(&topic(), Recipients::Everyone, Message::from("m"), now).unwrap();
+        let elsewhere = TopicName::parse("/elsewhere").unwrap();
+        for _ in 0..2 {
+            apart.publish(&elsewhere, Recipients::Everyone, Message::from("m"), now).unwrap();
+        }
+        nodes.now = now + 2 * unread_for;
+        apart.handle_timeout(nodes.now);
+        assert!(apart.replica().topics().find(&topic()).is_none(), "it is forgotten");
+        if is_opened_again {
+            apart.publish(&topic(), Recipients::Everyone, Message::from("n"), nodes.now).unwrap();
+        }
+        nodes.add(apart);
+
+        let batch = nodes.get(1).read(key, ALL);
+        assert_eq!(batch.entries.len(), usize::from(is_opened_again));
+        assert_eq!(batch.gaps.len(), 1, "opened again: {is_opened_again}");
+    }
+}
+
 /// How many sessions a node takes for its own.
 fn owned_by(nodes: &mut Nodes, id: u64) -> usize {
     let core = nodes.get(id);

@@ -1,7 +1,9 @@
 //! What an operator decides on one node holds on all of them.
 
+use std::num::NonZeroUsize;
+
 use super::*;
-use crate::proto::{Closures, Detachment, DropCause, Presence};
+use crate::proto::{Closures, Detachment, DropCause, Presence, TailLimits};
 
 const WITHDRAWN: Ending = Ending::Dropped(DropCause::Withdrawn);
 
@@ -279,4 +281,41 @@ fn clients_are_told_to_connect_anew_from_any_node() {
     assert_eq!((ended(&mut nodes, 1), ended(&mut nodes, 2)), (vec![one], vec![two]));
     let nobody = TopicName::private(SessionId::from_bits(99));
     assert_eq!(nodes.get(1).resume(&nobody, now), Err(Refused::NoSession));
+}
+
+/// Goal: a node that keeps a message for a client of its own learns of a snapshot that it was taken back,
+/// though who tells it keeps that message no more.
+#[test]
+fn what_was_taken_back_is_told_by_who_keeps_it_no_more() {
+    let tail = TailLimits { stable_ops: 1, ..TailLimits::default() };
+    let mut nodes = Nodes::new([1]);
+    let log = LogLimits { messages: NonZeroUsize::MIN, ..LogLimits::default() };
+    for id in [2, 3] {
+        nodes.add(Core::new(NodeId::from_bits(id), Limits { tail, log, ..Limits::default() }));
+    }
+    let key = nodes.attach(1);
+    let now = nodes.now;
+    nodes.get(1).join(session(), &topic(), now).unwrap();
+    nodes.get(1).set_ready(session(), now);
+    nodes.settle();
+    let wrong = publish(&mut nodes, "wrong");
+
+    let mut apart = nodes.cores.remove(&NodeId::from_bits(1)).unwrap();
+    apart.handle_link_down(NodeId::from_bits(2));
+    apart.handle_link_down(NodeId::from_bits(3));
+    for id in [2, 3] {
+        nodes.get(id).handle_link_down(apart.id());
+        nodes.get(id).handle_dead(apart.id(), now);
+    }
+    withdraw(&mut nodes, 2, wrong, Recipients::Everyone).unwrap();
+    nodes.get(2).publish(&topic(), Recipients::Everyone, "right".into(), now).unwrap();
+    nodes.pass(Duration::from_secs(20), Duration::from_secs(1));
+
+    let two = nodes.cores.remove(&NodeId::from_bits(2)).unwrap();
+    nodes.cores.clear();
+    nodes.add(two);
+    nodes.add(apart);
+    let batch = nodes.get(1).read(key, ALL);
+    let texts: Vec<_> = batch.entries.iter().map(|entry| entry.message().as_text()).collect();
+    assert_eq!(texts, [Some("right")], "the other was taken back");
 }
