@@ -1,6 +1,6 @@
 //! A node's HTTP API, asked.
 
-use std::{error::Error, fs, path::Path, time::Duration};
+use std::{borrow::Cow, error::Error, fs, path::Path, time::Duration};
 
 use serde_json::Value;
 use ureq::{
@@ -8,6 +8,8 @@ use ureq::{
     http::Uri,
     tls::{PemItem, RootCerts, TlsConfig, parse_pem},
 };
+
+use crate::table::plain;
 
 /// How long an answer may take: longer than a node waits for its peers.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -30,10 +32,10 @@ impl Api {
         let uri: Uri = url.parse().map_err(|_| format!("{url:?} is no URL"))?;
         let (scheme, authority) =
             uri.scheme_str().zip(uri.authority()).ok_or("the URL is http://HOST:PORT")?;
-        let in_link = uri.query().unwrap_or_default().split('&');
-        let in_link = in_link.filter_map(|pair| pair.strip_prefix("token=")).next();
-        let token =
-            token.or(in_link).ok_or("there is no token: give --token, or EXOSPHERE_TOKEN")?;
+        let mut in_link = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        let in_link = in_link.find(|(name, _)| name == "token").map(|(_, token)| token);
+        let token = token.map(Cow::Borrowed).or(in_link);
+        let token = token.ok_or("there is no token: give --token, or EXOSPHERE_TOKEN")?;
         let mut config = Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .http_status_as_error(false)
@@ -50,7 +52,7 @@ impl Api {
         Ok(Self {
             agent: config.build().into(),
             origin: format!("{scheme}://{authority}"),
-            token: token.to_owned(),
+            token: token.into_owned(),
         })
     }
 
@@ -58,27 +60,46 @@ impl Api {
     pub(crate) fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Box<dyn Error>> {
         let request = self.agent.get(format!("{}/api/v1/{path}", self.origin));
         let request = request.query_pairs(query.iter().copied());
-        read(request.header("Authorization", format!("Bearer {}", self.token)).call())
+        self.read(request.header("Authorization", format!("Bearer {}", self.token)).call())
     }
 
     /// Has something done.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Box<dyn Error>> {
         let request = self.agent.post(format!("{}/api/v1/{path}", self.origin));
-        read(request.header("Authorization", format!("Bearer {}", self.token)).send_json(body))
+        self.read(request.header("Authorization", format!("Bearer {}", self.token)).send_json(body))
+    }
+
+    /// What is answered; an error says what helps.
+    fn read(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Value, Box<dyn Error>> {
+        let origin = &self.origin;
+        let mut answer =
+            answer.map_err(|error| format!("{origin} cannot be asked: {error}; {WHERE}"))?;
+        let status = answer.status();
+        let value: Option<Value> = answer.body_mut().read_json().ok();
+        let detail = value.as_ref().and_then(|problem| problem["detail"].as_str());
+        match (&value, detail) {
+            (Some(_), _) if status.is_success() => Ok(value.unwrap_or_default()),
+            (_, None) => {
+                Err(format!("{origin} answers {status}, but not as Tower Control: {WHERE}").into())
+            }
+            _ if status.as_u16() == 401 => {
+                Err(format!("{origin} does not know this token: {WHICH_TOKEN}").into())
+            }
+            (_, Some(detail)) => Err(format!("{status}: {}", plain(detail)).into()),
+        }
     }
 }
 
-fn read(
-    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-) -> Result<Value, Box<dyn Error>> {
-    let mut answer = answer?;
-    let value: Value = answer.body_mut().read_json()?;
-    if answer.status().is_success() {
-        return Ok(value);
-    }
-    let detail = value["detail"].as_str().unwrap_or_default();
-    Err(format!("{}: {detail}", answer.status()).into())
-}
+/// What helps who asked where there is no Tower Control.
+const WHERE: &str = "--url, or EXOSPHERE_URL, is to be where a node serves Tower Control, \
+                     which is not where its clients connect";
+
+/// What helps who showed a token that nobody was given.
+const WHICH_TOKEN: &str = "--token, or EXOSPHERE_TOKEN, or the link at --url, is to have one that \
+                           the node was given; they are lost when it ends if it made them up itself";
 
 /// Text, as it stands in a path.
 pub(crate) fn encoded(text: &str) -> String {

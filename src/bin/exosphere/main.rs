@@ -6,15 +6,24 @@
 //! ```
 //!
 //! `--url` takes a link with its token as it is printed by a node; `EXOSPHERE_URL` and `EXOSPHERE_TOKEN`
-//! stand for the options. Whichever node is asked speaks for the whole cluster.
+//! stand for the options. Whichever node is asked speaks for the whole cluster. It exits with 0 when that
+//! was done which was asked for, with 1 when it was not, and with 2 when it cannot be understood; standard
+//! error says why, and what helps.
 
 mod api;
+#[path = "../../license/day.rs"]
+mod day;
 mod show;
 mod table;
 mod top;
 mod watch;
 
-use std::{error::Error, path::PathBuf, process::ExitCode};
+use std::{
+    error::Error,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use api::Api;
 use clap::{Parser, Subcommand};
@@ -103,11 +112,18 @@ enum Command {
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if has_seen_enough(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("exosphere: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether it is only that nobody reads on, as `head` does not.
+fn has_seen_enough(error: &(dyn Error + 'static)) -> bool {
+    let broken = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    broken == Some(io::ErrorKind::BrokenPipe)
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
@@ -134,20 +150,14 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
         Command::License => api.get("license", &[])?,
     };
-    if *json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
-        return Ok(());
-    }
-    print!(
-        "{}",
-        match command {
-            Command::Explain { .. } => show::explanation(&answer),
-            Command::Members => show::members(&answer),
-            Command::Topics { .. } => show::topics(&answer),
-            Command::Sessions { .. } => show::sessions(&answer),
-            Command::License => show::license(&answer),
-            _ => format!("published {}\n", show::text(&answer["id"])),
-        }
-    );
-    Ok(())
+    let said = match command {
+        _ if *json => serde_json::to_string_pretty(&answer)? + "\n",
+        Command::Explain { .. } => show::explanation(&answer),
+        Command::Members => show::members(&answer),
+        Command::Topics { .. } => show::topics(&answer),
+        Command::Sessions { .. } => show::sessions(&answer),
+        Command::License => show::license(&answer),
+        _ => format!("published {}\n", show::text(&answer["id"])),
+    };
+    Ok(io::stdout().write_all(said.as_bytes())?)
 }

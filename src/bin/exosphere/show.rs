@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::table::{Table, plain};
+use crate::{
+    day::Day,
+    table::{Table, plain},
+};
 
 /// A value as a cell.
 pub(crate) fn text(value: &Value) -> String {
@@ -53,7 +56,7 @@ pub(crate) fn topics(page: &Value) -> String {
             text(&accounting["expired"]),
         ]);
     }
-    table.to_string() + &more(page)
+    table.to_string() + &more(page, "give what their names begin with")
 }
 
 /// A list of sessions.
@@ -71,12 +74,12 @@ pub(crate) fn sessions(page: &Value) -> String {
             text(&session["pending"]),
         ]);
     }
-    table.to_string() + &more(page)
+    table.to_string() + &more(page, "--limit shows up to 1000, and --help what else to ask for")
 }
 
-fn more(page: &Value) -> String {
+fn more(page: &Value, helps: &str) -> String {
     match page["next"].as_str() {
-        Some(_) => "there are more; ask for fewer of them\n".to_owned(),
+        Some(_) => format!("there are more: {helps}\n"),
         None => String::new(),
     }
 }
@@ -105,7 +108,11 @@ pub(crate) fn license(license: &Value) -> String {
     }
     let mut said = String::new();
     for name in ["customer", "max_nodes", "id", "expires", "grace_days", "features", "cluster"] {
-        said += &format!("{name:12}{}\n", text(&license[name]));
+        let said_of_it = match license[name].as_u64() {
+            Some(expires) if name == "expires" => Day(expires).to_string(),
+            _ => text(&license[name]),
+        };
+        said += &format!("{name:12}{said_of_it}\n");
     }
     said
 }

@@ -34,10 +34,8 @@ pub(crate) fn run(api: &Api, once: bool, json: bool) -> Result<(), Box<dyn Error
         };
         let mut out = io::stdout().lock();
         let clear = if io::stdout().is_terminal() && !once { CLEAR } else { "" };
-        // Who reads no more, has seen enough.
-        if out.write_all(format!("{clear}{shown}").as_bytes()).and_then(|()| out.flush()).is_err() {
-            return Ok(());
-        }
+        out.write_all(format!("{clear}{shown}").as_bytes())?;
+        out.flush()?;
         drop(out);
         if once {
             return Ok(());
