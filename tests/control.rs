@@ -5,9 +5,11 @@
 
 mod support;
 
-use exosphere::{Builder, Close, Control, ControlError, Message, Role, Session};
+use exosphere::{
+    Builder, Close, Control, ControlError, Grant, License, Message, Role, Session, SigningKey,
+};
 use serde_json::{Value, json};
-use support::{Client, Place, Stream, Tower, encoded, request, sees, within};
+use support::{Client, PATIENCE, Place, Stream, Tower, encoded, request, sees, within};
 
 async fn publish(session: Session, message: Message) -> Result<(), Close> {
     session.publish(session.path().as_str(), message).await?;
@@ -207,6 +209,38 @@ async fn a_node_is_drained_from_another_and_who_follows_is_told() {
     let entry = &audit["items"][0];
     assert_eq!((&entry["who"], &entry["what"]), (&json!("Admin"), &json!("drain")), "{audit}");
     assert_eq!(entry["node"], other.node.id().to_string(), "as the node that was asked wrote down");
+}
+
+/// Goal: an operator who watches one node hears of the licence that another brings.
+#[tokio::test]
+async fn a_licence_that_a_node_brings_is_told() {
+    let place = Place::new("licence");
+    let vendor = SigningKey::from_bytes([7; 32]);
+    let product = || place.node().max_unlicensed_nodes(1, [vendor.public_key()]);
+    let tower = Tower::start(product()).await;
+    let path = format!("/api/v1/events?token={}", encoded("the token of readers"));
+    let mut events = Stream::open(tower.control, &path, &["Accept: text/event-stream"]).await;
+    assert_eq!(tower.get("/api/v1/license").await, Value::Null);
+    let token = vendor.issue(&Grant::new("Example Ltd", 2).unwrap()).unwrap().to_string();
+    let license = License::verify(token, &[vendor.public_key()]).unwrap();
+    let id = license.grant().id.clone();
+    let _second = product().license(license).start().await.unwrap();
+    let changed = within(PATIENCE, "the licence is told", async {
+        loop {
+            let event = events.event().await.unwrap();
+            let event: Value = serde_json::from_str(&event.data).unwrap();
+            if event["type"] == "license.changed" {
+                return event;
+            }
+        }
+    })
+    .await;
+    assert_eq!(
+        (&changed["subject"], &changed["detail"]),
+        (&json!(id), &json!("Example Ltd: 2 nodes"))
+    );
+    assert_eq!(changed["node"], tower.node.id().to_string());
+    assert_eq!(tower.get("/api/v1/license").await["customer"], "Example Ltd");
 }
 
 #[tokio::test]

@@ -331,6 +331,41 @@ async fn limits_and_heartbeats_are_changed() {
     assert_eq!(socket.next().await.0, 0x89, "it is asked whether it is there");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statistics_are_switched_off_and_on() {
+    let place = Place::new("statistics");
+    let towers = Tower::three(&place, chat).await;
+    let mut client = client(&towers, 2).await;
+    let path = "/api/v1/statistics";
+    /// What each node says of how many messages it was sent, seen from the second.
+    async fn received(towers: &[Tower; 3]) -> [Option<u64>; 3] {
+        let all = towers[1].get("/api/v1/statistics").await;
+        towers.each_ref().map(|tower| {
+            let id = tower.node.id().to_string();
+            let mut nodes = all["nodes"].as_array().unwrap().iter();
+            let node = nodes.find(|node| node["id"] == id).unwrap();
+            node["statistics"]["received"].as_u64()
+        })
+    }
+    let mut say = async |text: &str| {
+        client.send(text).await;
+        assert_eq!(client.text().await, text);
+    };
+    say("counted").await;
+    assert_eq!(received(&towers).await, [Some(0), Some(0), Some(1)]);
+    let done = towers[0].act("PUT", path, Some(json!({"on": false}))).await;
+    let done = done["nodes"].as_array().unwrap();
+    assert!(done.len() == 3 && done.iter().all(|node| node["ok"] == true), "{done:?}");
+    assert_eq!(received(&towers).await, [None; 3]);
+    say("not counted").await;
+    let at = format!("{path}?node={}", towers[2].node.id());
+    towers[0].act("PUT", &at, Some(json!({"on": true}))).await;
+    assert_eq!(received(&towers).await, [None, None, Some(1)], "that one goes on where it was");
+    towers[0].act("PUT", path, Some(json!({"on": true}))).await;
+    say("counted again").await;
+    assert_eq!(received(&towers).await, [Some(0), Some(0), Some(2)]);
+}
+
 /// Goal: who the client is is seen from any node, but for its secrets.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_client_asked_with_is_seen_from_other_nodes() {
