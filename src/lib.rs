@@ -94,7 +94,7 @@ pub use json::{Json, json};
 pub use license::{
     Grant, InvalidKey, InvalidLicense, License, NotInForce, PublicKey, SigningKey, Validity,
 };
-pub use message::Message;
+pub use message::{InvalidTraceContext, Message, TraceContext};
 #[cfg(feature = "node")]
 pub use node::{
     Builder, InvalidLimit, Limits, MemberEvents, Members, Node, NodeEvents, ServeError, StartError,

@@ -27,6 +27,8 @@ mod stamps;
 mod statistics;
 #[cfg(feature = "node")]
 mod tasks;
+#[cfg(feature = "node")]
+pub(crate) mod traces;
 
 #[cfg(feature = "node")]
 pub(crate) use because::{because, next_cause};

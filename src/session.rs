@@ -7,7 +7,7 @@ use crate::{
     id::{Principal, SessionId, TopicName},
     message::Message,
     proto::{Close, Recipients},
-    runtime::{Hub, Pattern, next_cause},
+    runtime::{Hub, Pattern, next_cause, traces::traced},
     topic::{JoinError, PublishError, Receipt, ResumeError, Topic, Topics},
 };
 
@@ -88,7 +88,9 @@ impl Session {
     /// Dropping the future before it is ready means that nothing was sent.
     pub async fn send(&self, message: impl Into<Message>) -> Result<Receipt, PublishError> {
         let (hub, session) = (&self.inner.hub, self.inner.id);
-        let id = hub.with(|core, now| core.send(session, message.into(), next_cause(), now))?;
+        let id = traced(&TopicName::private(session), message.into(), |message| {
+            hub.with(|core, now| core.send(session, message, next_cause(), now))
+        })?;
         Ok(Receipt::new(id, Arc::clone(hub)))
     }
 

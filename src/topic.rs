@@ -12,7 +12,7 @@ use crate::{
     id::{InvalidTopicName, SessionId, TopicName},
     message::Message,
     proto::{Accounting, Core, Recipients, Refused},
-    runtime::{Hub, Refusal, next_cause},
+    runtime::{Hub, Refusal, next_cause, traces::traced},
 };
 
 pub use {
@@ -132,10 +132,12 @@ impl Topic {
         message: Message,
     ) -> Result<Receipt, PublishError> {
         let message = self.hub.filters().publish(&self.name, message)?;
-        let cause = next_cause();
-        let publish =
-            |core: &mut Core, now| core.publish_because(&self.name, to, message, cause, now);
-        let id = self.hub.with(publish)?;
+        let id = traced(&self.name, message, |message| {
+            let cause = next_cause();
+            let publish =
+                |core: &mut Core, now| core.publish_because(&self.name, to, message, cause, now);
+            self.hub.with(publish)
+        })?;
         Ok(Receipt::new(id, Arc::clone(&self.hub)))
     }
 }

@@ -133,7 +133,10 @@ fn a_part_of_a_frame_is_no_frame() {
 /// Goal: a header that ends too early is an error, even if all lengths agree.
 #[test]
 fn a_part_of_a_header_is_no_header() {
-    for (name, Vector { bytes, .. }) in frame_vectors() {
+    // What a header says of traces may be missing.
+    for (name, Vector { bytes, .. }) in
+        frame_vectors().into_iter().filter(|it| it.0 != "published-traced")
+    {
         let (header, payload) = parts(&bytes);
         for end in 0..header.len() {
             let cut = frame(bytes[4], bytes[5], &header[..end], payload);

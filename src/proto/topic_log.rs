@@ -24,7 +24,7 @@ use bytes::Bytes;
 use super::{Accounting, DropCause, Ending, Position, Recipients, gone::Gone, ledger::Ledger};
 use crate::{
     id::{Cause, MessageId, NodeId, PushKey, Seq, SessionId, TopicName},
-    message::Message,
+    message::{Message, TraceContext},
 };
 
 /// One published message, shared by all who read it.
@@ -96,7 +96,8 @@ impl Entry {
             Some(PushKey::Named(name)) => name.len(),
             Some(PushKey::Counted { .. }) | None => 0,
         };
-        Self::OVERHEAD_BYTES + self.message.len() + self.topic.as_str().len() + named + key
+        let trace = self.message.trace().map_or(0, |_| size_of::<TraceContext>());
+        Self::OVERHEAD_BYTES + self.message.len() + self.topic.as_str().len() + named + key + trace
     }
 }
 

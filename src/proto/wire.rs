@@ -26,6 +26,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::message::TraceContext;
+
 pub use encoded::Encoded;
 pub use frame::Frame;
 pub use hello::{Hello, ProtocolRange, Refusal};
@@ -118,6 +120,11 @@ impl<'a> Header<'a> {
     /// The next array.
     fn read<T: Deserialize<'a>>(&mut self) -> Result<T, WireError> {
         T::deserialize(&mut self.0).map_err(|_| WireError::Malformed)
+    }
+
+    /// The array behind all others of a message's frame, if there is one.
+    fn read_trace(&mut self) -> Option<TraceContext> {
+        TraceContext::deserialize(&mut self.0).ok()
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use exosphere::{
-    Message,
+    Message, TraceContext,
     id::{
         BrowserId, Cause, Epoch, MessageId, NodeId, Principal, PushKey, Seq, SessionId, TopicName,
     },
@@ -214,7 +214,14 @@ fn op_values() -> Vec<(&'static str, u64, Op)> {
         message: Message::text("psst"),
         cause: Some(Cause::new(session(1), push_key(), 1)),
     };
+    let trace =
+        TraceContext::new(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0xf0_67aa_0ba9_02b7, 1);
     vec![
+        (
+            "published-traced",
+            26,
+            published(Recipients::Everyone, Message::text("hi").traced(trace)),
+        ),
         ("claimed", 0, Op::SessionClaimed(new_session())),
         ("claimed-again", 300, Op::SessionClaimed(joined_session())),
         ("ready", 1, Op::SessionReady { session: session(1) }),

@@ -1,5 +1,7 @@
 //! A frame as bytes, made once and sent to every peer.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 
@@ -208,7 +210,11 @@ impl Encoded {
     /// A frame whose payload is a message.
     fn letter(kind: u8, flags: u8, header: &[u8], message: &Message) -> Self {
         let text = if message.is_text() { flag::TEXT } else { 0 };
-        Self::assemble(kind, flags | text, header, message.as_bytes().clone())
+        let mut header = Cow::Borrowed(header);
+        if let Some(trace) = message.trace() {
+            write_array(header.to_mut(), &trace);
+        }
+        Self::assemble(kind, flags | text, &header, message.as_bytes().clone())
     }
 
     pub(super) fn assemble(kind: u8, flags: u8, header: &[u8], payload: Bytes) -> Self {

@@ -143,7 +143,7 @@ fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Res
     Ok(match kind {
         kind::ACCEPTED => {
             let (session, key) = header.read()?;
-            Op::Accepted { session, key, message: read_message(payload, text)? }
+            Op::Accepted { session, key, message: read_last(header, payload, text)? }
         }
         kind::FOLLOWS => Op::Follows { after: header.read::<(_,)>()?.0 },
         kind::HANDLED => {
@@ -164,7 +164,7 @@ fn read_op(kind: u8, header: &mut Header<'_>, payload: Bytes, text: bool) -> Res
         }
         kind::PUBLISHED => {
             let (topic, to, cause) = header.read()?;
-            Op::Published { topic, to, message: read_message(payload, text)?, cause }
+            Op::Published { topic, to, message: read_last(header, payload, text)?, cause }
         }
         kind::SESSION_CLAIMED => Op::SessionClaimed(header.read()?),
         kind::SESSION_CLOSED => {
@@ -220,13 +220,13 @@ fn read_part(
         }
         kind::SNAPSHOT_PUSH => {
             let (session, key, id, effects) = header.read()?;
-            let mut push = OpenPush::new(key, id, read_message(payload, text)?);
+            let mut push = OpenPush::new(key, id, read_last(header, payload, text)?);
             push.effects = effects;
             SnapshotPart::Push { session, push }
         }
         _ => {
             let (topic, id, to, cause) = header.read::<(TopicName, _, _, _)>()?;
-            let entry = Entry::new(id, topic.clone(), to, read_message(payload, text)?);
+            let entry = Entry::new(id, topic.clone(), to, read_last(header, payload, text)?);
             let entry = Arc::new(entry.caused_by(cause));
             SnapshotPart::Message { topic, entry }
         }
@@ -246,6 +246,15 @@ fn read_pushes(
         });
     let pushes = pushes.collect::<Result<_, _>>()?;
     if payload.is_empty() { Ok(pushes) } else { Err(WireError::Malformed) }
+}
+
+/// The message that is all of the payload, once the rest of the header is read but for its trace.
+fn read_last(header: &mut Header<'_>, payload: Bytes, text: bool) -> Result<Message, WireError> {
+    let message = read_message(payload, text)?;
+    Ok(match header.read_trace() {
+        Some(trace) => message.traced(trace),
+        None => message,
+    })
 }
 
 fn read_message(payload: Bytes, text: bool) -> Result<Message, WireError> {

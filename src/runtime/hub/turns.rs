@@ -3,12 +3,29 @@
 use std::task::{Context, Poll};
 
 use super::{Hub, State, Turn};
-use crate::proto::{AttachmentKey, Batch, Budget};
+use crate::{
+    id::SessionId,
+    proto::{AttachmentKey, Batch, Budget},
+};
 
 impl Hub {
     /// What an attachment is to do next, into `batch` if it is to write. Unless there is
     /// [more](Batch::more), its task is woken once there is something.
     pub(crate) fn poll_turn(
+        &self,
+        key: AttachmentKey,
+        budget: Budget,
+        batch: &mut Batch,
+        cx: &Context<'_>,
+    ) -> Poll<Turn> {
+        let turn = self.poll_let_pass(key, budget, batch, cx);
+        #[cfg(feature = "otel")]
+        self.trace(key, batch);
+        turn
+    }
+
+    /// As [`poll_turn`](Self::poll_turn), without the spans.
+    fn poll_let_pass(
         &self,
         key: AttachmentKey,
         budget: Budget,
@@ -60,10 +77,14 @@ impl Hub {
         }
     }
 
+    /// Whose attachment it is.
+    pub(in crate::runtime) fn session_of(&self, key: AttachmentKey) -> Option<SessionId> {
+        self.state.lock().core.session_of(key)
+    }
+
     /// Takes out of a batch what filters do not let pass. Outside the lock: they are the application's.
     fn filter(&self, key: AttachmentKey, batch: &mut Batch) {
-        let session = self.state.lock().core.session_of(key);
-        if let Some(session) = session {
+        if let Some(session) = self.session_of(key) {
             let mut withheld = Vec::new();
             batch.entries.retain(|entry| {
                 let is_let_pass = self.filters.deliver(session, entry);
