@@ -67,11 +67,13 @@ fn read(block: &str) -> (String, Vector) {
 pub(crate) fn frame_values() -> BTreeMap<&'static str, Frame> {
     let mut values = link_values();
     values.extend(snapshot_values());
-    values.extend(op_values().into_iter().chain(steering_values()).map(|(name, seq, op)| {
-        let id = MessageId::new(node(1), Seq::new(seq));
-        let encoded = Encoded::op(id, &op);
-        (name, Frame::Operation { id, op, encoded })
-    }));
+    values.extend(op_values().into_iter().chain(published_values()).chain(steering_values()).map(
+        |(name, seq, op)| {
+            let id = MessageId::new(node(1), Seq::new(seq));
+            let encoded = Encoded::op(id, &op);
+            (name, Frame::Operation { id, op, encoded })
+        },
+    ));
     values.into_iter().collect()
 }
 
@@ -206,22 +208,8 @@ fn steering_values() -> Vec<(&'static str, u64, Op)> {
 
 fn op_values() -> Vec<(&'static str, u64, Op)> {
     let (epoch, topic) = (Epoch::FIRST, topic());
-    let published = |to, message| Op::Published { topic: topic.clone(), to, message, cause: None };
     let closed = |reason| Op::SessionClosed { session: session(1), owner: node(2), reason };
-    let private = Op::Published {
-        topic: TopicName::private(session(1)),
-        to: Recipients::Everyone,
-        message: Message::text("psst"),
-        cause: Some(Cause::new(session(1), push_key(), 1)),
-    };
-    let trace =
-        TraceContext::new(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0xf0_67aa_0ba9_02b7, 1);
     vec![
-        (
-            "published-traced",
-            26,
-            published(Recipients::Everyone, Message::text("hi").traced(trace)),
-        ),
         ("claimed", 0, Op::SessionClaimed(new_session())),
         ("claimed-again", 300, Op::SessionClaimed(joined_session())),
         ("ready", 1, Op::SessionReady { session: session(1) }),
@@ -255,6 +243,28 @@ fn op_values() -> Vec<(&'static str, u64, Op)> {
             26,
             Op::Departed { session: session(1), topic: topic.clone(), left: stamp(19) },
         ),
+        (
+            "accepted",
+            27,
+            Op::Accepted { session: session(1), key: push_key(), message: Message::text("hello") },
+        ),
+        ("handled", 28, Op::Handled { session: session(1), key: PushKey::Named("a".into()) }),
+        ("follows", 29, Op::Follows { after: MessageId::new(node(2), Seq::new(6)) }),
+    ]
+}
+
+fn published_values() -> Vec<(&'static str, u64, Op)> {
+    let topic = topic();
+    let published = |to, message| Op::Published { topic: topic.clone(), to, message, cause: None };
+    let private = Op::Published {
+        topic: TopicName::private(session(1)),
+        to: Recipients::Everyone,
+        message: Message::text("psst"),
+        cause: Some(Cause::new(session(1), push_key(), 1)),
+    };
+    let trace =
+        TraceContext::new(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736, 0xf0_67aa_0ba9_02b7, 1);
+    vec![
         ("published", 17, published(Recipients::Everyone, Message::text("hello"))),
         ("published-empty", 18, published(Recipients::Everyone, Message::text(""))),
         (
@@ -269,12 +279,10 @@ fn op_values() -> Vec<(&'static str, u64, Op)> {
         ),
         ("published-private", 25, private),
         (
-            "accepted",
-            27,
-            Op::Accepted { session: session(1), key: push_key(), message: Message::text("hello") },
+            "published-traced",
+            26,
+            published(Recipients::Everyone, Message::text("hi").traced(trace)),
         ),
-        ("handled", 28, Op::Handled { session: session(1), key: PushKey::Named("a".into()) }),
-        ("follows", 29, Op::Follows { after: MessageId::new(node(2), Seq::new(6)) }),
     ]
 }
 
