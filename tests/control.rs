@@ -251,9 +251,14 @@ async fn the_application_is_asked_for_its_log_filter_and_its_configuration() {
             "debug" => Ok(()),
             _ => Err("no such filter".to_owned()),
         };
-        chat(builder).on_log_filter(refuse).on_reload(|| Ok(()))
+        chat(builder).on_log_filter("info", refuse).on_reload(|| Ok(()))
     };
     let [asked, other, _third] = Tower::three(&place, plan).await;
+    let filter = async || {
+        let report = asked.get(&format!("/api/v1/nodes/{}", other.node.id())).await;
+        report["log_filter"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(filter().await, "info", "it began with that");
     let set = asked.act("PUT", "/api/v1/log-level", Some(json!({ "filter": "debug" }))).await;
     assert_eq!(set["nodes"].as_array().unwrap().len(), 3, "{set}");
     assert!(set["nodes"].as_array().unwrap().iter().all(|node| node["ok"] == true), "{set}");
@@ -261,6 +266,7 @@ async fn the_application_is_asked_for_its_log_filter_and_its_configuration() {
     let wrong = asked.ask(Some(Role::Admin), "PUT", "/api/v1/log-level", wrong).await;
     assert_eq!(wrong.status, 409, "{}", wrong.body);
     assert!(wrong.body.contains("no such filter"), "{}", wrong.body);
+    assert_eq!(filter().await, "debug", "what was refused is not in force");
     let one = format!("/api/v1/reload?node={}", other.node.id());
     let one = asked.act("POST", &one, None).await;
     assert_eq!(one["nodes"][0]["id"], other.node.id().to_string());

@@ -7,11 +7,12 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use exosphere::{
     Builder, Close, Ending, Filter, Message, Refusal, Role, Session, SessionId, TopicName,
 };
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use support::{
     Client, PATIENCE, Place, RawSocket, Received, Stream, Tower, encoded, until, within,
@@ -231,6 +232,58 @@ async fn messages_are_taken_back() {
     let path = room("/messages/0000000000000001-7");
     let gone = towers[0].ask(Some(Role::Operate), "DELETE", &path, None).await;
     assert_eq!(gone.status, 404, "{}", gone.body);
+}
+
+/// Goal: of each message that is kept it is told when it was stored, and how many wait for it, unless it
+/// would take long to count them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_says_since_when_and_how_many_wait() {
+    let place = Place::new("kept");
+    let towers = Tower::three(&place, chat).await;
+    let (mut here, away) = (client(&towers, 1).await, client(&towers, 2).await);
+    let id = away.id.clone();
+    away.cut();
+    let messages = async || towers[1].get(&room("/messages")).await["items"].clone();
+    let before = since_epoch_ms();
+    let all = say(&towers, "all").await;
+    towers[0].act("POST", &room("/publish"), Some(json!({"message": "one", "to": [id]}))).await;
+    assert_eq!(here.text().await, "all");
+    let ours = async {
+        while messages().await[1]["waiting"] != 1 || messages().await[0]["waiting"] != 1 {}
+    };
+    let what = "one has it, which reads on, and one has not";
+    tokio::select! {
+        more = here.next() => panic!("the other is not for it: {more:?}"),
+        () = within(PATIENCE, what, ours) => {}
+    }
+    let kept = messages().await;
+    assert_eq!((&kept[0]["text"], &kept[1]["id"]), (&json!("one"), &json!(all)), "{kept}");
+    let stored = kept[1]["stored_ms"].as_u64().unwrap();
+    assert!((before..=since_epoch_ms()).contains(&stored), "{before} {kept}");
+    towers[0].act("DELETE", &room(&format!("/messages/{all}")), None).await;
+    let is_taken_back = async { while messages().await[1]["waiting"] != 0 {} };
+    within(PATIENCE, "nobody waits for it", is_taken_back).await;
+
+    let others = join_all((0..100).map(|_| Client::new(towers[1].http, ROOM))).await;
+    let topic = towers[1].node.topic(ROOM).unwrap();
+    until("they are all there", || topic.members().len() == others.len() + 2).await;
+    for _ in 0..1_000 {
+        topic.publish("many").await.unwrap();
+    }
+    let waiting = |limit: usize| {
+        let limit = limit.try_into().unwrap();
+        let page =
+            towers[1].node.message_reports(&TopicName::parse(ROOM).unwrap(), None, limit).unwrap();
+        page.items.into_iter().map(|it| it.waiting).collect::<Vec<_>>()
+    };
+    assert!(waiting(900).iter().all(|waiting| waiting.is_some_and(|it| it > 0)));
+    assert_eq!(waiting(1_000), vec![None; 1_000]);
+}
+
+#[expect(clippy::disallowed_methods, reason = "what nodes say is compared with it")]
+fn since_epoch_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    since.as_millis().try_into().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -107,6 +107,7 @@ fn sentence(error: &dyn Error) -> String {
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let in_force = filter.to_string();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let log = log.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
     let filtering = log.reload_handle();
@@ -122,7 +123,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
         filtering.reload(filter).map_err(|error| error.to_string())
     };
-    let node = start(arguments, addr, set_filter).await?;
+    let node = start(arguments, addr, (in_force, set_filter)).await?;
     #[cfg(feature = "grpc")]
     if let Some(grpc) = grpc {
         serve_grpc(node.clone(), grpc);
@@ -173,10 +174,10 @@ fn serve_control(node: Node, listener: TcpListener) -> io::Result<()> {
 async fn start(
     arguments: Arguments,
     http: SocketAddr,
-    set_filter: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
+    (in_force, set_filter): (String, impl Fn(&str) -> Result<(), String> + Send + Sync + 'static),
 ) -> Result<Node, Box<dyn Error>> {
     let builder = Node::builder(arguments.cluster).route("/chat/{room}", publish);
-    let builder = builder.on_log_filter(set_filter);
+    let builder = builder.on_log_filter(in_force, set_filter);
     let builder = arguments.licensed.apply(builder)?;
     let mut builder = arguments.nodes.apply(builder)?;
     if let Some(path) = arguments.store {

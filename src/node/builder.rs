@@ -17,7 +17,10 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
-use super::{Hooks, Inner, Limits, Node, StartError, licensing, opening::Opened, question::Desk};
+use super::{
+    Hooks, Inner, Limits, Node, StartError, hooks::LogFilter, licensing, opening::Opened,
+    question::Desk,
+};
 use crate::{
     client::{Admission, Authenticate, Bodies, Cookies, Hosts, Reception, Room, Server, Slots},
     cluster::{Discovery, Mesh, MeshConfig, NodeKey, Security},
@@ -403,18 +406,19 @@ impl Builder {
         self
     }
 
-    /// What sets which log lines the application writes: an operator asks for it with a filter, as
-    /// `info,exosphere=debug`, which the application's own subscriber of `tracing` understands.
-    /// Defaults to none: then operators are told that there is none.
+    /// Which log lines the application writes, and what sets that: an operator asks for it with a
+    /// filter, as `info,exosphere=debug`, which the application's own subscriber of `tracing`
+    /// understands. Operators are shown `in_force` until `set` has taken another. Defaults to none:
+    /// then operators are told that there is none.
     ///
     /// # Errors
     ///
     /// What `set` returns as an error, the operator is told.
-    pub fn on_log_filter<F>(mut self, set: F) -> Self
+    pub fn on_log_filter<F>(mut self, in_force: impl Into<String>, set: F) -> Self
     where
         F: Fn(&str) -> Result<(), String> + Send + Sync + 'static,
     {
-        self.hooks.log_filter = Some(Box::new(set));
+        self.hooks.log_filter = Some(LogFilter::new(in_force.into(), Box::new(set)));
         self
     }
 

@@ -1,13 +1,10 @@
 //! Why a session got a message, or did not; and what became of a message.
 
-use std::time::Instant;
-
-use super::{Node, question::Question};
+use super::{Node, inspect::calendar, question::Question};
 use crate::{
     id::{MessageId, NodeId, SessionId, TopicName},
     proto::{Explanation, Fate, Testimony},
     report::{ExplanationReport, FateReport, MessageDetails, end_of},
-    runtime::clock,
 };
 
 impl Node {
@@ -92,11 +89,7 @@ impl Node {
         session: SessionId,
         topic: Option<&TopicName>,
     ) -> Testimony {
-        let (now, now_ms) = (clock::now(), super::inspect::now_ms());
-        let calendar = |at: Instant| {
-            let ago = now.saturating_duration_since(at).as_millis();
-            now_ms.saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX))
-        };
+        let calendar = calendar();
         self.inner.hub.with(|core, _| core.testify(message, session, topic, calendar))
     }
 

@@ -3,7 +3,7 @@
 mod sessions;
 mod topics;
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use super::{Limits, Node, question::Question};
 use crate::{
@@ -33,6 +33,7 @@ impl Node {
             filters: self.filters().into_iter().map(filter).collect(),
             links: self.link_reports(),
             statistics: self.statistics_report(),
+            log_filter: self.log_filter(),
             store: self.store_state().map(|state| store(&state)),
             license: self.license().as_ref().map(license),
             security: self.inner.mesh.security().to_owned(),
@@ -244,6 +245,12 @@ fn license(license: &License) -> LicenseReport {
 
 fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What tells of an instant when that was, in milliseconds since the Unix epoch, as the clock stands now.
+pub(super) fn calendar() -> impl Fn(Instant) -> u64 {
+    let (now, now_ms) = (clock::now(), now_ms());
+    move |at| now_ms.saturating_sub(millis(now.saturating_duration_since(at)))
 }
 
 pub(crate) fn now_ms() -> u64 {

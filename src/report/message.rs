@@ -26,4 +26,9 @@ pub struct MessageEntry {
     pub named: Vec<String>,
     /// The client's push that led to it, if one did.
     pub cause: Option<String>,
+    /// When the node that was asked stored it.
+    pub stored_ms: Option<u64>,
+    /// How many sessions are to get it and have not said to have it, as far as that node has heard. None
+    /// where that is not counted, as there are too many sessions: see what became of the message.
+    pub waiting: Option<usize>,
 }

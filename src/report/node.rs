@@ -46,6 +46,8 @@ pub struct NodeReport {
     pub security: String,
     /// How WebSockets are served.
     pub websocket: WebSocketReport,
+    /// Which log lines the application writes; none if operators cannot change that.
+    pub log_filter: Option<String>,
 }
 
 /// What a node serves.

@@ -55,7 +55,7 @@ async fn topic(
     report.map(Json).ok_or_else(|| Problem::missing("topic"))
 }
 
-/// The messages of a topic that are kept, the newest first.
+/// The messages of a topic that are kept, the newest first, as the node that is asked has them.
 #[utoipa::path(get, path = "/api/v1/topics/{name}/messages", tag = "topics", params(("name" = String, Path, description = "The topic, percent-encoded"), Paging),
     responses((status = 200, body = Page<MessageEntry>)))]
 async fn messages(

@@ -2,10 +2,10 @@
 
 import { get, path, post, put, query, remove } from "./api.js";
 import { fill, h } from "./dom.js";
-import { brief, bytes, number, plural, short } from "./format.js";
+import { brief, bytes, number, plural, short, time } from "./format.js";
 import { ledger } from "./ledger.js";
 import { may } from "./live.js";
-import { act, badge, facts, field, figure, form, head, ids, messageLink, nodeLink, pager, panel, poll, sessionLink, settled, showOnce, table, topicLink } from "./parts.js";
+import { act, badge, facts, field, figure, form, head, ids, messageLink, nodeLink, pager, panel, poll, sessionLink, settled, showOnce, table, topicLink, when } from "./parts.js";
 
 export function topics({ signal, search, setSearch }) {
   const turn = pager("topics", () => again());
@@ -112,6 +112,8 @@ function messagesPanel(signal, name) {
     { name: "Content", text: (it) => it.text ?? it.base64, draw: content, kind: "words" },
     { name: "Size", text: (it) => bytes(it.bytes), kind: "num", hideable: true },
     { name: "For", text: whom, hideable: true },
+    { name: "Stored", text: (it) => time(it.stored_ms), draw: (it) => when(it.stored_ms), hideable: true },
+    { name: "Waiting", text: (it) => number(it.waiting), kind: "num" },
     ...(may("operate") ? [{ name: "", text: () => "act", draw: (it) => messageTools(name, it, () => again()), kind: "tools" }] : []),
   ], (it) => it.id, { empty: "Nothing is kept.", cards: true });
   const it = panel("Messages", { note: "What is kept, the newest first. A message's id leads to who has it" }, list.element, turn.element);

@@ -5,7 +5,7 @@ use std::{ops::Bound, time::Instant};
 use super::{Core, Limits};
 use crate::{
     id::{MessageId, NodeId, SessionId, TopicName},
-    proto::{Deliveries, Position, Session, TopicKey},
+    proto::{Deliveries, Entry, Position, Session, TopicKey},
 };
 
 /// How a node keeps up with a peer.
@@ -47,6 +47,12 @@ impl Core {
     /// When a message was stored here, if that is remembered.
     pub fn stored_at(&self, id: MessageId) -> Option<Instant> {
         self.replica.topics().ledger.line(id).map(|line| line.stored)
+    }
+
+    /// How many sessions are to get a message and have not said to have it, as far as this node has
+    /// heard. It looks at all members of the topic.
+    pub fn waiting(&self, topic: TopicKey, entry: &Entry) -> usize {
+        self.lacking(topic, entry.to(), entry.id(), SessionId::from_bits(0)).count()
     }
 
     /// How many sessions belong to this node and have no client at the moment.
