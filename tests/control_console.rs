@@ -3,13 +3,22 @@
 //! On a machine without Node, Chromium or the packages (`bash tests/all.sh` installs them) it is
 //! skipped, loudly; where CI is set, that is a failure.
 
+#![cfg(feature = "control")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use support::{Chat, Mark, Place, alone};
+use exosphere::{Builder, Close, Filter, Message, Refusal, Session, TopicName};
+use support::{Chat, Mark, Place, Tower, alone};
 
 /// Goal: an operator sees what is there, and steers it, on every page, in both themes, on a wide screen
 /// and on a phone; what clients say stays text; a node that is killed is shown as gone within 3 s.
@@ -44,4 +53,65 @@ async fn an_operator_sees_and_steers_a_live_cluster_in_a_browser() {
     let [said, why] = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
     println!("{said}");
     assert!(output.status.success(), "{said}{why}");
+}
+
+/// Goal: what operators change of nodes and messages, they change from the console's pages, and clients of
+/// other nodes see it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_changes_nodes_and_messages_in_a_browser() {
+    let _alone = alone().await;
+    let (true, Some(chromium)) = (support::has_stock_clients(), support::chromium()) else {
+        return;
+    };
+    let place = Place::new("steering");
+    let reloads = Arc::new(AtomicUsize::new(0));
+    let plan = |builder: Builder| {
+        let reloads = Arc::clone(&reloads);
+        let known = |filter: &str| match filter {
+            "debug" => Ok(()),
+            _ => Err("no such filter".to_owned()),
+        };
+        let builder = builder.route("/chat/{room}", publish).handler("shout", shout);
+        let builder = builder.filter("ask", "/chat/*", signed("?"));
+        let builder = builder.filter("exclaim", "/chat/*", signed("!"));
+        builder.on_log_filter("info", known).on_reload(move || {
+            reloads.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        })
+    };
+    let [a, b, c] = Tower::three(&place, plan).await;
+    let control =
+        format!("http://{}/?token={}", a.control, support::encoded("the token of admins"));
+    let urls = [&b, &c].map(|tower| format!("http://{}", tower.http));
+    let leaving = c.node.id().to_string();
+    let args = ["steering.mjs", &urls[0], &urls[1], &control, &leaving, "--chromium", &chromium];
+    let output = support::node_js(&args).output().await.unwrap();
+    let [said, why] = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
+    println!("{said}");
+    assert!(output.status.success(), "{said}{why}");
+    assert_eq!(reloads.load(Ordering::Relaxed), 3);
+    for node in [&a.node, &b.node] {
+        let limits = node.limits();
+        assert_eq!((limits.topic_messages, limits.heartbeat), (50, Duration::from_secs(7)));
+        assert_eq!(node.report().log_filter.as_deref(), Some("debug"));
+        assert_eq!(node.statistics(), None);
+    }
+}
+
+async fn publish(session: Session, message: Message) -> Result<(), Close> {
+    session.publish(session.path().as_str(), message).await?;
+    Ok(())
+}
+
+async fn shout(session: Session, message: Message) -> Result<(), Close> {
+    let text = message.as_text().unwrap_or_default().to_uppercase();
+    session.publish(session.path().as_str(), text).await?;
+    Ok(())
+}
+
+/// Appends a letter.
+fn signed(with: &'static str) -> impl Filter {
+    move |_: &TopicName, message: Message| -> Result<Message, Refusal> {
+        Ok(format!("{}{with}", message.as_text().unwrap_or_default()).into())
+    }
 }
