@@ -95,6 +95,8 @@ async function drive(browser, crowd) {
     await page.waitForSelector("form[aria-label=Publish] .outcome.good");
     await until(() => socket.received.includes(text), PATIENCE, () => `the client got ${socket.received}`);
     await page.waitForFunction((text) => [...document.querySelectorAll(".payload")].some((it) => it.textContent === text), text);
+    // A topic that nobody reads is forgotten while it is looked at.
+    await visit(page, "#/overview", ".planet-node");
     socket.close();
   });
 
@@ -121,7 +123,7 @@ async function drive(browser, crowd) {
   });
 
   await step("keys lead everywhere", async () => {
-    // A topic that nobody reads is forgotten while it is looked at.
+    // As above, the topic is to be there for as long as it is looked at.
     const socket = await client(`${urlB}${ROOM}`);
     await page.keyboard.press("g");
     await page.keyboard.press("n");
