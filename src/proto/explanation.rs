@@ -131,25 +131,8 @@ impl<'a> Found<'a> {
 
     /// The questions, in the order in which an answer to one makes the next ones needless.
     fn decide(&self) -> Decision {
-        let is_heard = |it: &Testimony| matches!(it.kept, Kept::Ended(_) | Kept::Still);
-        if !self.all.iter().any(is_heard) {
-            return self.unheard();
-        }
         if self.has_step(What::Confirmed) {
             return self.told(Outcome::Acknowledged);
-        }
-        let is_given = self.has_step(What::Given);
-        let is_not_for_it = self.all.iter().any(|it| it.is_for == Some(false));
-        let taken_back = |it: &Testimony| it.is_withdrawn || it.kept == Kept::Ended(WITHDRAWN);
-        // What was given to it was for it then.
-        if self.all.iter().any(taken_back) || (is_not_for_it && is_given) {
-            return match is_given {
-                true => (Outcome::Withdrawn, sentence::TAKEN_BACK_LATE.to_owned()),
-                false => self.told(Outcome::Withdrawn),
-            };
-        }
-        if is_not_for_it {
-            return self.told(Outcome::NotAddressed);
         }
         if self.has_step(What::Withheld) {
             return (Outcome::NotAddressed, sentence::FILTERED.to_owned());
@@ -157,15 +140,28 @@ impl<'a> Found<'a> {
         if let Some(told) = self.all.iter().find(|it| has(it, What::Gap { over: true })) {
             return self.gone(told);
         }
+        let is_heard = |it: &Testimony| matches!(it.kept, Kept::Ended(_) | Kept::Still);
+        if !self.all.iter().any(is_heard) {
+            return self.unheard();
+        }
         // Who gave it knew of a join that others may not have heard of, or of no leave.
+        let is_given = self.has_step(What::Given);
         let seat = if is_given { Seat::In } else { self.seat() };
+        let was_elsewhere = matches!(seat, Seat::Never | Seat::Behind | Seat::Left);
+        let is_not_for_it = self.all.iter().any(|it| it.is_for == Some(false));
+        let is_taken_back =
+            self.all.iter().any(|it| it.is_withdrawn || it.kept == Kept::Ended(WITHDRAWN));
         match seat {
+            // What was given to it was for it then.
+            _ if is_given && (is_taken_back || is_not_for_it) => self.withdrawn(is_given),
+            _ if is_taken_back && !was_elsewhere => self.withdrawn(is_given),
+            _ if is_not_for_it && !is_taken_back => self.told(Outcome::NotAddressed),
             Seat::Never | Seat::Behind | Seat::Left if self.is_contradicted() => self.unseated(),
             Seat::Never => self.told(Outcome::NeverJoined),
             Seat::Behind => self.told(Outcome::JoinedLater),
             Seat::Left if self.came_back() => self.unseated(),
             Seat::Left => self.told(Outcome::LeftBefore),
-            _ if self.is_over() => self.told(Outcome::Closed),
+            _ if self.is_over() => self.over(),
             Seat::In => self.owed(),
             Seat::Unknown => self.unseated(),
         }
@@ -186,16 +182,21 @@ impl<'a> Found<'a> {
     /// No node that answered has, or remembers, the message.
     fn unheard(&self) -> Decision {
         let origin = self.all.iter().find(|it| it.node == self.message.origin);
-        let lost = self.all.iter().find(|it| it.is_lost && it.seat == Seat::In);
+        let is_lost = |it: &&Testimony| it.is_lost && it.seat == Seat::In;
         let is_gone = self.all.iter().all(|it| !it.origin_lives);
-        if lost.is_some() {
+        let knows_origin = |it: &Testimony| it.knows_origin;
+        if self.all.iter().filter(is_lost).any(|it| !it.is_past) {
             self.told(Outcome::Gap)
+        } else if self.all.iter().any(|it| is_lost(&it)) {
+            self.unknown(sentence::HAD_OR_TOLD)
         } else if self.all.iter().any(|it| it.kept == Kept::Forgotten) {
             self.unknown(sentence::FORGOTTEN)
         } else if origin.is_some() {
             self.unknown(sentence::NO_SUCH)
         } else if !self.unanswered.is_empty() || !is_gone || self.all.is_empty() {
             self.unknown(sentence::ORIGIN_SILENT)
+        } else if !self.all.iter().any(knows_origin) {
+            self.unknown(sentence::NO_SUCH_NODE)
         } else {
             (Outcome::Gap, sentence::died(self.message))
         }
@@ -207,6 +208,28 @@ impl<'a> Found<'a> {
         let best = [Seat::In, Seat::Left, Seat::Behind, Seat::Never];
         let first = |seat: &Seat| self.all.iter().any(|it| it.seat == *seat);
         told.or_else(|| best.into_iter().find(first)).unwrap_or(Seat::Unknown)
+    }
+
+    /// It was taken back from the session.
+    fn withdrawn(&self, is_given: bool) -> Decision {
+        let is_told = |it: &Testimony| it.remembers_given || it.stored_ms.is_none();
+        match is_given {
+            true => (Outcome::Withdrawn, sentence::TAKEN_BACK_LATE.to_owned()),
+            false if self.all.iter().all(is_told) || !self.all.iter().any(|it| it.is_past) => {
+                self.told(Outcome::Withdrawn)
+            }
+            false => self.unknown(sentence::HAD_OR_TAKEN_BACK),
+        }
+    }
+
+    /// The session ended.
+    fn over(&self) -> Decision {
+        let is_told = |it: &Testimony| it.remembers_given || it.stored_ms.is_none();
+        match self.all.iter().all(is_told) {
+            _ if self.all.iter().any(was_settled_before) => self.told(Outcome::Acknowledged),
+            true => self.told(Outcome::Closed),
+            false => self.unknown(sentence::HAD_OR_OVER),
+        }
     }
 
     /// Whether the session ended, and nobody said that its client had the message by then.
@@ -226,8 +249,11 @@ impl<'a> Found<'a> {
         let is_past = owner.map_or_else(|| self.all.iter().any(|it| it.is_past), |it| it.is_past);
         let loss = endings.clone().find(|ending| *ending != Ending::Acknowledged);
         let is_certain = owner.is_some_and(|owner| self.has_all_of(owner));
+        let is_let_pass =
+            self.all.iter().all(|it| it.remembers_withheld) || self.has_step(What::Given);
         match (is_past, loss) {
-            (true, _) if owner.is_some_and(|it| it.is_lost) => self.told(Outcome::Gap),
+            (true, _) if owner.is_some_and(|it| it.is_lost) => self.unknown(sentence::HAD_OR_TOLD),
+            (true, _) if !is_let_pass => self.unknown(sentence::HAD_OR_FILTERED),
             (true, None) if is_certain || !self.joined_anew() => self.told(Outcome::Acknowledged),
             (true, None) => self.unknown(sentence::HAD_OR_JOINED),
             (true, Some(_)) if is_certain => self.told(Outcome::Acknowledged),
@@ -312,6 +338,14 @@ impl<'a> Found<'a> {
 
 fn has(testimony: &Testimony, what: What) -> bool {
     testimony.steps.iter().any(|step| step.what == what)
+}
+
+/// Whether all who were in the topic had the message before the session ended, which was one of them.
+fn was_settled_before(testimony: &Testimony) -> bool {
+    let mut steps = testimony.steps.iter().map(|step| step.what);
+    testimony.seat == Seat::In
+        && steps.any(|what| what == What::Ended(Ending::Acknowledged))
+        && steps.any(|what| matches!(what, What::Closed(_)))
 }
 
 fn joined_behind(testimony: &Testimony) -> bool {

@@ -75,6 +75,9 @@ pub(super) struct Flight {
     deliveries: Ring<Delivery>,
     /// Since when joins, leaves and gaps are all remembered; `None` if nothing was ever missed.
     since: Option<Instant>,
+    /// When the last delivery was that is forgotten, and the last of those that were withheld.
+    forgotten: Option<Instant>,
+    forgotten_withheld: Option<Instant>,
     /// What is counted, as long as it is.
     counted: Deliveries,
     is_counting: bool,
@@ -89,6 +92,8 @@ impl Flight {
             sessions: Ring::new(limits.sessions),
             deliveries: Ring::new(limits.deliveries),
             since: None,
+            forgotten: None,
+            forgotten_withheld: None,
             counted: Deliveries::default(),
             is_counting: true,
         }
@@ -125,10 +130,8 @@ impl Flight {
             self.counted.given += messages.len() as u64;
         }
         let at = self.micros();
-        if self.limits.deliveries > 0 {
-            for id in messages {
-                self.deliveries.push(Delivery::given(session, id, mark, at));
-            }
+        for id in messages {
+            self.deliver(Delivery::given(session, id, mark, at));
         }
     }
 
@@ -142,11 +145,7 @@ impl Flight {
             self.counted.given = self.counted.given.saturating_sub(messages.len() as u64);
         }
         let at = self.micros();
-        if self.limits.deliveries > 0 {
-            messages.for_each(|id| {
-                self.deliveries.push(Delivery::withheld(session, id, at));
-            });
-        }
+        messages.for_each(|id| self.deliver(Delivery::withheld(session, id, at)));
     }
 
     /// A session's client has everything that was written before a mark, of which so many messages
@@ -156,7 +155,21 @@ impl Flight {
             self.counted.confirmed += messages;
         }
         let at = self.micros();
-        self.deliveries.push(Delivery::confirmed(session, mark, at));
+        self.deliver(Delivery::confirmed(session, mark, at));
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        let forgotten = match self.limits.deliveries {
+            0 => Some(delivery),
+            _ => self.deliveries.push(delivery),
+        };
+        if let Some((forgotten, began)) = forgotten.zip(self.began) {
+            let at = Some(began + Duration::from_micros(forgotten.at_micros()));
+            self.forgotten = at;
+            if forgotten.is_withheld() {
+                self.forgotten_withheld = at;
+            }
+        }
     }
 
     /// What happened until now was not all heard of.
@@ -167,6 +180,17 @@ impl Flight {
     /// Whether all joins, leaves and gaps are remembered that this node heard of since `then`.
     pub(super) fn covers(&self, then: Instant) -> bool {
         self.since.is_none_or(|since| since < then)
+    }
+
+    /// Whether all is remembered that sessions of this node were given since `then`.
+    pub(super) fn covers_given(&self, then: Instant) -> bool {
+        self.forgotten.is_none_or(|forgotten| forgotten < then)
+    }
+
+    /// Whether all is remembered that was withheld from sessions of this node, since `then` if it is known
+    /// since when that may have been.
+    pub(super) fn covers_withheld(&self, then: Option<Instant>) -> bool {
+        self.forgotten_withheld.is_none_or(|forgotten| then.is_some_and(|then| forgotten < then))
     }
 
     /// Since when all joins, leaves and gaps are remembered.

@@ -133,6 +133,13 @@ impl Ledger {
         self.closed += counted;
     }
 
+    /// So many messages did not end as acknowledged that ended before their topic was opened again: of
+    /// those that were stored, and of those that were published here.
+    pub(super) fn revoke_closed(&mut self, stored: u64, published: u64) {
+        self.closed.stored.revoke(stored);
+        self.closed.published.revoke(published);
+    }
+
     /// Somebody wants to hear when a message ends, which has not yet.
     pub(super) fn watch(&mut self, id: MessageId) {
         self.watched.insert(id);

@@ -28,7 +28,9 @@ pub struct Testimony {
     pub stored_on: Vec<NodeId>,
     /// Whether the message was for this session, if it was in the topic; `None` if that is not known.
     pub is_for: Option<bool>,
-    /// Whether the message was taken back from the session, while it is kept.
+    /// Whether this node has heard of the node that the message is named after.
+    pub knows_origin: bool,
+    /// Whether the message was taken back from the session, as far as is remembered.
     pub is_withdrawn: bool,
     /// The node that the session belongs to, if it is known.
     pub owner: Option<NodeId>,
@@ -49,6 +51,10 @@ pub struct Testimony {
     pub is_complete: bool,
     /// Since when they are remembered, in milliseconds since the Unix epoch.
     pub complete_ms: Option<u64>,
+    /// Whether all is remembered that sessions of this node were given since it stored the message.
+    pub remembers_given: bool,
+    /// Whether all is remembered that filters kept from sessions of this node since then.
+    pub remembers_withheld: bool,
     /// What happened, as far as it matters and is remembered, the first first. At most 100 things.
     pub steps: Vec<Step>,
 }

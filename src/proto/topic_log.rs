@@ -344,8 +344,9 @@ impl TopicLog {
         }
         let revoked = ledger.revoke(topic, from, &self.gone.settled);
         let own = revoked.iter().filter(|id| ledger.is_own(**id)).count() as u64;
-        self.counted.stored.revoke(revoked.len() as u64);
-        self.counted.published.revoke(own);
+        let stored = self.counted.stored.revoke(revoked.len() as u64);
+        let published = self.counted.published.revoke(own);
+        ledger.revoke_closed(stored, published);
         self.late = Some((self.gone.settled.clone(), all));
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Core, Happened};
 use crate::{
-    id::{MessageId, NodeId, SessionId, TopicName},
+    id::{MessageId, NodeId, Seq, SessionId, TopicName},
     proto::{
         CloseReason, Kept, Membership, NodeEvent, Op, Presence, Seat, Session, Step, Testimony,
         TopicKey, What,
@@ -60,8 +60,10 @@ impl Core {
             origin_lives: is_alive(message.origin),
             stored_on: self.live.iter().filter(|peer| has(*peer)).copied().collect(),
             is_for: self.is_for(asked),
-            is_withdrawn: key
-                .is_some_and(|key| topics.get(key).log.is_withdrawn_from(message, session)),
+            knows_origin: is_alive(message.origin)
+                || self.replica.known().get(message.origin) > Seq::FIRST,
+            is_withdrawn: topic
+                .is_some_and(|topic| self.replica.is_withdrawn_from(topic, message, session)),
             owner: known.map(|known| known.claim.node),
             away: known.and_then(|known| match known.presence {
                 Presence::Detached(why) => Some(why),
@@ -74,6 +76,8 @@ impl Core {
             is_lost: kept == Kept::Forgotten && lost.is_some_and(|lost| lost.covers(message)),
             is_complete: line.is_some_and(|line| self.flight.covers(line.stored)),
             complete_ms: self.flight.since().map(&calendar),
+            remembers_given: line.is_some_and(|line| self.flight.covers_given(line.stored)),
+            remembers_withheld: self.flight.covers_withheld(line.map(|line| line.stored)),
             steps: self.steps(asked, calendar),
         }
     }
@@ -164,9 +168,17 @@ impl Core {
                 Seat::Left
             }
             Some(_) => Seat::Unknown,
-            None if is_complete => Seat::Never,
+            None if is_complete && self.knows_all_of(asked.session) => Seat::Never,
             None => Seat::Unknown,
         }
+    }
+
+    /// Whether no join of a session can be forgotten: it is known, or all that happened to it is
+    /// remembered. What was known of one that is over is not.
+    fn knows_all_of(&self, session: SessionId) -> bool {
+        let mut events = self.flight.of(session).map(|event| &event.happened);
+        self.replica.session(session).is_some()
+            || events.any(|it| matches!(it, Happened::Attached { resumed: false, .. }))
     }
 
     /// Whether a session's connection was given a message, or what lies behind it.

@@ -12,11 +12,17 @@ pub(super) const HAD_OR_JOINED: &str =
     "when the session joined: it has the message, was told that it is gone, or joined behind it";
 pub(super) const HAD_OR_TOLD: &str =
     "what the session was told: it has the message, or was told that it is gone";
+pub(super) const HAD_OR_FILTERED: &str =
+    "what filters did: the session has the message, or a filter kept it from it";
+pub(super) const HAD_OR_OVER: &str = "what the session was given: its client had the message before the session was over, or had not";
+pub(super) const HAD_OR_TAKEN_BACK: &str =
+    "what the session was given: its client had the message before it was taken back, or had not";
 pub(super) const OWNER_UNKNOWN: &str =
     "what the session's client has: the node that the session belongs to did not say";
 pub(super) const NO_SESSION: &str =
     "the session: no node that answered knows it, nor that it was closed in the last ten minutes";
 pub(super) const NO_SUCH: &str = "the message: the node that it is named after has not come so far, so there is none of this name";
+pub(super) const NO_SUCH_NODE: &str = "the message: no node that answered remembers the node that it is named after, if there was one";
 pub(super) const NOT_REMEMBERED: &str =
     "who was in the topic when the message was published: that was before all that is remembered";
 pub(super) const ORIGIN_SILENT: &str = "the message: no node that answered has it";

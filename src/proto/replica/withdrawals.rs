@@ -2,7 +2,7 @@
 
 use super::{Change, Replica};
 use crate::{
-    id::{MessageId, TopicName},
+    id::{MessageId, SessionId, TopicName},
     proto::{Recipients, TopicKey},
 };
 
@@ -30,6 +30,13 @@ impl Replica {
         });
         let is_old = |&(topic, id, _): &(_, _, _)| self.withdrawals.of(topic, id).is_none();
         self.withdrawals.iter().chain(kept.filter(is_old))
+    }
+
+    /// Whether a message of a topic was taken back from a session, while it is kept or of late.
+    pub fn is_withdrawn_from(&self, topic: &TopicName, id: MessageId, session: SessionId) -> bool {
+        let log = self.topics.find(topic).map(|key| &self.topics.get(key).log);
+        self.withdrawals.of(topic, id).is_some_and(|from| from.include(session))
+            || log.is_some_and(|log| log.is_withdrawn_from(id, session))
     }
 
     /// Takes a message back from those in `from`, if it is kept.

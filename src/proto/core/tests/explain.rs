@@ -283,7 +283,7 @@ fn a_session_that_nobody_knows_is_unknown() {
     let stranger = SessionId::from_bits(99);
     let testimony = nodes.get(1).testify(id, stranger, None, |at| (now - at).as_millis() as u64);
     let explanation = Explanation::of(id, stranger, &[testimony], Vec::new());
-    assert_eq!(explanation.outcome, Outcome::NeverJoined);
+    assert_eq!(explanation.outcome, Outcome::Unknown);
 }
 
 /// Goal: what a session was told stays known for as long as that is promised, and no answer is
@@ -305,4 +305,101 @@ fn many_deliveries_and_comings_leave_the_answer_right_and_short() {
     assert!(testimony.steps.iter().any(|step| step.what == What::Confirmed));
     assert!(testimony.steps.iter().any(|step| step.what == What::Joined { behind: Some(false) }));
     assert_eq!(nodes.outcome(id), Outcome::Acknowledged);
+}
+
+/// A node that remembers as little as is said, and a session attached to it that has joined.
+fn forgetful(sessions: usize, deliveries: usize) -> (Nodes, AttachmentKey) {
+    let mut nodes = Nodes::new([]);
+    let flight = FlightLimits { sessions, deliveries };
+    nodes.add(Core::new(NodeId::from_bits(1), Limits { flight, ..Limits::default() }));
+    let key = nodes.attach(1);
+    nodes.join(1);
+    (nodes, key)
+}
+
+/// Others join the topic and are given what is published.
+fn push_out(nodes: &mut Nodes) {
+    for number in 8..11 {
+        let (now, other) = (nodes.now, SessionId::from_bits(number));
+        let key = nodes.get(1).attach(None, other, "/a", &Holder::default(), now).key;
+        nodes.get(1).join(other, &topic(), now).unwrap();
+        nodes.publish_one(1);
+        nodes.receive(1, key);
+    }
+}
+
+/// Goal: of who was in a topic for longer than is remembered, and is over, nobody says that it was not.
+#[test]
+fn who_is_over_may_have_joined_before_all_that_is_remembered() {
+    let (mut nodes, _) = forgetful(3, 1_000);
+    push_out(&mut nodes);
+    nodes.now += Duration::from_millis(1);
+    let missed = nodes.publish_one(1);
+    let now = nodes.now;
+    nodes.get(1).close(session(), CloseReason::Application, now);
+    assert!(nodes.testify(1, missed, None).is_complete);
+    assert_eq!(nodes.outcome(missed), Outcome::Closed);
+}
+
+/// Goal: whether a client had a message before its session ended is told only by who remembers it, or by
+/// who dropped the message as had by all before.
+#[test]
+fn what_a_session_had_that_is_over_is_not_guessed() {
+    let (mut nodes, key) = forgetful(1_000, 4);
+    let settled = nodes.publish_one(1);
+    assert_eq!(nodes.receive(1, key), 1);
+    nodes.pass_floor();
+    let had = nodes.publish_one(1);
+    assert_eq!(nodes.receive(1, key), 1);
+    push_out(&mut nodes);
+    let now = nodes.now;
+    nodes.get(1).close(session(), CloseReason::Application, now);
+    assert_eq!(nodes.outcome(settled), Outcome::Acknowledged);
+    let explanation = nodes.explain(had);
+    assert_eq!(explanation.outcome, Outcome::Unknown, "{explanation:?}");
+    assert!(explanation.sentence.contains("what the session was given"), "{explanation:?}");
+}
+
+/// Goal: who is past a message that a filter may have kept back is not said to have it.
+#[test]
+fn what_a_filter_may_have_kept_back_is_not_said_to_be_had() {
+    let (mut nodes, key) = forgetful(1_000, 4);
+    let before = nodes.publish_one(1);
+    assert_eq!(nodes.receive(1, key), 1);
+    let kept_back = nodes.publish_one(1);
+    let now = nodes.now;
+    nodes.get(1).set_now(now);
+    nodes.get(1).note_withheld(session(), vec![kept_back]);
+    assert_eq!(nodes.outcome(kept_back), Outcome::NotAddressed);
+    assert_eq!(nodes.receive(1, key), 1);
+    push_out(&mut nodes);
+    let later = nodes.publish_one(1);
+    nodes.receive(1, key);
+    for id in [before, kept_back] {
+        assert_eq!(nodes.outcome(id), Outcome::Unknown);
+        assert!(nodes.explain(id).sentence.contains("a filter"));
+    }
+    assert_eq!(nodes.outcome(later), Outcome::Acknowledged);
+}
+
+/// Goal: a name that no message ever had is not said to be lost.
+#[test]
+fn a_message_of_a_node_that_nobody_knows_is_unknown() {
+    let (mut nodes, _) = begin();
+    let id = MessageId::new(NodeId::from_bits(77), Seq::new(5));
+    let explanation = nodes.explain(id);
+    assert_eq!(explanation.outcome, Outcome::Unknown);
+    assert!(explanation.sentence.contains("remembers the node"), "{explanation:?}");
+}
+
+/// Goal: who was not in the topic when a message was published there that was taken back later did not get
+/// it for that reason.
+#[test]
+fn who_was_not_in_the_topic_was_taken_nothing_back_from() {
+    let (mut nodes, _) = begin();
+    let id = nodes.publish_one(2);
+    let now = nodes.now;
+    nodes.get(2).withdraw(&topic(), id, Recipients::Everyone, now).unwrap();
+    nodes.settle();
+    assert_eq!(nodes.outcome(id), Outcome::NeverJoined);
 }

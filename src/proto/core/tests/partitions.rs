@@ -77,6 +77,29 @@ fn what_a_forgotten_topic_has_lost_is_told() {
     }
 }
 
+/// Goal: what was dropped as had by all, in a topic that was forgotten since, is counted as dropped once
+/// somebody is heard of who did not have it.
+#[test]
+fn what_all_had_in_a_forgotten_topic_is_counted_anew() {
+    let mut nodes = Nodes::new([1]);
+    let now = nodes.now;
+    nodes.attach(1);
+    nodes.get(1).join(session(), &topic(), now).unwrap();
+
+    let mut apart = Core::new(NodeId::from_bits(2), Limits::default());
+    apart.publish(&topic(), Recipients::Everyone, Message::from("m"), now).unwrap();
+    nodes.now = now + 2 * LogLimits::default().floor;
+    apart.handle_timeout(nodes.now);
+    assert!(apart.replica().topics().find(&topic()).is_none(), "it is forgotten");
+    assert_eq!(apart.accounting().stored.acknowledged, 1);
+    nodes.add(apart);
+
+    for tally in [nodes.get(2).accounting().stored, nodes.get(2).accounting().published] {
+        assert_eq!((tally.acknowledged, tally.dropped.unheard), (0, 1));
+        assert_eq!(tally.unaccounted(), 0);
+    }
+}
+
 /// How many sessions a node takes for its own.
 fn owned_by(nodes: &mut Nodes, id: u64) -> usize {
     let core = nodes.get(id);
