@@ -140,7 +140,6 @@ impl<'a> Found<'a> {
         if let Some(told) = self.all.iter().find(|it| has(it, What::Gap { over: true })) {
             return self.gone(told);
         }
-        let is_heard = |it: &Testimony| matches!(it.kept, Kept::Ended(_) | Kept::Still);
         if !self.all.iter().any(is_heard) {
             return self.unheard();
         }
@@ -226,7 +225,6 @@ impl<'a> Found<'a> {
     fn over(&self) -> Decision {
         let is_told = |it: &Testimony| it.remembers_given || it.stored_ms.is_none();
         match self.all.iter().all(is_told) {
-            _ if self.all.iter().any(was_settled_before) => self.told(Outcome::Acknowledged),
             true => self.told(Outcome::Closed),
             false => self.unknown(sentence::HAD_OR_OVER),
         }
@@ -252,7 +250,10 @@ impl<'a> Found<'a> {
         let is_let_pass =
             self.all.iter().all(|it| it.remembers_withheld) || self.has_step(What::Given);
         match (is_past, loss) {
-            (true, _) if owner.is_some_and(|it| it.is_lost) => self.unknown(sentence::HAD_OR_TOLD),
+            // Who never had it never gave it: perhaps it was dropped by who had not heard of the session.
+            (true, _) if owner.is_some_and(|it| !is_heard(it)) => {
+                self.unknown(sentence::HAD_OR_TOLD)
+            }
             (true, _) if !is_let_pass => self.unknown(sentence::HAD_OR_FILTERED),
             (true, None) if is_certain || !self.joined_anew() => self.told(Outcome::Acknowledged),
             (true, None) => self.unknown(sentence::HAD_OR_JOINED),
@@ -340,17 +341,14 @@ fn has(testimony: &Testimony, what: What) -> bool {
     testimony.steps.iter().any(|step| step.what == what)
 }
 
-/// Whether all who were in the topic had the message before the session ended, which was one of them.
-fn was_settled_before(testimony: &Testimony) -> bool {
-    let mut steps = testimony.steps.iter().map(|step| step.what);
-    testimony.seat == Seat::In
-        && steps.any(|what| what == What::Ended(Ending::Acknowledged))
-        && steps.any(|what| matches!(what, What::Closed(_)))
-}
-
 fn joined_behind(testimony: &Testimony) -> bool {
     let is_behind = |step: &Step| matches!(step.what, What::Joined { behind: Some(true) | None });
     testimony.steps.iter().any(is_behind)
+}
+
+/// Whether the node had the message, and remembers that.
+fn is_heard(testimony: &Testimony) -> bool {
+    matches!(testimony.kept, Kept::Ended(_) | Kept::Still)
 }
 
 fn has_ended(testimony: &Testimony) -> bool {

@@ -36,6 +36,7 @@ impl World {
                 let is_given = explanation.steps.iter().any(|step| step.what == What::Given);
                 (got && is_given) || self.ghost.is_promised(session, id)
             }
+            Outcome::Acknowledged => !got,
             _ => false,
         };
         match is_wrong {
