@@ -271,16 +271,12 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Whether all is known that the session was told since the owner stored the message: where it came
-    /// from since then, others say what they told it.
+    /// Whether all is known that the session was told since the message was stored: each node that it came
+    /// from or went to since then says that it remembers all.
     fn has_all_of(&self, owner: &Testimony) -> bool {
-        let came = owner.steps.iter().filter(|step| Some(step.at_ms) >= owner.stored_ms);
-        let from = came.filter_map(|step| match step.what {
-            What::Adopted { from } | What::Attached { from: Some(from), .. } => Some(from),
-            _ => None,
-        });
         let is_told = |node| self.all.iter().any(|it| it.node == node && it.is_complete);
-        owner.is_complete && !joined_behind(owner) && from.into_iter().all(is_told)
+        let mut others = self.all.iter().flat_map(others_of);
+        owner.is_complete && !joined_behind(owner) && others.all(is_told)
     }
 
     /// Whether the session joined once more, perhaps behind the message: it may be beyond it for that
@@ -339,6 +335,16 @@ impl<'a> Found<'a> {
 
 fn has(testimony: &Testimony, what: What) -> bool {
     testimony.steps.iter().any(|step| step.what == what)
+}
+
+/// The other nodes that a session came from or went to since the message was stored.
+fn others_of(testimony: &Testimony) -> impl Iterator<Item = NodeId> {
+    let since = testimony.steps.iter().filter(|step| Some(step.at_ms) >= testimony.stored_ms);
+    since.filter_map(|step| match step.what {
+        What::Adopted { from } | What::Attached { from: Some(from), .. } => Some(from),
+        What::Claimed { by } => Some(by),
+        _ => None,
+    })
 }
 
 fn joined_behind(testimony: &Testimony) -> bool {
