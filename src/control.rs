@@ -12,6 +12,7 @@ mod events;
 mod guard;
 mod metrics;
 mod page;
+mod patience;
 mod problem;
 mod role;
 mod server;

@@ -61,8 +61,16 @@ async fn nobody_gets_past_the_gate_without_a_token_or_with_too_small_a_role() {
     assert!(changing >= 3);
     let operate = tower.ask(Some(Role::Operate), "POST", "/api/v1/reload", None).await;
     assert_eq!(operate.status, 403, "that is for admins");
-    let before = tower.get("/api/v1/audit").await;
-    assert_eq!(before["items"], json!([]), "nothing was done, or tried by who may");
+    let audit = tower.get("/api/v1/audit?limit=1000").await;
+    let refused = audit["items"].as_array().unwrap();
+    assert_eq!(refused.len(), changing + 1, "those who are known, and may not: {audit}");
+    assert!(refused.iter().all(|entry| entry["done"] == false), "{audit}");
+    let last = &refused[0];
+    assert_eq!((&last["who"], &last["target"]), (&json!("Operate"), &json!("/api/v1/reload")));
+    assert_eq!(
+        (&last["what"], &last["detail"]),
+        (&json!("POST /api/v1/reload"), &json!("this takes the role Admin"))
+    );
 }
 
 #[tokio::test]
@@ -75,6 +83,12 @@ async fn pages_and_names_of_others_are_turned_away_and_links_show_tokens() {
     assert_eq!(ask(&["Origin: http://evil.example"]).await.status, 403);
     assert_eq!(ask(&["Origin: null"]).await.status, 403);
     assert_eq!(ask(&["Host: rebound.example"]).await.status, 421);
+    assert_eq!(ask(&["Host: ops.example"]).await.status, 200);
+    let events = format!("/api/v1/events?token={}", encoded("the token of readers"));
+    let headers = ["Host: ops.example", "Accept: text/event-stream"];
+    let mut events = Stream::open(tower.control, &events, &headers).await;
+    tower.act("PUT", "/api/v1/topics/%2Fa", None).await;
+    assert!(events.event().await.unwrap().data.contains("open a topic"));
     let own = format!("Origin: http://{}", tower.control);
     assert_eq!(ask(&[&own]).await.status, 200);
     let wrong = ask(&["Authorization: Bearer the token of nobody"]).await;

@@ -7,9 +7,11 @@ use http::{HeaderMap, Uri, header};
 /// The request by which a client is connected now. Cheap to clone.
 ///
 /// It is kept while the client is connected, by the node that it is connected to. At most 32 headers and 4 KiB
-/// are kept of each; what is longer than 256 bytes is cut. What could be a credential never is: headers
-/// such as `Cookie` and `Authorization`, and the values of parameters in the query, are left out where
-/// the name says that they are secret.
+/// are kept of each; what is longer than 256 bytes is cut. What its name says is a credential never is kept:
+/// a header is left out, a parameter's value in the query is `***`, if the name is one of credentials, such as
+/// `Cookie`, `Authorization`, `token`, `ticket`, `code` or `session`. So is `Sec-WebSocket-Protocol`, which
+/// browsers have to use for want of others; so is what stands in the query without a name, and of URLs in
+/// headers, such as `Referer`, all from the `?` on. A credential under another name is kept as it is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientRequest(Arc<Kept>);
 
@@ -32,22 +34,36 @@ const MAX_VALUE_BYTES: usize = 256;
 const MAX_BYTES: usize = 4 << 10;
 
 /// What names contain whose values are nobody's business.
-const SECRETS: [&str; 14] = [
-    "apikey",
-    "api-key",
+const SECRETS: [&str; 25] = [
+    "assertion",
     "auth",
+    "bearer",
+    "cert",
+    "code",
     "cookie",
     "credential",
     "csrf",
+    "grant",
+    "hmac",
     "jwt",
     "key",
+    "nonce",
+    "otp",
     "pass",
+    "pin",
+    "pwd",
+    "saml",
+    "sec-websocket-protocol",
     "secret",
     "session",
     "sig",
+    "ticket",
     "token",
     "tracking-id",
 ];
+
+/// What names of headers contain that are URLs.
+const URLS: [&str; 3] = ["referer", "uri", "url"];
 
 /// What a value is replaced by that is not kept.
 const HIDDEN: &str = "***";
@@ -67,7 +83,7 @@ impl ClientRequest {
         let kept = agent.into_iter().chain(others).filter(|(name, _)| !is_secret(name.as_str()));
         for (name, value) in kept.take(MAX_HEADERS) {
             let value = String::from_utf8_lossy(value.as_bytes());
-            let (name, value) = (cut(name.as_str()), cut(&value));
+            let (name, value) = (cut(name.as_str()), cut(without_query(name.as_str(), &value)));
             if text.len() + name.len() + value.len() + 2 <= MAX_BYTES {
                 text.extend(["\n", name, "\n", value]);
             }
@@ -86,7 +102,7 @@ impl ClientRequest {
         self.0.address
     }
 
-    /// What stood behind the `?` of the client's URL, with `***` for what is secret.
+    /// What stood behind the `?` of the client's URL, with `***` for what is secret, or has no name.
     pub fn query(&self) -> &str {
         self.0.text.split('\n').next().unwrap_or_default()
     }
@@ -112,9 +128,20 @@ impl ClientRequest {
 fn shown(query: &str) -> String {
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, _)) if is_secret(name) => format!("{name}={HIDDEN}"),
-        _ => pair.to_owned(),
+        Some(_) => pair.to_owned(),
+        // Without a name nothing says what it is.
+        None if pair.is_empty() => String::new(),
+        None => HIDDEN.to_owned(),
     });
     pairs.collect::<Vec<_>>().join("&").replace('\n', " ")
+}
+
+/// A header's value without the query, if it is a URL.
+fn without_query<'a>(name: &str, value: &'a str) -> &'a str {
+    match URLS.iter().any(|url| name.contains(url)) {
+        true => value.split(['?', '#']).next().unwrap_or_default(),
+        false => value,
+    }
 }
 
 fn is_secret(name: &str) -> bool {
@@ -154,16 +181,37 @@ mod tests {
             ("proxy-authorization", "x-x"),
             ("x-forwarded-for", "192.0.2.7"),
             ("user-agent", "test/1"),
+            ("sec-websocket-protocol", "bearer, x-x"),
+            ("referer", "https://a.example/b?ticket=x-x"),
+            ("x-forwarded-uri", "/chat?x-x"),
+            ("sec-ch-ua-mobile", "?0"),
         ];
-        let query = "/chat?a=1&Token=x-x&X-Atmosphere-tracking-id=x-x&pass%77ord=x-x&b";
+        let query = "/chat?a=1&Token=x-x&X-Atmosphere-tracking-id=x-x&pass%77ord=x-x&x-x";
         let request = request(query, &headers);
         assert!(!format!("{request:?}").contains("x-x"), "{request:?}");
         let kept: Vec<_> = request.headers().collect();
-        assert_eq!(kept, [("user-agent", "test/1"), ("x-forwarded-for", "192.0.2.7")]);
-        let shown = "a=1&Token=***&X-Atmosphere-tracking-id=***&pass%77ord=***&b";
+        let shown = [
+            ("user-agent", "test/1"),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("referer", "https://a.example/b"),
+            ("x-forwarded-uri", "/chat"),
+            ("sec-ch-ua-mobile", "?0"),
+        ];
+        assert_eq!(kept, shown);
+        let shown = "a=1&Token=***&X-Atmosphere-tracking-id=***&pass%77ord=***&***";
         assert_eq!((request.query(), request.user_agent()), (shown, Some("test/1")));
         assert_eq!(request.header("X-Forwarded-For"), Some("192.0.2.7"));
         assert_eq!(request.header("cookie"), None);
+    }
+
+    #[test]
+    fn parameters_that_let_somebody_in_are_hidden() {
+        for name in ["ticket", "code", "otp", "PIN", "access_key", "sessionid", "id-token"] {
+            let request = request(&format!("/?{name}=x-x"), &[]);
+            assert_eq!(request.query(), format!("{name}=***"));
+        }
+        let plain = "X-Atmosphere-Transport=websocket&X-Heartbeat-Server=60000&room=1&&n=";
+        assert_eq!(request(&format!("/?{plain}"), &[]).query(), plain);
     }
 
     #[test]
@@ -175,7 +223,7 @@ mod tests {
             headers.insert(name, HeaderValue::from_bytes(long.as_bytes()).unwrap());
         }
         headers.insert("user-agent", HeaderValue::from_static("last"));
-        let uri: Uri = format!("/?{}", "q".repeat(5_000)).parse().unwrap();
+        let uri: Uri = format!("/?q={}", "q".repeat(5_000)).parse().unwrap();
         let request = ClientRequest::new(&uri, &headers, None, SystemTime::UNIX_EPOCH);
         assert_eq!((request.query().len(), request.user_agent()), (MAX_VALUE_BYTES, Some("last")));
         assert!(request.0.text.len() <= MAX_BYTES);

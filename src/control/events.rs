@@ -50,8 +50,8 @@ impl Handler for Followers {
 }
 
 impl Events {
-    /// Of a node whose clients' tasks are `tasks`.
-    pub(super) fn new(tasks: &Tasks) -> Self {
+    /// Of a node whose clients' tasks are `tasks`, for those who ask for one of `hosts`.
+    pub(super) fn new(tasks: &Tasks, hosts: Hosts) -> Self {
         let mut table = Table::default();
         let route = Route::sessions(PATH, Arc::new(Followers));
         table.insert(PATH, route).expect("the template is a plain path");
@@ -66,7 +66,7 @@ impl Events {
         tasks.spawn(Span::current(), Arc::clone(&routes).attend(duties));
         let admission = Admission {
             origins: Vec::new(),
-            hosts: Hosts::default(),
+            hosts,
             scripts: false,
             bodies: Bodies::new(0),
             parking: Room::new(MAX_FOLLOWERS),

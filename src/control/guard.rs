@@ -69,7 +69,7 @@ fn check(desk: &Desk, request: &mut Request) -> Result<(), Problem> {
     }
     let matched = request.extensions().get::<MatchedPath>();
     let matched = matched.map_or("", MatchedPath::as_str).to_owned();
-    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let changes = changes(request);
     if OPEN.contains(&&*matched) && !changes {
         return Ok(());
     }
@@ -84,10 +84,18 @@ fn check(desk: &Desk, request: &mut Request) -> Result<(), Problem> {
         true => Role::Admin,
     };
     if operator.role < needed {
-        return Err(forbidden(&format!("this takes the role {needed:?}")));
+        let refused = forbidden(&format!("this takes the role {needed:?}"));
+        let what = format!("{} {matched}", request.method());
+        desk.note(&operator, &what, request.uri().path(), Err(&refused));
+        return Err(refused);
     }
     request.extensions_mut().insert(operator);
     Ok(())
+}
+
+/// Whether a request is to change something.
+pub(super) fn changes(request: &Request) -> bool {
+    !matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
 /// The token that a request shows.

@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Role {
-    /// See everything.
+    /// See everything: also what messages say, and the ids of sessions. Whoever knows the id of a session
+    /// that is bound to nobody, neither by [authentication](crate::Builder::authenticate) nor by a
+    /// [cookie](crate::Builder::browser_cookies), can take it over as a client.
     Read,
     /// Steer what users notice: messages, topics and sessions.
     Operate,

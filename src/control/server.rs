@@ -1,6 +1,6 @@
 //! The routes of Tower Control, and what they share.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use axum::{Router, middleware};
 use tokio::sync::broadcast::error::RecvError;
@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{
     Control, admin, api,
     events::{self, Events},
-    guard, metrics, page,
+    guard, metrics, page, patience,
     problem::{self, Problem},
     token::{Operator, Token},
     told,
@@ -27,9 +27,6 @@ use crate::{
 
 /// How long a body may be, in bytes: a message that is published, and what stands around it.
 const MAX_BODY_BYTES: usize = 2 << 20;
-
-/// How long a request may take: longer than peers take to answer, or not to.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What every route may need. Cheap to clone.
 #[derive(Clone)]
@@ -54,7 +51,7 @@ struct Description;
 /// All routes, behind their gate.
 pub(super) fn router(node: &Node, control: Control) -> Router {
     let Control { tokens, hosts, .. } = control;
-    let events = Events::new(node.client_tasks());
+    let events = Events::new(node.client_tasks(), hosts.clone());
     let desk = Desk(Arc::new(Shared {
         node: node.clone(),
         tokens,
@@ -88,25 +85,11 @@ pub(super) fn router(node: &Node, control: Control) -> Router {
                 "the path is right, the method is not",
             )
         })
+        .layer(middleware::from_fn_with_state(node.client_tasks().clone(), patience::limit))
         .layer(middleware::from_fn(problem::explain))
-        .layer(middleware::from_fn(limit))
         .layer(middleware::from_fn_with_state(desk.clone(), guard::admit))
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(desk)
-}
-
-/// Ends what takes too long, the stream of events apart.
-async fn limit(
-    request: axum::extract::Request,
-    next: middleware::Next,
-) -> axum::response::Response {
-    use axum::response::IntoResponse;
-    if request.uri().path() == events::PATH {
-        return next.run(request).await;
-    }
-    let late = || Problem::new(http::StatusCode::GATEWAY_TIMEOUT, "it took too long");
-    let answered = tokio::time::timeout(PATIENCE, next.run(request)).await;
-    answered.unwrap_or_else(|_| late().into_response())
 }
 
 impl Desk {
@@ -132,13 +115,24 @@ impl Desk {
         act: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, Problem> {
         let result = act.await;
+        self.note(operator, what, target, result.as_ref().map(drop));
+        result
+    }
+
+    /// Writes down who did what to what, and what came of it.
+    pub(super) fn note(
+        &self,
+        operator: &Operator,
+        what: &str,
+        target: impl ToString,
+        result: Result<(), &Problem>,
+    ) {
         let mut entry = AuditEntry::default();
         (entry.at_ms, entry.node) = (crate::node::now_ms(), self.node().id().to_string());
         (entry.who, entry.what) = (operator.name.clone(), what.to_owned());
         (entry.target, entry.done) = (target.to_string(), result.is_ok());
-        entry.detail = result.as_ref().err().map(|problem| problem.detail()).unwrap_or_default();
+        entry.detail = result.err().map(Problem::detail).unwrap_or_default();
         self.node().audit_log().write(entry);
-        result
     }
 
     /// The node called `id`, if it is a member.

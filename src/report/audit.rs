@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What an operator did, or tried to.
+/// What an operator did, or tried to. Of each text 512 bytes are kept at most; what was cut ends in `...`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "control", derive(utoipa::ToSchema))]
 #[serde(default)]
@@ -18,7 +18,7 @@ pub struct AuditEntry {
     pub who: String,
     /// What was to be done.
     pub what: String,
-    /// To what.
+    /// To what. Of what an operator's role did not allow, the path.
     pub target: String,
     /// Whether it was done. If not, nothing was changed, unless `detail` says otherwise.
     pub done: bool,

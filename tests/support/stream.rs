@@ -38,7 +38,10 @@ impl Stream {
     /// The same; `None` if the connection is refused or ends before the head.
     pub(crate) async fn try_open(http: SocketAddr, target: &str, headers: &[&str]) -> Option<Self> {
         let mut stream = TcpStream::connect(http).await.ok()?;
-        let mut head = format!("GET {target} HTTP/1.1\r\nHost: {http}\r\n");
+        let mut head = format!("GET {target} HTTP/1.1\r\n");
+        if !headers.iter().any(|header| header.starts_with("Host:")) {
+            head += &format!("Host: {http}\r\n");
+        }
         headers.iter().for_each(|header| head.extend([header, "\r\n"]));
         head += "\r\n";
         stream.write_all(head.as_bytes()).await.ok()?;

@@ -30,9 +30,9 @@ impl Tower {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let control = listener.local_addr().unwrap();
         let tokens = TOKENS.into_iter();
-        let served = tokens.fold(Control::new(), |control, (role, token)| {
-            control.token(format!("{role:?}"), role, token)
-        });
+        let named = Control::new().allow_host("ops.example");
+        let served = tokens
+            .fold(named, |control, (role, token)| control.token(format!("{role:?}"), role, token));
         let serving = node.clone();
         spawn(async move { serving.serve_control_listener(listener, served).await.unwrap() });
         Self { http: serve(&node), control, node }
