@@ -105,6 +105,17 @@ impl Topic {
         &self.name
     }
 
+    /// Whether a session is in this topic, as far as this node knows.
+    #[cfg(feature = "control")]
+    pub(crate) fn is_read_by(&self, session: SessionId) -> bool {
+        self.hub.with(|core, _| {
+            let topics = core.replica().topics();
+            let members = topics.find(&self.name).map(|key| &topics.get(key).members);
+            let member = members.and_then(|members| members.get(&session));
+            member.is_some_and(|member| member.until.is_none())
+        })
+    }
+
     /// The sessions in this topic, on whichever nodes they are, as far as this node knows.
     pub fn members(&self) -> Vec<SessionId> {
         self.hub.with(|core, _| {

@@ -187,6 +187,11 @@ async fn atmosphere_tools_work(towers: &[Tower; 3], clients: &mut [Client]) {
     let id = towers[1].get("/api/v1/sessions").await["items"][0]["id"].as_str().unwrap().to_owned();
     let unicast = json!({ "broadcasterId": "/chat/a", "uuid": id, "message": "to one" });
     towers[1].act("POST", "/api/admin/broadcasters/unicast", Some(unicast)).await;
+    towers[1].node.topic("/other").unwrap().publish("it is there").await.unwrap();
+    let elsewhere = json!({ "broadcasterId": "/other", "uuid": id, "message": "to nobody" });
+    let path = "/api/admin/broadcasters/unicast";
+    let elsewhere = towers[1].ask(Some(Role::Operate), "POST", path, Some(elsewhere)).await;
+    assert_eq!(elsewhere.status, 409, "{}", elsewhere.body);
     let resource = format!("/api/admin/resources/{id}");
     let disconnected = towers[2].act("DELETE", &resource, None).await;
     assert_eq!(disconnected["status"], "resource disconnected");
@@ -296,7 +301,9 @@ async fn what_is_no_request_is_answered_by_a_problem() {
     let tower = Tower::start(chat(place.node())).await;
     let admin = "Authorization: Bearer the token of admins";
     let json = "Content-Type: application/json";
-    let wrong: [Wrong<'_>; 9] = [
+    let drain = format!("/api/v1/nodes/{}/drain", tower.node.id());
+    let wrong: [Wrong<'_>; 10] = [
+        ("POST", &drain, &[admin, json], br#"{"per_second":0}"#, 400),
         ("GET", "/api/v1/nothing", &[admin], b"", 404),
         ("GET", "/api/v1/sessions/x", &[admin], b"", 400),
         ("GET", "/api/v1/sessions?limit=0", &[admin], b"", 400),

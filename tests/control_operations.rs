@@ -124,6 +124,8 @@ async fn messages_are_published_to_a_topic_to_some_and_to_one() {
     towers[0].act("POST", &room("/publish"), Some(except)).await;
     let send = format!("/api/v1/sessions/{}/send", two.id);
     towers[0].act("POST", &send, Some(json!({"base64": "cHNzdA=="}))).await;
+    let topics = towers[0].get("/api/v1/topics?prefix=~").await;
+    assert_eq!(topics["items"], json!([]), "those of single sessions have no page");
     assert_eq!([one.text().await, one.text().await], ["to all", "to one"]);
     assert_eq!([two.text().await, two.text().await], ["to all", "to the other"]);
     assert!(matches!(two.next().await, Received::Binary(bytes) if bytes == b"psst"));
@@ -192,6 +194,8 @@ async fn a_topic_is_closed_and_opened() {
     let is_closed = |tower: &Tower| tower.node.topic(ROOM).unwrap().is_closed();
     until("all know that it is closed", || towers.iter().all(is_closed) && is_left()).await;
     assert_eq!(towers[1].get(&room("")).await["closed"], true);
+    towers[1].node.topic("/never/used").unwrap().close().await.unwrap();
+    closed_topics_are_listed(&towers[1]).await;
     let body = Some(json!({"message": "m"}));
     let refused = towers[0].ask(Some(Role::Operate), "POST", &room("/publish"), body).await;
     assert_eq!(refused.status, 409, "{}", refused.body);
@@ -202,6 +206,85 @@ async fn a_topic_is_closed_and_opened() {
     topic.add(client.id.parse().unwrap()).await.unwrap();
     say(&towers, "again").await;
     assert_eq!(client.text().await, "again");
+}
+
+async fn closed_topics_are_listed(tower: &Tower) {
+    let names = |page: &Value| {
+        let items = page["items"].as_array().unwrap().iter();
+        items.map(|it| it["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let first = tower.get("/api/v1/topics?closed=true&limit=1").await;
+    assert_eq!((names(&first), &first["total"]), (vec![ROOM.to_owned()], &json!(2)));
+    let rest = encoded(first["next"].as_str().unwrap());
+    let rest = tower.get(&format!("/api/v1/topics?closed=true&limit=1&after={rest}")).await;
+    assert_eq!((&*names(&rest), &rest["next"]), (&["/never/used".to_owned()][..], &Value::Null));
+    let named = tower.get("/api/v1/topics?closed=true&prefix=%2Fn").await;
+    assert_eq!(names(&named), ["/never/used"]);
+}
+
+/// Goal: whoever changes something else at the same time undoes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_changes_of_limits_at_once_both_hold() {
+    let place = Place::new("race");
+    let tower = Tower::start(chat(place.node())).await;
+    for round in 1..100 {
+        let patch = |limit: &str| Some(json!({limit: round}));
+        let change = async |patch| tower.act("PATCH", "/api/v1/limits", patch).await;
+        tokio::join!(change(patch("topics")), change(patch("connections")));
+        let limits = tower.node.limits();
+        assert_eq!((limits.topics, limits.connections), (round, round));
+    }
+}
+
+/// Goal: a list that a node is missing from says so, and so does the audit log of what it was not told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_does_not_answer_is_named() {
+    let place = Place::new("silent");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let builder = chat(place.node());
+    let dying = runtime.spawn(Tower::start(builder)).await.unwrap();
+    let tower = Tower::start(chat(place.node())).await;
+    support::sees(&tower.node, 2).await;
+    let client = Client::new(dying.http, ROOM).await;
+    let id: SessionId = client.id.parse().unwrap();
+    until("its session is known", || tower.node.locate(id).is_some()).await;
+    let dead = dying.node.id().to_string();
+    runtime.shutdown_background();
+    let (sessions, set) = tokio::join!(
+        tower.get("/api/v1/sessions"),
+        tower.act("PUT", "/api/v1/heartbeat", Some(json!({"ms": 2_000})))
+    );
+    assert_eq!(sessions["unanswered"], json!([dead]), "{sessions}");
+    assert_eq!(set["nodes"].as_array().unwrap().len(), 2);
+    let audit = tower.get("/api/v1/audit").await;
+    let entry = &audit["items"][0];
+    let detail = entry["detail"].as_str().unwrap();
+    assert!(entry["done"] == true && detail.starts_with(&format!("not on {dead}: ")), "{audit}");
+}
+
+/// Goal: what operators did is read to its end, a part at a time, though they go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_operators_did_is_read_a_part_at_a_time() {
+    let place = Place::new("audit");
+    let tower = Tower::start(chat(place.node())).await;
+    let open = async |name: &str| {
+        tower.act("PUT", &format!("/api/v1/topics/{name}"), None).await;
+    };
+    for name in ["a", "b", "c"] {
+        open(name).await;
+    }
+    let targets = |page: &Value| {
+        let items = page["items"].as_array().unwrap().iter();
+        items.map(|it| it["target"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let first = tower.get("/api/v1/audit?limit=2").await;
+    assert_eq!((&*targets(&first).concat(), &first["total"]), ("cb", &json!(3)), "{first}");
+    open("d").await;
+    let next = first["next"].as_str().unwrap();
+    let rest = tower.get(&format!("/api/v1/audit?limit=2&after={next}")).await;
+    assert_eq!((&*targets(&rest).concat(), &rest["next"]), ("a", &Value::Null), "{rest}");
+    let wrong = tower.ask(Some(Role::Read), "GET", "/api/v1/audit?after=1-x", None).await;
+    assert_eq!(wrong.status, 400, "{}", wrong.body);
 }
 
 /// Goal: what is taken back reaches nobody who has not got it, whichever node it comes back to.

@@ -86,7 +86,7 @@ fn check(desk: &Desk, request: &mut Request) -> Result<(), Problem> {
     if operator.role < needed {
         let refused = forbidden(&format!("this takes the role {needed:?}"));
         let what = format!("{} {matched}", request.method());
-        desk.note(&operator, &what, request.uri().path(), Err(&refused));
+        desk.note(&operator, &what, request.uri().path(), false, refused.detail());
         return Err(refused);
     }
     request.extensions_mut().insert(operator);

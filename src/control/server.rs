@@ -115,7 +115,8 @@ impl Desk {
         act: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, Problem> {
         let result = act.await;
-        self.note(operator, what, target, result.as_ref().map(drop));
+        let detail = result.as_ref().err().map(Problem::detail).unwrap_or_default();
+        self.note(operator, what, target, result.is_ok(), detail);
         result
     }
 
@@ -125,13 +126,13 @@ impl Desk {
         operator: &Operator,
         what: &str,
         target: impl ToString,
-        result: Result<(), &Problem>,
+        done: bool,
+        detail: String,
     ) {
         let mut entry = AuditEntry::default();
         (entry.at_ms, entry.node) = (crate::node::now_ms(), self.node().id().to_string());
         (entry.who, entry.what) = (operator.name.clone(), what.to_owned());
-        (entry.target, entry.done) = (target.to_string(), result.is_ok());
-        entry.detail = result.err().map(Problem::detail).unwrap_or_default();
+        (entry.target, entry.done, entry.detail) = (target.to_string(), done, detail);
         self.node().audit_log().write(entry);
     }
 

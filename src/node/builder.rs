@@ -528,7 +528,7 @@ impl Builder {
         };
         let node = Node { inner: Arc::new(inner) };
         node.inner.mesh.set_answerer(Arc::new(Desk(Arc::downgrade(&node.inner))));
-        node.apply(self.limits);
+        node.set_limits(self.limits)?;
         licensing::admit(&node).await?;
         stop.disarm();
         Ok(node)

@@ -37,10 +37,12 @@ impl Node {
                 let names: Vec<_> = names.iter().map(String::as_str).collect();
                 self.order_filters(&names).map_err(text)
             }
-            Change::Limits(patch) => self.set_limits(patched(self.limits(), &patch)).map_err(text),
+            Change::Limits(patch) => {
+                self.change_limits(|before| patched(before, &patch)).map_err(text)
+            }
             Change::Heartbeat(millis) => {
-                let limits = Limits { heartbeat: Duration::from_millis(millis), ..self.limits() };
-                self.set_limits(limits).map_err(text)
+                let heartbeat = Duration::from_millis(millis);
+                self.change_limits(|before| Limits { heartbeat, ..before }).map_err(text)
             }
             Change::Swap { template, handler } => self.swap(&template, &handler).map_err(text),
         }

@@ -61,8 +61,8 @@ impl Node {
 
     /// Drains the node once whoever asks for it has been answered: so many clients a second, or at
     /// the usual pace.
-    pub(super) fn drain_later(&self, per_second: Option<u32>) {
-        let pace = per_second.and_then(NonZeroU32::new).map(Pace::PerSecond).unwrap_or_default();
+    pub(super) fn drain_later(&self, per_second: Option<NonZeroU32>) {
+        let pace = per_second.map(Pace::PerSecond).unwrap_or_default();
         let node = self.clone();
         // Not one of the node's own, for the end of which a shutdown waits.
         Tasks::default().spawn(Span::current(), async move { node.drain(pace).await });

@@ -1,6 +1,6 @@
 //! What a node asks its peers, and what it answers them.
 
-use std::sync::Weak;
+use std::{num::NonZeroU32, sync::Weak};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -48,7 +48,7 @@ pub(crate) enum Question {
     /// To drain itself: nothing, and it does so after it has answered.
     Drain {
         /// How many clients it sends elsewhere each second, if that is said.
-        per_second: Option<u32>,
+        per_second: Option<NonZeroU32>,
     },
 }
 

@@ -102,13 +102,25 @@ impl Node {
     /// # }
     /// ```
     pub fn set_limits(&self, limits: Limits) -> Result<(), InvalidLimit> {
+        self.change_limits(|_| limits)
+    }
+
+    /// Lets this node keep to other limits than those of now. Of two that change some at once, one comes
+    /// after the other, and neither undoes what the other did.
+    pub(super) fn change_limits(
+        &self,
+        change: impl FnOnce(Limits) -> Limits,
+    ) -> Result<(), InvalidLimit> {
+        let mut kept = self.inner.limits.lock();
+        let limits = change(kept.clone());
         limits.check()?;
-        self.apply(limits);
+        self.apply(&limits);
+        *kept = limits;
         Ok(())
     }
 
     /// Keeps to limits that can be.
-    pub(super) fn apply(&self, limits: Limits) {
+    fn apply(&self, limits: &Limits) {
         let Inner { hub, server, slots, .. } = &*self.inner;
         hub.with(|core, now| {
             let of_core = limits.of_core(core.limits());
@@ -118,6 +130,5 @@ impl Node {
         slots.resize(limits.connections);
         server.admission().parking.resize(limits.parked_polls);
         server.admission().bodies.resize(limits.posted_bytes);
-        *self.inner.limits.lock() = limits;
     }
 }

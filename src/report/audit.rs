@@ -22,6 +22,6 @@ pub struct AuditEntry {
     pub target: String,
     /// Whether it was done. If not, nothing was changed, unless `detail` says otherwise.
     pub done: bool,
-    /// What came of it.
+    /// What came of it, if it was not simply done: why it was not, or which nodes it was not done on.
     pub detail: String,
 }

@@ -13,4 +13,7 @@ pub struct Page<T> {
     pub next: Option<String>,
     /// How long the whole list is, if that is known.
     pub total: Option<usize>,
+    /// The ids of the nodes that were asked for some of it and did not answer within a second: what only
+    /// they know is missing.
+    pub unanswered: Vec<String>,
 }

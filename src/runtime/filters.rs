@@ -41,8 +41,12 @@ pub(crate) struct Named {
 impl Filters {
     /// These, in this order.
     pub(crate) fn set(&self, filters: impl IntoIterator<Item = Named>) {
+        self.put(&mut self.inner.write(), filters);
+    }
+
+    /// The same, for who looked at what there was and let nobody else change it meanwhile.
+    fn put(&self, inner: &mut Arc<[Named]>, filters: impl IntoIterator<Item = Named>) {
         let filters: Arc<[Named]> = filters.into_iter().collect();
-        let mut inner = self.inner.write();
         self.are_some.store(!filters.is_empty(), Ordering::Relaxed);
         let are_asked = filters.iter().any(|it| it.info.deliveries);
         self.are_asked.store(are_asked, Ordering::Relaxed);
@@ -93,24 +97,26 @@ impl Filters {
 
     /// Removes one.
     pub(crate) fn remove(&self, name: &str) -> Result<(), FilterError> {
-        let filters = self.current();
+        let mut inner = self.inner.write();
+        let filters = Arc::clone(&inner);
         if filters.iter().all(|it| it.info.name != name) {
             return Err(FilterError::NoFilter);
         }
-        self.set(filters.iter().filter(|it| it.info.name != name).cloned());
+        self.put(&mut inner, filters.iter().filter(|it| it.info.name != name).cloned());
         Ok(())
     }
 
     /// Puts them in this order, which names each once.
     pub(crate) fn reorder(&self, names: &[&str]) -> Result<(), FilterError> {
-        let filters = self.current();
+        let mut inner = self.inner.write();
+        let filters = Arc::clone(&inner);
         let named: BTreeSet<_> = names.iter().collect();
         if named.len() != names.len() || names.len() != filters.len() {
             return Err(FilterError::NotAll);
         }
         let ordered = names.iter().map(|name| filters.iter().find(|it| it.info.name == *name));
         let ordered: Option<Vec<_>> = ordered.collect();
-        self.set(ordered.ok_or(FilterError::NoFilter)?.into_iter().cloned());
+        self.put(&mut inner, ordered.ok_or(FilterError::NoFilter)?.into_iter().cloned());
         Ok(())
     }
 
@@ -215,6 +221,24 @@ mod tests {
         assert_eq!(published(&filters, "/a/x", "m").unwrap(), "ma".into());
         assert_eq!(filters.remove("b"), Err(FilterError::NoFilter));
         assert_eq!(filters.list().len(), 1);
+    }
+
+    #[test]
+    fn of_two_changes_at_once_neither_undoes_the_other() {
+        for _ in 0..200 {
+            let filters = stamps(&["a", "b"]);
+            let start = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                for name in ["a", "b"] {
+                    let (filters, start) = (&filters, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        filters.remove(name).unwrap();
+                    });
+                }
+            });
+            assert_eq!(filters.list(), []);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A node's HTTP API, asked.
 
-use std::{borrow::Cow, error::Error, fs, path::Path, time::Duration};
+use std::{borrow::Cow, error::Error, fmt, fs, path::Path, time::Duration};
 
 use serde_json::Value;
 use ureq::{
@@ -56,7 +56,7 @@ impl Api {
         })
     }
 
-    /// Reads something.
+    /// Reads something. An error is [`Silence`] if there is no answer at all.
     pub(crate) fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Box<dyn Error>> {
         let request = self.agent.get(format!("{}/api/v1/{path}", self.origin));
         let request = request.query_pairs(query.iter().copied());
@@ -75,8 +75,8 @@ impl Api {
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Value, Box<dyn Error>> {
         let origin = &self.origin;
-        let mut answer =
-            answer.map_err(|error| format!("{origin} cannot be asked: {error}; {WHERE}"))?;
+        let silent = |error| Silence(format!("{origin} cannot be asked: {error}; {WHERE}"));
+        let mut answer = answer.map_err(silent)?;
         let status = answer.status();
         let value: Option<Value> = answer.body_mut().read_json().ok();
         let detail = value.as_ref().and_then(|problem| problem["detail"].as_str());
@@ -92,6 +92,18 @@ impl Api {
         }
     }
 }
+
+/// Why there is no answer at all, and what helps.
+#[derive(Debug)]
+pub(crate) struct Silence(String);
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Silence {}
 
 /// What helps who asked where there is no Tower Control.
 const WHERE: &str = "--url, or EXOSPHERE_URL, is to be where a node serves Tower Control, \

@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    api::{Api, encoded},
+    api::{Api, Silence, encoded},
     show,
 };
 
@@ -52,7 +52,7 @@ pub(crate) fn drain(
                 (silent, said) = (0, says);
             }
             Err(_) if silent < MAX_SILENT => silent += 1,
-            Err(_) if is_asked => break,
+            Err(error) if is_asked && error.is::<Silence>() => break,
             Err(error) => {
                 let unknown = format!("it is not known what became of node {node}: {error}");
                 return Err(unknown.into());
@@ -86,5 +86,50 @@ fn left(node: &Value) -> String {
             )
         }
         _ => format!("{}: it does not answer", show::text(&node["state"])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead, BufReader, Read},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// What Tower Control is asked, one after the other, and answers; the last answer stands for the rest.
+    #[allow(clippy::disallowed_methods, reason = "a test of a program has no tasks")]
+    fn served(answers: &'static [(u16, &str)]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/?token=x", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for turn in 0.. {
+                let (stream, _) = listener.accept().unwrap();
+                let (mut reader, mut line, mut length) =
+                    (BufReader::new(&stream), String::new(), 0);
+                while reader.read_line(&mut line).unwrap() > 2 {
+                    if let Some(told) = line.to_lowercase().strip_prefix("content-length:") {
+                        length = told.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                std::io::copy(&mut reader.take(length), &mut io::sink()).unwrap();
+                let (status, body) = answers[turn.min(answers.len() - 1)];
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status} OK\r\nContent-Length: {length}\r\n");
+                write!(&stream, "{head}Connection: close\r\n\r\n{body}").unwrap();
+            }
+        });
+        url
+    }
+
+    #[test]
+    fn a_node_that_answers_is_not_gone_whatever_it_says() {
+        const NODE: &str = r#"{"nodes":[{"id":"feed","self":true,"answered":true}]}"#;
+        let answers = &[(200, NODE), (202, "{}"), (401, r#"{"detail":"show a token"}"#)];
+        let api = Api::new(&served(answers), None, None).unwrap();
+        let said = drain(&api, "feed", None, true).unwrap_err().to_string();
+        assert!(said.contains("it is not known what became") && said.contains("token"), "{said}");
     }
 }

@@ -58,7 +58,11 @@ async fn unicast(
 ) -> Result<Json<Value>, Problem> {
     let act = async {
         let session = session(&desk, &uuid)?.id();
-        Ok(known(&desk, &broadcaster_id)?.publish_to([session], message).await?)
+        let topic = known(&desk, &broadcaster_id)?;
+        if !topic.is_read_by(session) {
+            return Err(Problem::conflict("the resource is not in the broadcaster"));
+        }
+        Ok(topic.publish_to([session], message).await?)
     };
     desk.audited(&operator, "publish to a topic", &broadcaster_id, act).await?;
     Ok(status("unicast sent"))

@@ -1,5 +1,7 @@
 //! The cluster and its nodes.
 
+use std::num::NonZeroU32;
+
 use axum::{
     Extension, Json,
     extract::{Path, State},
@@ -94,6 +96,11 @@ async fn drain(
     Json(Draining { per_second }): Json<Draining>,
 ) -> Result<(StatusCode, Json<Begun>), Problem> {
     let act = async {
+        let pace = |per_second| {
+            let none = || Problem::invalid("`per_second` is 1 or more");
+            NonZeroU32::new(per_second).ok_or_else(none)
+        };
+        let per_second = per_second.map(pace).transpose()?;
         let node = desk.member(&id)?;
         let question = Question::Drain { per_second };
         let asked = desk.node().ask::<()>(node, &question).await;

@@ -35,6 +35,26 @@ struct Outcome {
     error: Option<String>,
 }
 
+impl Outcomes {
+    fn failed(&self) -> impl Iterator<Item = &Outcome> {
+        self.nodes.iter().filter(|node| !node.ok)
+    }
+
+    fn errors(&self) -> String {
+        let errors: Vec<_> = self.failed().filter_map(|node| node.error.as_deref()).collect();
+        errors.join("; ")
+    }
+
+    /// Where it was not done, and why; nothing if it was done on all.
+    fn missing(&self) -> String {
+        let ids: Vec<_> = self.failed().map(|node| node.id.as_str()).collect();
+        match ids.is_empty() {
+            true => String::new(),
+            false => format!("not on {}: {}", ids.join(", "), self.errors()),
+        }
+    }
+}
+
 impl Desk {
     /// Asks a node, or all, to do something, and writes that down.
     pub(super) async fn everywhere(
@@ -45,26 +65,32 @@ impl Desk {
         at: Where,
         question: &Question,
     ) -> Result<Json<Outcomes>, Problem> {
-        let act = async {
-            let answers = match at.node {
-                Some(id) => {
-                    let node = self.member(&id)?;
-                    vec![(node, self.node().ask::<()>(node, question).await)]
-                }
-                None => self.node().ask_all::<()>(question).await,
-            };
-            let outcomes = answers.into_iter().map(|(node, answer)| Outcome {
-                id: node.to_string(),
-                ok: answer.is_ok(),
-                error: answer.err().map(|error| error.to_string()),
-            });
-            let outcomes = Outcomes { nodes: outcomes.collect() };
-            let failed = outcomes.nodes.iter().filter_map(|node| node.error.as_deref());
-            match failed.clone().count() == outcomes.nodes.len() {
-                true => Err(Problem::conflict(failed.collect::<Vec<_>>().join("; "))),
-                false => Ok(Json(outcomes)),
-            }
+        let result = self.ask_at(at, question).await;
+        let (done, detail) = match &result {
+            Ok(outcomes) => (true, outcomes.missing()),
+            Err(problem) => (false, problem.detail()),
         };
-        self.audited(operator, what, target, act).await
+        self.note(operator, what, target, done, detail);
+        result.map(Json)
+    }
+
+    async fn ask_at(&self, at: Where, question: &Question) -> Result<Outcomes, Problem> {
+        let answers = match at.node {
+            Some(id) => {
+                let node = self.member(&id)?;
+                vec![(node, self.node().ask::<()>(node, question).await)]
+            }
+            None => self.node().ask_all::<()>(question).await,
+        };
+        let outcomes = answers.into_iter().map(|(node, answer)| Outcome {
+            id: node.to_string(),
+            ok: answer.is_ok(),
+            error: answer.err().map(|error| error.to_string()),
+        });
+        let outcomes = Outcomes { nodes: outcomes.collect() };
+        match outcomes.nodes.iter().all(|node| !node.ok) {
+            true => Err(Problem::conflict(outcomes.errors())),
+            false => Ok(outcomes),
+        }
     }
 }

@@ -35,6 +35,11 @@ impl Paging {
     /// Where the part begins.
     pub(super) fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, Problem> {
         let after = self.after.as_deref().map(str::parse).transpose();
-        after.map_err(|_| Problem::invalid("`after` is no `next` of this list"))
+        after.map_err(|_| Self::wrong())
+    }
+
+    /// What is wrong if a part cannot begin there.
+    pub(super) fn wrong() -> Problem {
+        Problem::invalid("`after` is no `next` of this list")
     }
 }

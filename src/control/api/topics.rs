@@ -1,5 +1,7 @@
 //! Topics: what is in them, and who reads them.
 
+use std::num::NonZeroUsize;
+
 use axum::{
     Json,
     extract::{Path, Query, State},
@@ -30,18 +32,41 @@ pub(super) fn routes() -> OpenApiRouter<Desk> {
 struct Which {
     /// What their names begin with.
     prefix: String,
+    /// Whether to list those that are closed, of which nothing else may be kept, and only those.
+    closed: bool,
 }
 
-/// The topics, by name.
+/// The topics, by name, but for those of single sessions.
 #[utoipa::path(get, path = "/api/v1/topics", tag = "topics", params(Which, Paging), responses((status = 200, body = Page<TopicReport>)))]
 async fn topics(
     State(desk): State<Desk>,
-    Query(Which { prefix }): Query<Which>,
+    Query(Which { prefix, closed }): Query<Which>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<TopicReport>>, Problem> {
     let after = paging.after.as_deref().map(named).transpose()?;
     let limit = paging.limit()?;
-    Ok(Json(desk.node().topic_reports(&prefix, after.as_ref(), limit)))
+    Ok(Json(match closed {
+        true => closed_topics(&desk, &prefix, after.as_ref(), limit),
+        false => desk.node().topic_reports(&prefix, after.as_ref(), limit),
+    }))
+}
+
+fn closed_topics(
+    desk: &Desk,
+    prefix: &str,
+    after: Option<&TopicName>,
+    limit: NonZeroUsize,
+) -> Page<TopicReport> {
+    let mut page = Page::default();
+    let mut names = desk.node().closed_topics();
+    names.retain(|name| name.as_str().starts_with(prefix));
+    page.total = Some(names.len());
+    names.retain(|name| after.is_none_or(|after| name > after));
+    let part = names.iter().take(limit.get());
+    page.items = part.filter_map(|name| desk.node().topic_report(name)).collect();
+    let last = names.get(limit.get() - 1).filter(|_| names.len() > limit.get());
+    page.next = last.map(|name| name.as_str().to_owned());
+    page
 }
 
 /// A topic.

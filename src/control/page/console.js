@@ -43,7 +43,7 @@ start();
 function start() {
   dressUp();
   listen();
-  whenRefused(() => signIn("This token is not, or no longer, taken."));
+  whenRefused(() => signOut("This token is not, or no longer, taken."));
   if (findToken() === null) signIn("");
   else enter();
 }
@@ -82,16 +82,21 @@ async function enter() {
   route();
 }
 
+function signOut(why) {
+  setToken(null);
+  signIn(why);
+}
+
+/** Asks for a token; the one that there is, if there is one, is as good as before. */
 function signIn(why) {
   end();
   whole?.abort();
   leavePage();
-  setToken(null);
   $("shell").hidden = true;
   $("sign-in").hidden = false;
   document.title = "Sign in - Tower Control";
   say($("sign-in-error"), why);
-  $("token").value = "";
+  $("token").value = findToken() ?? "";
   $("token").focus();
 }
 
@@ -237,7 +242,7 @@ function listen() {
     setToken($("token").value.trim());
     enter();
   });
-  $("sign-out").addEventListener("click", () => signIn(""));
+  $("sign-out").addEventListener("click", () => signOut(""));
   $("theme").addEventListener("click", nextTheme);
   $("help-button").addEventListener("click", help);
   $("search-button").addEventListener("click", find);

@@ -186,7 +186,8 @@ export function link(page, id, text, facts = {}) {
 }
 
 export const nodeLink = (id) => (id === null || id === undefined ? "\u2013" : link("nodes", id, short(id), { class: "mono", title: id }));
-export const topicLink = (name) => link("topics", name, name, { class: "name" });
+/** A topic of a single session has a name that begins with `~`, and no page. */
+export const topicLink = (name) => (name.startsWith("~") ? h("span", { class: "name" }, name) : link("topics", name, name, { class: "name" }));
 export const sessionLink = (id, whole = false) => link("sessions", id, whole ? id : short(id), { class: "mono", title: id });
 
 export function messageLink(id, session) {

@@ -10,6 +10,7 @@ import { act, badge, facts, field, figure, form, head, ids, messageLink, nodeLin
 export function topics({ signal, search, setSearch }) {
   const turn = pager("topics", () => again());
   const input = field("prefix", "Names that begin with", { kind: "search", value: search.get("prefix") ?? "", placeholder: "/chat/", "data-filter": true });
+  const state = field("state", "State", { kind: "select", value: search.get("state") ?? "", options: [["", "any"], ["closed", "closed"]] });
   const list = table("Topics", [
     { name: "Topic", text: (it) => it.name, draw: (it) => topicLink(it.name) },
     { name: "Sessions", text: (it) => number(it.sessions), kind: "num" },
@@ -19,21 +20,23 @@ export function topics({ signal, search, setSearch }) {
     { name: "Pending", text: (it) => brief(tally(it).pending), kind: "num", hideable: true },
     { name: "State", text: (it) => (it.closed ? "closed" : "open"), draw: (it) => badge(it.closed ? "closed" : "open") },
   ], (it) => it.name, { empty: "No topic has such a name." });
-  const it = panel("All topics", {}, h("div", { class: "filters", role: "search" }, input), list.element, turn.element);
+  const it = panel("All topics", {}, h("div", { class: "filters", role: "search" }, input, state), list.element, turn.element);
   const prefix = () => input.querySelector("input").value;
-  const again = poll(signal, it, (own) => get(path("topics") + query({ prefix: prefix(), after: turn.after, limit: 50 }), own), (page) => {
+  const closed = () => state.querySelector("select").value;
+  const again = poll(signal, it, (own) => get(path("topics") + query({ prefix: prefix(), closed: closed() && true, after: turn.after, limit: 50 }), own), (page) => {
     list.update(page.items ?? []);
     turn.update(page, "topic");
   });
-  input.addEventListener("input", settled(() => {
+  const filter = settled(() => {
     turn.begin();
-    setSearch({ prefix: prefix() });
+    setSearch({ prefix: prefix(), state: closed() });
     again();
-  }));
-  const open = form("Open a topic", "operate", [field("name", "Name", { required: true, placeholder: "/chat/new-room" })], "Open", ({ name }) => put(path("topics", name)), {
-    kind: "inline", done: ({ name }) => `${name} is open.`, reset: true, then: () => again(),
   });
-  return { title: "Topics", element: h("div", {}, head("Topics"), it.element, open === null ? null : panel("Open a topic", { note: "Before anybody joins it" }, open).element) };
+  for (const it of [input, state]) it.addEventListener("input", filter);
+  const open = form("Open a closed topic", "operate", [field("name", "Name", { required: true, placeholder: "/chat/lobby" })], "Open", ({ name }) => put(path("topics", name)), {
+    kind: "inline", done: ({ name }) => `${name} is not, or no longer, closed.`, reset: true, then: () => again(),
+  });
+  return { title: "Topics", element: h("div", {}, head("Topics"), it.element, open === null ? null : panel("Open a closed topic", { note: "All others are open, and there once somebody joins them" }, open).element) };
 }
 
 /** What became of a topic's messages. */

@@ -58,7 +58,7 @@ impl Node {
                 (is_over, looked_at) = (seen < SLICE, looked_at + seen);
             });
         }
-        let connections = self.connections_of(&found).await;
+        let (connections, unanswered) = self.connections_of(&found).await;
         let items = found.into_iter().map(|(_, mut report)| {
             report.connection = connections.get(&report.id).cloned();
             report
@@ -66,7 +66,7 @@ impl Node {
         let items = items.collect();
         let total = self.inner.hub.with(|core, _| core.replica().session_count());
         let next = after.filter(|_| !is_over).map(|id| id.to_string());
-        Page { items, next, total: filter.is_all.then_some(total) }
+        Page { items, next, total: filter.is_all.then_some(total), unanswered }
     }
 
     /// All that is known of a session; `None` if there is none of that id.
@@ -79,7 +79,7 @@ impl Node {
             let session = core.replica().session(id)?;
             Some((session.claim.node, details(core, session)))
         })?;
-        let mut connections = self.connections_of(&[(node, details.session.clone())]).await;
+        let (mut connections, _) = self.connections_of(&[(node, details.session.clone())]).await;
         details.session.connection = connections.remove(&details.session.id);
         if details.session.connection.is_some() {
             let asked = Question::Request(details.session.id.clone());
@@ -118,21 +118,27 @@ impl Node {
         })
     }
 
-    /// How sessions are connected, as their nodes say.
+    /// How sessions are connected, as their nodes say, and which nodes do not answer.
     async fn connections_of(
         &self,
         sessions: &[(NodeId, SessionReport)],
-    ) -> BTreeMap<String, ConnectionReport> {
+    ) -> (BTreeMap<String, ConnectionReport>, Vec<String>) {
         let mut by_node = BTreeMap::<NodeId, Vec<String>>::new();
         for (node, report) in sessions.iter().filter(|(_, report)| report.detached.is_none()) {
             by_node.entry(*node).or_default().push(report.id.clone());
         }
         let asked = by_node.into_iter().map(async |(node, sessions)| {
             let question = Question::Connections(sessions);
-            self.ask::<Vec<(String, ConnectionReport)>>(node, &question).await
+            (node, self.ask::<Vec<(String, ConnectionReport)>>(node, &question).await)
         });
-        let answers = futures_util::future::join_all(asked).await;
-        answers.into_iter().filter_map(Result::ok).flatten().collect()
+        let (mut connections, mut unanswered) = (BTreeMap::new(), Vec::new());
+        for (node, answer) in futures_util::future::join_all(asked).await {
+            match answer {
+                Ok(answer) => connections.extend(answer),
+                Err(_) => unanswered.push(node.to_string()),
+            }
+        }
+        (connections, unanswered)
     }
 }
 

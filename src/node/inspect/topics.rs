@@ -27,7 +27,7 @@ const MAX_SHOWN_BYTES: usize = 4 << 10;
 
 impl Node {
     /// The topics whose names begin with `prefix`, behind `after`, by name: `limit` of them at most.
-    /// Those of single sessions are not among them, unless `prefix` names one.
+    /// Those of single sessions are not among them.
     pub fn topic_reports(
         &self,
         prefix: &str,
@@ -46,7 +46,7 @@ impl Node {
                     seen += 1;
                     after = Some(name.clone());
                     let is_private = name.private_session().is_some();
-                    if name.as_str().starts_with(prefix) && (!is_private || prefix.len() > 2) {
+                    if name.as_str().starts_with(prefix) && !is_private {
                         items.push(topic_report(core, core.replica().topics().get(key)));
                     }
                 }
@@ -55,7 +55,8 @@ impl Node {
         }
         let total = self.inner.hub.with(|core, _| core.replica().topics().named());
         let next = after.filter(|_| !is_over).map(|name| name.as_str().to_owned());
-        Page { items, next, total: prefix.is_empty().then_some(total) }
+        let total = prefix.is_empty().then_some(total);
+        Page { items, next, total, unanswered: Vec::new() }
     }
 
     /// The topics that are closed, by name, whether anything is kept of them or not.
@@ -104,7 +105,7 @@ impl Node {
         });
         let items: Vec<_> = items.collect();
         let next = items.last().filter(|_| !is_over).map(|last| last.id.clone());
-        Some(Page { items, next, total: Some(total) })
+        Some(Page { items, next, total: Some(total), unanswered: Vec::new() })
     }
 
     /// The sessions that read a topic, by id, behind `after`; `None` if there is no such topic.
@@ -140,7 +141,7 @@ impl Node {
             let has_more = items.len() > limit.get();
             items.truncate(limit.get());
             let next = items.last().filter(|_| has_more).map(|last| last.session.clone());
-            Some(Page { items, next, total: Some(members.len()) })
+            Some(Page { items, next, total: Some(members.len()), unanswered: Vec::new() })
         })
     }
 }
