@@ -222,20 +222,6 @@ async fn closed_topics_are_listed(tower: &Tower) {
     assert_eq!(names(&named), ["/never/used"]);
 }
 
-/// Goal: whoever changes something else at the same time undoes nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_changes_of_limits_at_once_both_hold() {
-    let place = Place::new("race");
-    let tower = Tower::start(chat(place.node())).await;
-    for round in 1..100 {
-        let patch = |limit: &str| Some(json!({limit: round}));
-        let change = async |patch| tower.act("PATCH", "/api/v1/limits", patch).await;
-        tokio::join!(change(patch("topics")), change(patch("connections")));
-        let limits = tower.node.limits();
-        assert_eq!((limits.topics, limits.connections), (round, round));
-    }
-}
-
 /// Goal: a list that a node is missing from says so, and so does the audit log of what it was not told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_does_not_answer_is_named() {

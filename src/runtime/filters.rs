@@ -224,24 +224,6 @@ mod tests {
     }
 
     #[test]
-    fn of_two_changes_at_once_neither_undoes_the_other() {
-        for _ in 0..200 {
-            let filters = stamps(&["a", "b"]);
-            let start = std::sync::Barrier::new(2);
-            std::thread::scope(|scope| {
-                for name in ["a", "b"] {
-                    let (filters, start) = (&filters, &start);
-                    scope.spawn(move || {
-                        start.wait();
-                        filters.remove(name).unwrap();
-                    });
-                }
-            });
-            assert_eq!(filters.list(), []);
-        }
-    }
-
-    #[test]
     fn one_that_asks_for_it_says_who_gets_what() {
         let filters = stamps(&["a", "b"]);
         let deliver = |topic: &str, session, text: &str| {
