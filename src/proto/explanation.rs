@@ -255,7 +255,10 @@ impl<'a> Found<'a> {
                 self.unknown(sentence::HAD_OR_TOLD)
             }
             (true, _) if !is_let_pass => self.unknown(sentence::HAD_OR_FILTERED),
-            (true, None) if is_certain || !self.joined_anew() => self.told(Outcome::Acknowledged),
+            (true, None) if is_certain => self.told(Outcome::Acknowledged),
+            (true, None) if !self.joined_anew() && self.is_vouched_for() => {
+                self.told(Outcome::Acknowledged)
+            }
             (true, None) => self.unknown(sentence::HAD_OR_JOINED),
             (true, Some(_)) if is_certain => self.told(Outcome::Acknowledged),
             (true, Some(_)) => self.unknown(sentence::HAD_OR_TOLD),
@@ -277,6 +280,13 @@ impl<'a> Found<'a> {
         let is_told = |node| self.all.iter().any(|it| it.node == node && it.is_complete);
         let mut others = self.all.iter().flat_map(others_of);
         owner.is_complete && !joined_behind(owner) && others.all(is_told)
+    }
+
+    /// Whether a node had the message while it knew of the session, or the session never moved since: else
+    /// the message may have been dropped by who had not heard of it.
+    fn is_vouched_for(&self) -> bool {
+        let knew_both = |it: &Testimony| is_heard(it) && it.seat == Seat::In;
+        self.all.iter().any(knew_both) || self.all.iter().flat_map(others_of).next().is_none()
     }
 
     /// Whether the session joined once more, perhaps behind the message: it may be beyond it for that
