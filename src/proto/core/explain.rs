@@ -60,8 +60,7 @@ impl Core {
             origin_lives: is_alive(message.origin),
             stored_on: self.live.iter().filter(|peer| has(*peer)).copied().collect(),
             is_for: self.is_for(asked),
-            knows_origin: is_alive(message.origin)
-                || self.replica.known().get(message.origin) > Seq::FIRST,
+            knows_origin: self.has_heard_of(message.origin),
             is_withdrawn: topic
                 .is_some_and(|topic| self.replica.is_withdrawn_from(topic, message, session)),
             owner: known.map(|known| known.claim.node),
@@ -80,6 +79,15 @@ impl Core {
             remembers_withheld: self.flight.covers_withheld(line.map(|line| line.stored)),
             steps: self.steps(asked, calendar),
         }
+    }
+
+    /// Whether a node is a member, was one of late, or has had its operations heard.
+    fn has_heard_of(&self, node: NodeId) -> bool {
+        let has_done_something = self.replica.known().get(node) > Seq::FIRST;
+        has_done_something
+            || node == self.id
+            || self.peers.contains_key(&node)
+            || self.replica.is_retired(node)
     }
 
     fn member(&self, asked: Asked<'_>) -> Option<&Membership> {
