@@ -217,11 +217,11 @@ impl From<PublishError> for Problem {
     fn from(err: PublishError) -> Self {
         let status = match err {
             PublishError::SessionOver => StatusCode::NOT_FOUND,
-            PublishError::ShuttingDown | PublishError::TooManyTopics => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            PublishError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             PublishError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            PublishError::Filtered { .. } | PublishError::TopicClosed => StatusCode::CONFLICT,
+            PublishError::Filtered { .. }
+            | PublishError::TooManyTopics
+            | PublishError::TopicClosed => StatusCode::CONFLICT,
             PublishError::InvalidTopicName(_) | PublishError::TooManyRecipients { .. } => {
                 StatusCode::BAD_REQUEST
             }
@@ -234,9 +234,11 @@ impl From<JoinError> for Problem {
     fn from(err: JoinError) -> Self {
         let status = match err {
             JoinError::InvalidTopicName(_) => StatusCode::BAD_REQUEST,
-            JoinError::NoRoom | JoinError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            JoinError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             JoinError::SessionOver => StatusCode::NOT_FOUND,
-            JoinError::TooManyTopics | JoinError::TopicClosed => StatusCode::CONFLICT,
+            JoinError::NoRoom | JoinError::TooManyTopics | JoinError::TopicClosed => {
+                StatusCode::CONFLICT
+            }
         };
         Self::new(status, err.to_string())
     }
