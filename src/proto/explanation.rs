@@ -211,23 +211,25 @@ impl<'a> Found<'a> {
 
     /// It was taken back from the session.
     fn withdrawn(&self, is_given: bool) -> Decision {
-        let is_told = |it: &Testimony| it.remembers_given || it.stored_ms.is_none();
+        let is_past = self.all.iter().any(|it| it.is_past);
         match is_given {
             true => (Outcome::Withdrawn, sentence::TAKEN_BACK_LATE.to_owned()),
-            false if self.all.iter().all(is_told) || !self.all.iter().any(|it| it.is_past) => {
-                self.told(Outcome::Withdrawn)
-            }
+            false if !is_past || self.remembers_given() => self.told(Outcome::Withdrawn),
             false => self.unknown(sentence::HAD_OR_TAKEN_BACK),
         }
     }
 
     /// The session ended.
     fn over(&self) -> Decision {
-        let is_told = |it: &Testimony| it.remembers_given || it.stored_ms.is_none();
-        match self.all.iter().all(is_told) {
+        match self.remembers_given() {
             true => self.told(Outcome::Closed),
             false => self.unknown(sentence::HAD_OR_OVER),
         }
+    }
+
+    /// Whether all who had the message remember whom they gave it.
+    fn remembers_given(&self) -> bool {
+        self.all.iter().all(|it| it.remembers_given || it.stored_ms.is_none())
     }
 
     /// Whether the session ended, and nobody said that its client had the message by then.
