@@ -1,4 +1,4 @@
-//! What the protocol costs: publishing, applying, reading, frames, positions, reports.
+//! What the protocol costs: publishing, applying, reading, frames, positions, reports, sweeps.
 //!
 //! Each group begins with the least that its work could cost, on the same data in the same run, and
 //! the ratios to it are printed at the end: they say more from one machine to another than times.
@@ -13,7 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use exosphere::{
     id::{MessageId, NodeId, Seq, SessionId},
     proto::{
-        Entry, Lane, Position, Recipients,
+        Core, Entry, Lane, Position, Recipients,
         progress::Report,
         wire::{Encoded, Frame, split_frame},
     },
@@ -40,6 +40,7 @@ fn main() {
     frames(&mut criterion);
     positions(&mut criterion);
     reports(&mut criterion);
+    sweeps(&mut criterion);
     criterion.final_summary();
     if std::env::args().any(|argument| argument == "--bench") {
         print_ratios(&home);
@@ -256,6 +257,37 @@ fn reports(criterion: &mut Criterion) {
             spent
         });
     });
+    group.finish();
+}
+
+/// What a node does for itself ten times a second, and how long it takes to say how much it holds, with
+/// as many sessions as it may have, each in a topic of its own.
+fn sweeps(criterion: &mut Criterion) {
+    const TOPICS: usize = 100_000;
+    let mut group = criterion.benchmark_group("sweep of 100000 topics");
+    let mut world = World::of_topics(TOPICS, 1);
+    let sizes = |core: &Core| -> usize {
+        core.replica().topics().iter().map(|(_, topic)| topic.log.bytes()).sum()
+    };
+    group.bench_function(LEAST, |bencher| bencher.iter(|| sizes(&world.core)));
+    group.bench_function("usage and accounting", |bencher| {
+        bencher.iter(|| (world.core.usage(), world.core.accounting()));
+    });
+    for (name, every) in [("each 100 ms", 100), ("each second", 1_000)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|count| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..count {
+                    world.now += Duration::from_millis(every);
+                    let start = now();
+                    world.core.handle_timeout(world.now);
+                    spent += start.elapsed();
+                    world.drain();
+                }
+                spent
+            });
+        });
+    }
     group.finish();
 }
 

@@ -66,6 +66,7 @@ mod snapshot;
 mod testimony;
 mod topic;
 mod topic_log;
+mod topics;
 pub mod wire;
 mod withdrawals;
 
@@ -101,5 +102,6 @@ pub use roster::{Member, Roster};
 pub use session::{CloseReason, Closed, Membership, Presence, Session, SessionState, Stamp};
 pub use slow_consumers::SlowConsumers;
 pub use testimony::{Kept, Seat, Step, Testimony, What};
-pub use topic::{Topic, TopicKey, Topics};
+pub use topic::{Topic, TopicKey};
 pub use topic_log::{Cursor, Entry, LogLimits, TopicLog};
+pub use topics::Topics;

@@ -94,12 +94,11 @@ impl Tally {
         *self.ended_mut(how) += 1;
     }
 
-    /// Counts so many anew that were counted as acknowledged. Says how many of them were not, here.
-    pub(super) fn revoke(&mut self, messages: u64) -> u64 {
+    /// Counts so many anew that were counted as acknowledged, as far as they were counted here.
+    pub(super) fn revoke(&mut self, messages: u64) {
         let here = messages.min(self.acknowledged);
         self.acknowledged -= here;
         self.dropped.unheard += here;
-        messages - here
     }
 
     fn ended_mut(&mut self, how: Ending) -> &mut u64 {

@@ -42,8 +42,10 @@ pub(super) struct Line {
 pub(super) struct Ledger {
     /// Whose ledger it is.
     own: NodeId,
-    /// What was counted in topics that are closed.
-    closed: Accounting,
+    /// What became of all messages that were stored here, whether their topics are open still or not.
+    total: Accounting,
+    /// What those that are kept cost together, in bytes.
+    bytes: usize,
     lines: BTreeMap<MessageId, Line>,
     ended: VecDeque<MessageId>,
     /// The messages of which somebody wants to hear when they end.
@@ -61,7 +63,8 @@ impl Ledger {
     pub(super) fn new(own: NodeId) -> Self {
         Self {
             own,
-            closed: Accounting::default(),
+            total: Accounting::default(),
+            bytes: 0,
             lines: BTreeMap::new(),
             ended: VecDeque::new(),
             watched: BTreeSet::new(),
@@ -83,9 +86,30 @@ impl Ledger {
         self.lines.insert(id, Line { topic, ending, stored: now, ended, to });
     }
 
+    /// A message enters a log.
+    pub(super) fn push(&mut self, entry: &Entry) {
+        self.total.count(self.is_own(entry.id()), |tally| {
+            tally.accepted += 1;
+            tally.pending += 1;
+        });
+        self.bytes += entry.cost();
+    }
+
+    /// A message leaves its log.
+    pub(super) fn pop(&mut self, entry: &Entry) {
+        self.total.count(self.is_own(entry.id()), |tally| tally.pending -= 1);
+        self.bytes -= entry.cost();
+    }
+
+    /// A message is replaced in its log by what is left of it.
+    pub(super) fn replace(&mut self, entry: &Entry, left: &Entry) {
+        self.bytes = self.bytes - entry.cost() + left.cost();
+    }
+
     /// A message is kept no longer.
     pub(super) fn end(&mut self, entry: &Entry, how: Ending) {
         let id = entry.id();
+        self.total.count(self.is_own(id), |tally| tally.end(how));
         if how != Ending::Acknowledged {
             self.events.drop_one(entry.topic(), how);
         }
@@ -122,22 +146,11 @@ impl Ledger {
                 && line.ending == Some(Ending::Acknowledged)
             {
                 line.ending = Some(Ending::Dropped(DropCause::Unheard));
+                self.total.count(id.origin == self.own, |tally| tally.revoke(1));
                 revoked.push(id);
             }
         }
         revoked
-    }
-
-    /// A topic is closed in which this was counted.
-    pub(super) fn close(&mut self, counted: Accounting) {
-        self.closed += counted;
-    }
-
-    /// So many messages did not end as acknowledged that ended before their topic was opened again: of
-    /// those that were stored, and of those that were published here.
-    pub(super) fn revoke_closed(&mut self, stored: u64, published: u64) {
-        self.closed.stored.revoke(stored);
-        self.closed.published.revoke(published);
     }
 
     /// Somebody wants to hear when a message ends, which has not yet.
@@ -160,9 +173,19 @@ impl Ledger {
         id.origin == self.own
     }
 
-    /// What was counted in topics that are closed.
-    pub(super) fn closed(&self) -> Accounting {
-        self.closed
+    /// What became of all messages that were stored here.
+    pub(super) fn total(&self) -> Accounting {
+        self.total
+    }
+
+    /// How many messages are kept.
+    pub(super) fn messages(&self) -> usize {
+        usize::try_from(self.total.stored.pending).unwrap_or(usize::MAX)
+    }
+
+    /// What all messages that are kept cost together, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// What became of a message, if that is remembered.

@@ -11,7 +11,8 @@
 //! 1. `known` is `applied`, and what was applied of retired origins, whose decisions others may
 //!    still speak of.
 //! 2. A session lists exactly the topics that list it as a member.
-//! 3. A topic's log holds, of each origin, messages below `applied` only.
+//! 3. `owners` counts the sessions of each node that owns one.
+//! 4. A topic's log holds, of each origin, messages below `applied` only.
 //!
 //! # What is gone stays gone
 //!
@@ -149,6 +150,7 @@ pub struct Replica {
     applied: Position,
     known: Position,
     sessions: BTreeMap<SessionId, Known>,
+    owners: BTreeMap<NodeId, usize>,
     topics: Topics,
     tombstones: BTreeMap<SessionId, Tombstone>,
     /// The first message to each session that has not been heard of yet.
@@ -175,6 +177,7 @@ impl Replica {
             applied: Position::new(),
             known: Position::new(),
             sessions: BTreeMap::new(),
+            owners: BTreeMap::new(),
             topics: Topics::new(own, limits),
             tombstones: BTreeMap::new(),
             early: VecDeque::new(),
@@ -252,7 +255,7 @@ impl Replica {
     /// Returns false, and changes nothing, if there are messages of it still, or sessions.
     pub fn forget(&mut self, origin: NodeId) -> bool {
         let is_kept = |id: MessageId| id.origin == origin;
-        if self.sessions.values().any(|known| known.session.claim.node == origin)
+        if self.owners.contains_key(&origin)
             || self
                 .topics
                 .iter()
@@ -347,6 +350,11 @@ impl Replica {
     /// How many sessions there are.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// The nodes that own sessions.
+    pub fn owners(&self) -> impl Iterator<Item = NodeId> {
+        self.owners.keys().copied()
     }
 
     /// All sessions, by id.
@@ -495,7 +503,23 @@ impl Replica {
         }
     }
 
+    /// A session is another node's from now on: of one, or of none, that owned it, or is to own it.
+    fn change_owner(&mut self, before: Option<NodeId>, now: Option<NodeId>) {
+        if let Some(node) = now {
+            *self.owners.entry(node).or_default() += 1;
+        }
+        if let Some(node) = before
+            && let Some(owned) = self.owners.get_mut(&node)
+        {
+            *owned -= 1;
+            if *owned == 0 {
+                self.owners.remove(&node);
+            }
+        }
+    }
+
     fn check(&self) {
+        debug_assert_eq!(self.owners.values().sum::<usize>(), self.sessions.len());
         debug_assert!(self.known.includes(&self.applied));
         debug_assert!(self.sessions.iter().all(|(id, known)| {
             known.topics.iter().all(|&key| self.topics.get(key).members.contains_key(id))

@@ -187,6 +187,7 @@ impl TopicLog {
         self.counted.count(is_own, |tally| tally.accepted += 1);
         self.own += u64::from(is_own);
         self.bytes += entry.cost();
+        ledger.push(&entry);
         self.entries.push_back((now, entry));
         self.keep_limits(ledger);
     }
@@ -213,6 +214,7 @@ impl TopicLog {
         let narrowed = Entry::new(id, entry.topic.clone(), to, message);
         let narrowed = narrowed.caused_by(entry.cause.clone());
         self.bytes = self.bytes - entry.cost() + narrowed.cost();
+        ledger.replace(entry, &narrowed);
         *entry = Arc::new(narrowed);
         self.withdrawn.insert(id, from);
         self.keep_limits(ledger);
@@ -344,9 +346,8 @@ impl TopicLog {
         }
         let revoked = ledger.revoke(topic, from, &self.gone.settled);
         let own = revoked.iter().filter(|id| ledger.is_own(**id)).count() as u64;
-        let stored = self.counted.stored.revoke(revoked.len() as u64);
-        let published = self.counted.published.revoke(own);
-        ledger.revoke_closed(stored, published);
+        self.counted.stored.revoke(revoked.len() as u64);
+        self.counted.published.revoke(own);
         self.late = Some((self.gone.settled.clone(), all));
     }
 
@@ -417,7 +418,7 @@ impl TopicLog {
 
     /// Drops the oldest message, and counts how it ended: as was said, or taken back.
     fn end_oldest(&mut self, how: Ending, ledger: &mut Ledger) -> Option<(MessageId, Ending)> {
-        let entry = self.pop()?;
+        let entry = self.pop(ledger)?;
         let was_withdrawn = self.withdrawn.remove(&entry.id).is_some() && entry.to.are_none();
         let how = if was_withdrawn { Ending::Dropped(DropCause::Withdrawn) } else { how };
         let is_own = ledger.is_own(entry.id);
@@ -427,9 +428,10 @@ impl TopicLog {
         Some((entry.id, how))
     }
 
-    fn pop(&mut self) -> Option<Arc<Entry>> {
+    fn pop(&mut self, ledger: &mut Ledger) -> Option<Arc<Entry>> {
         let (_, entry) = self.entries.pop_front()?;
         self.bytes -= entry.cost();
+        ledger.pop(&entry);
         self.start.0 += 1;
         if self.entries.is_empty() {
             self.entries = VecDeque::new();

@@ -70,16 +70,13 @@ impl Core {
 
     /// Claims the sessions of nodes that are not alive, as far as they fall to this node.
     pub(super) fn adopt_orphans(&mut self, now: Instant) {
-        let is_orphan = |session: &&Session| {
-            let owner = session.claim.node;
-            self.dead.contains_key(&owner) || self.replica.is_retired(owner)
-        };
-        let orphans: Vec<_> = self
-            .replica
-            .sessions()
-            .filter(|session| is_orphan(session) && self.falls_to_us(session.id))
-            .map(|session| session.id)
-            .collect();
+        let is_gone = |owner| self.dead.contains_key(&owner) || self.replica.is_retired(owner);
+        if !self.replica.owners().any(is_gone) {
+            return;
+        }
+        let is_ours = |it: &&Session| is_gone(it.claim.node) && self.falls_to_us(it.id);
+        let orphans: Vec<_> =
+            self.replica.sessions().filter(is_ours).map(|session| session.id).collect();
         for session in orphans {
             if let Some(state) = self.replica.state_of(session) {
                 let last_owner = state.session.claim.node;
@@ -161,13 +158,13 @@ impl Core {
 
     fn trim_logs(&mut self, stable: &Position, now: Instant) {
         self.leave_closed(now); // Sessions may have come from elsewhere, or joined who did not know.
-        for key in self.replica.topics().keys() {
+        for key in self.replica.topics_mut().take_due() {
             self.end_departed(key, now);
             if self.replica.topics().get(key).log.is_trim_due(now) {
                 let settled = self.replica.settled(key);
                 self.replica.topics_mut().trim(key, settled.as_ref(), stable, now);
             }
-            self.replica.topics_mut().close_idle(key);
+            self.replica.topics_mut().settle(key);
         }
         self.shrink_logs();
     }
@@ -186,9 +183,12 @@ impl Core {
 
     /// Lets the largest logs give way if all together are too large.
     fn shrink_logs(&mut self) {
+        let mut left = self.replica.topics().bytes();
+        if left <= self.limits.logs_bytes {
+            return;
+        }
         let sizes = self.replica.topics().iter().map(|(key, topic)| (topic.log.bytes(), key));
         let mut largest: BinaryHeap<_> = sizes.collect();
-        let mut left: usize = largest.iter().map(|(bytes, _)| bytes).sum();
         while left > self.limits.logs_bytes
             && let Some((before, key)) = largest.pop()
         {
@@ -204,13 +204,7 @@ impl Core {
 
     /// Says again what peers may have missed, and looks after those who died.
     fn repeat(&mut self, now: Instant) {
-        let unsettled: Vec<_> = self
-            .replica
-            .topics()
-            .iter()
-            .filter(|(_, topic)| !topic.log.is_empty())
-            .map(|(key, _)| key)
-            .collect();
+        let unsettled: Vec<_> = self.replica.topics().unsettled().collect();
         let own_end = self.replica.applied().get(self.id);
         for peer in self.peers.values_mut().filter(|peer| peer.linked) {
             peer.have_due = true;
@@ -236,7 +230,7 @@ impl Core {
     /// Looks after the nodes that are heard of and that membership says nothing about.
     fn watch_strangers(&mut self, now: Instant) {
         let origins = self.replica.known().iter().map(|(origin, _)| origin);
-        let owners = self.replica.sessions().map(|session| session.claim.node);
+        let owners = self.replica.owners();
         let followed = self.takeovers.waited_for();
         let mut strangers: BTreeSet<_> = origins.chain(owners).chain(followed).collect();
         strangers.retain(|node| {
@@ -277,7 +271,7 @@ impl Core {
 
     /// Whether nothing will change until something happens.
     fn is_quiet(&self) -> bool {
-        let is_settled = self.replica.topics().iter().all(|(_, topic)| topic.log.is_empty());
+        let is_settled = self.replica.topics().messages() == 0;
         let is_told = !self.replica.topics().ledger.events.has_drops();
         let is_alone = self.peers.is_empty() && self.dead.is_empty() && self.strangers.is_empty();
         is_settled && is_alone && is_told

@@ -31,13 +31,11 @@ pub struct Usage {
 impl Core {
     /// How much this node holds.
     pub fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-        for (_, topic) in self.replica.topics().iter() {
-            usage.messages += topic.log.len();
-            usage.log_bytes += topic.log.bytes();
-        }
+        let topics = self.replica.topics();
+        let (messages, log_bytes) = (topics.messages(), topics.bytes());
+        let mut usage = Usage { messages, log_bytes, ..Usage::default() };
         (usage.remembered, usage.remembered_deliveries) = self.flight.lengths();
-        usage.ended = self.replica.topics().ledger.ended();
+        usage.ended = topics.ledger.ended();
         for tail in self.tails.values() {
             usage.tail_ops = usage.tail_ops.max(tail.len());
         }

@@ -154,8 +154,10 @@ impl Replica {
             known.session = session;
         }
         known.session.ready = ready;
-        if is_new || known.session.claim > before {
+        let claim = known.session.claim;
+        if is_new || claim > before {
             let lost = (!is_new).then_some(before.node);
+            self.change_owner(lost, Some(claim.node));
             self.changes.push_back(Change::Claimed { session: id, lost });
         }
         for (topic, left) in departed {
@@ -246,6 +248,7 @@ impl Replica {
         for key in topics {
             self.topics.get_mut(key).members.remove(&id);
         }
+        self.change_owner(Some(session.claim.node), None);
         let owner = owner.unwrap_or(session.claim.node);
         self.changes.push_back(Change::Closed { session, owner, reason });
     }

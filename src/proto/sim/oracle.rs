@@ -229,17 +229,25 @@ impl World {
     /// S12: every message that was stored is kept, or was counted as ended, once.
     fn check_accounts(&self, node: usize) -> Checked {
         let core = self.core(node);
+        let (mut kept, mut bytes) = ((0, 0), 0);
         for (_, topic) in core.replica().topics().iter() {
             let accounting = topic.log.accounting();
             if accounting.unaccounted() > 0 {
                 let text = format!("n{node} in {}: {accounting:?}", topic.name);
                 return violated("S12 accounted", text);
             }
+            kept.0 += accounting.stored.pending;
+            kept.1 += accounting.published.pending;
+            bytes += topic.log.bytes();
         }
-        let accounting = core.accounting();
-        match accounting.unaccounted() {
-            0 => Ok(()),
-            _ => violated("S12 accounted", format!("n{node} in all topics: {accounting:?}")),
+        let (accounting, usage) = (core.accounting(), core.usage());
+        let told = (accounting.stored.pending, accounting.published.pending);
+        match accounting.unaccounted() == 0 && told == kept && usage.log_bytes == bytes {
+            true => Ok(()),
+            false => {
+                let text = format!("n{node} keeps {kept:?}, {bytes} B: {accounting:?}, {usage:?}");
+                violated("S12 accounted", text)
+            }
         }
     }
 
