@@ -11,9 +11,9 @@ use std::{collections::VecDeque, hint::black_box, path::Path, sync::Arc, time::D
 use bytes::{Bytes, BytesMut};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use exosphere::{
-    id::{MessageId, NodeId, Seq, SessionId},
+    id::{MessageId, NodeId, Seq, SessionId, TopicName},
     proto::{
-        Core, Entry, Lane, Position, Recipients,
+        Core, Entry, Holder, Lane, Position, Recipients,
         progress::Report,
         wire::{Encoded, Frame, split_frame},
     },
@@ -265,7 +265,7 @@ fn reports(criterion: &mut Criterion) {
 fn sweeps(criterion: &mut Criterion) {
     const TOPICS: usize = 100_000;
     let mut group = criterion.benchmark_group("sweep of 100000 topics");
-    let mut world = World::of_topics(TOPICS, 1);
+    let mut world = world_of_topics(TOPICS);
     let sizes = |core: &Core| -> usize {
         core.replica().topics().iter().map(|(_, topic)| topic.log.bytes()).sum()
     };
@@ -289,6 +289,21 @@ fn sweeps(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// A node with as many topics, each with one reader, and a peer.
+fn world_of_topics(topics: usize) -> World {
+    let mut world = World::new(0, 1);
+    for number in 0..topics {
+        let session = SessionId::from_bits(number as u128);
+        let holder = Holder::default();
+        let key = world.core.attach(None, session, "/chat/lobby", &holder, world.now).key;
+        let topic = TopicName::parse(&format!("/users/{number}")).expect("it is a name");
+        world.core.join(session, &topic, world.now).expect("the session was just attached");
+        world.readers.push(key);
+    }
+    world.drain();
+    world
 }
 
 fn entry(seq: u64) -> Arc<Entry> {

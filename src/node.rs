@@ -24,6 +24,7 @@ mod question;
 mod start_error;
 mod statistics;
 mod steering;
+mod turns;
 
 use std::{
     convert::Infallible,
@@ -70,6 +71,7 @@ use licensing::too_many;
 pub use limits::{InvalidLimit, Limits};
 pub use members::{MemberEvents, Members};
 pub use start_error::StartError;
+use turns::Turns;
 
 /// How long a shutdown waits for each of its steps.
 const SHUTDOWN_STEP: Duration = Duration::from_secs(5);
@@ -90,6 +92,7 @@ struct Inner {
     slots: Slots,
     /// What operators did.
     audit: AuditLog,
+    turns: Turns,
     hooks: Hooks,
     /// When it was started.
     since: Instant,

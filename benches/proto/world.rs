@@ -39,21 +39,6 @@ impl World {
         world
     }
 
-    /// A node with as many topics, each with one reader, and peers.
-    pub(crate) fn of_topics(topics: usize, peers: usize) -> Self {
-        let mut world = Self::new(0, peers);
-        for number in 0..topics {
-            let session = SessionId::from_bits(number as u128);
-            let holder = Holder::default();
-            let key = world.core.attach(None, session, "/chat/lobby", &holder, world.now).key;
-            let topic = TopicName::parse(&format!("/users/{number}")).expect("it is a name");
-            world.core.join(session, &topic, world.now).expect("the session was just attached");
-            world.readers.push(key);
-        }
-        world.drain();
-        world
-    }
-
     pub(crate) fn publish(&mut self, message: Message) -> MessageId {
         let everyone = Recipients::Everyone;
         let id = self.core.publish(&self.topic, everyone, message, self.now);

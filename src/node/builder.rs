@@ -519,6 +519,7 @@ impl Builder {
             grpc,
             slots,
             audit: super::AuditLog::default(),
+            turns: super::Turns::default(),
             hooks: self.hooks,
             since: clock::now(),
             clients,

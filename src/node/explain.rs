@@ -3,7 +3,7 @@
 use super::{Node, inspect::calendar, question::Question};
 use crate::{
     id::{MessageId, NodeId, SessionId, TopicName},
-    proto::{Explanation, Fate, Testimony},
+    proto::{Core, Explanation, Fate, Testimony},
     report::{ExplanationReport, FateReport, MessageDetails, end_of},
 };
 
@@ -14,7 +14,9 @@ impl Node {
     /// What was accepted on another node, or given to a client there, that one knows better: see
     /// [`explain_everywhere`](Self::explain_everywhere).
     pub fn explain(&self, message: MessageId, session: SessionId) -> Explanation {
-        let testimony = self.testify(message, session, None);
+        let calendar = calendar();
+        let testify = |core: &mut Core| core.testify(message, session, None, calendar);
+        let testimony = self.inner.hub.with(|core, _| testify(core));
         Explanation::of(message, session, &[testimony], Vec::new())
     }
 
@@ -43,7 +45,7 @@ impl Node {
         session: SessionId,
     ) -> ExplanationReport {
         let ask = |topic| Question::Testify { message, session, topic };
-        let own = self.testify(message, session, None);
+        let own = self.testify(message, session, None).await;
         let (mut told, mut unanswered) = split(self.ask_all(&ask(own.topic.clone())).await);
         // Who does not know the message is told by those who do where it was published.
         let topic = told.iter().find_map(|it: &Testimony| it.topic.clone());
@@ -83,20 +85,20 @@ impl Node {
 
     /// What this node can say of a message and a session, which was published in `topic` if it does
     /// not know better.
-    pub(super) fn testify(
+    pub(super) async fn testify(
         &self,
         message: MessageId,
         session: SessionId,
         topic: Option<&TopicName>,
     ) -> Testimony {
         let calendar = calendar();
-        self.inner.hub.with(|core, _| core.testify(message, session, topic, calendar))
+        self.in_turn(|core| core.testify(message, session, topic, calendar)).await
     }
 
     /// What became of a message on this node.
-    pub(super) fn fate_report(&self, message: MessageId) -> FateReport {
+    pub(super) async fn fate_report(&self, message: MessageId) -> FateReport {
         let report = FateReport { node: self.id().to_string(), ..FateReport::default() };
-        match self.inner.hub.with(|core, _| core.fate(message)) {
+        match self.in_turn(|core| core.fate(message)).await {
             Fate::Pending(pending) => FateReport {
                 fate: KEPT.to_owned(),
                 topic: Some(pending.topic.to_string()),

@@ -222,8 +222,13 @@ impl Node {
         );
         count(
             "messages_delivered_total",
-            "Messages that were handed to connections of clients.",
+            "Messages that were taken for connections of clients, those withheld included.",
             it.given,
+        );
+        count(
+            "messages_withheld_total",
+            "Messages that a filter kept back from connections of clients.",
+            it.withheld,
         );
         count(
             "messages_confirmed_total",
@@ -264,10 +269,16 @@ fn latencies(it: Statistics) -> Vec<Latency> {
 /// What became of messages of one kind.
 fn tally(prefix: &'static str, which: &str, tally: &Tally) {
     let Tally { accepted, acknowledged, pending, expired, dropped, .. } = *tally;
+    // A counter never goes down: what was taken for settled is dropped beside that.
+    let settled = acknowledged + dropped.unheard;
     let say = |what: &str| format!("Messages {which}{what}.");
     let totals = [
         ("accepted", "", accepted),
-        ("settled", " that all have who were to get them", acknowledged),
+        (
+            "settled",
+            " that all had who were to get them, as far as was known: see dropped, cause unheard",
+            settled,
+        ),
         ("expired", " that waited for too long", expired),
     ];
     for (what, help, total) in totals {

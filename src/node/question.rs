@@ -102,9 +102,9 @@ impl Node {
                 self.count_statistics(on);
                 value(&())
             }
-            Question::Fate(message) => value(&self.fate_report(message)),
+            Question::Fate(message) => value(&self.fate_report(message).await),
             Question::Testify { message, session, topic } => {
-                value(&self.testify(message, session, topic.as_ref()))
+                value(&self.testify(message, session, topic.as_ref()).await)
             }
             Question::Audit => value(&self.inner.audit.entries()),
             Question::LogFilter(filter) => done(self.set_log_filter(&filter)),

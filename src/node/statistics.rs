@@ -38,7 +38,7 @@ impl Node {
         let statistics = self.statistics().unwrap_or_default();
         TotalsReport {
             received: statistics.received,
-            delivered: statistics.given,
+            delivered: statistics.delivered(),
             acknowledged: statistics.confirmed,
             published: self.accounting().published.accepted,
         }
@@ -69,7 +69,7 @@ fn report(it: &Statistics) -> StatisticsReport {
         browsers: browsers.collect(),
         requests: it.requests,
         received: it.received,
-        delivered: it.given,
+        delivered: it.delivered(),
         acknowledged: it.confirmed,
         gaps: it.gaps,
         sessions_begun: it.sessions_begun,

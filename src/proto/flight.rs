@@ -56,8 +56,10 @@ const _: () = assert!(size_of::<Event>() <= 64);
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Deliveries {
-    /// Messages that were handed to connections.
+    /// Messages that were taken for connections.
     pub given: u64,
+    /// Those of them that a filter kept back.
+    pub withheld: u64,
     /// Those of them that clients have confirmed.
     pub confirmed: u64,
     /// How often a client was told of a gap.
@@ -142,7 +144,7 @@ impl Flight {
         messages: impl ExactSizeIterator<Item = MessageId>,
     ) {
         if self.is_counting {
-            self.counted.given = self.counted.given.saturating_sub(messages.len() as u64);
+            self.counted.withheld += messages.len() as u64;
         }
         let at = self.micros();
         messages.for_each(|id| self.deliver(Delivery::withheld(session, id, at)));

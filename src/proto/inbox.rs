@@ -322,6 +322,15 @@ impl InboxMemory {
         }
     }
 
+    /// How much memory it takes beside itself, in bytes.
+    pub(super) fn cost(&self) -> usize {
+        let run = |(epoch, run): &(u64, Run)| {
+            size_of_val(epoch) + size_of_val(run) + 2 * size_of::<u64>() * run.missing.len()
+        };
+        let name = |name: &Arc<str>| size_of_val(name) + name.len();
+        self.runs.iter().map(run).chain(self.named.iter().map(name)).sum()
+    }
+
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty() && self.named.is_empty()

@@ -46,6 +46,11 @@ impl Position {
         true
     }
 
+    /// How much memory it takes beside itself, in bytes.
+    pub(super) fn cost(&self) -> usize {
+        size_of_val(&self.0[..])
+    }
+
     /// Everything that `other` has seen has been seen. Whether any of it was news.
     pub fn merge(&mut self, other: &Self) -> bool {
         let mut news = false;

@@ -151,6 +151,16 @@ pub struct SessionState {
 impl SessionState {
     /// The most topics that a session may join.
     pub const MAX_TOPICS: usize = 128;
+
+    /// How much memory it takes beside itself, in bytes.
+    pub(super) fn cost(&self) -> usize {
+        let joined = self.memberships.iter().map(|(topic, member)| {
+            let until = member.until.as_ref().map_or(0, Position::cost);
+            topic.as_str().len() + size_of_val(member) + member.acknowledged.cost() + until
+        });
+        let left = self.departed.iter().map(|it| it.0.as_str().len() + size_of_val(it));
+        self.session.path.len() + joined.chain(left).sum::<usize>()
+    }
 }
 
 /// That a session is over. Its name is never used again.

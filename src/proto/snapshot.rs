@@ -72,14 +72,7 @@ impl Arriving {
         if let SnapshotPart::End { view } = &part {
             self.end = Some((index, view.clone()));
         }
-        self.bytes += match &part {
-            SnapshotPart::Message { entry, .. } => entry.cost(),
-            SnapshotPart::Push { push, .. } => 256 + push.message.len(),
-            SnapshotPart::Session(state) => {
-                512 + 256 * (state.memberships.len() + state.departed.len())
-            }
-            _ => 512,
-        };
+        self.bytes += part.cost();
         if self.bytes <= limit_bytes {
             self.parts.insert(index, part);
         }
@@ -90,5 +83,35 @@ impl Arriving {
     pub(super) fn into_parts(self) -> (Position, Vec<SnapshotPart>) {
         let view = self.end.map_or_else(Position::new, |(_, view)| view);
         (view, self.parts.into_values().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::{MessageId, NodeId, Seq, SessionId, TopicName},
+        proto::Recipients,
+    };
+
+    #[test]
+    fn a_part_is_counted_with_all_whom_it_names() {
+        let withdrawn = |named: u128| SnapshotPart::Withdrawn {
+            topic: TopicName::parse("/a").unwrap(),
+            id: MessageId::new(NodeId::from_bits(1), Seq::FIRST),
+            from: Recipients::only((0..named).map(SessionId::from_bits)),
+        };
+        let lost = |origins: u64| SnapshotPart::Lost {
+            topic: TopicName::parse("/a").unwrap(),
+            before: (1..=origins).map(|it| (NodeId::from_bits(it), Seq::new(9))).collect(),
+        };
+        let takes = |part, limit| {
+            let mut arriving = Arriving::new(1);
+            arriving.take(0, part, limit);
+            arriving.parts.len() == 1
+        };
+        assert!(takes(withdrawn(1), 1_000) && takes(lost(1), 1_000));
+        assert!(!takes(withdrawn(100), 1_000) && !takes(lost(100), 1_000));
+        assert!(takes(withdrawn(100), 4_000) && takes(lost(100), 4_000));
     }
 }

@@ -62,7 +62,7 @@ pub struct MembershipReport {
     pub topic: String,
     /// What its client has, as a position token.
     pub position: String,
-    /// How many of the newest 10,000 messages it is still to get.
+    /// How many of the newest 1,024 messages it is still to get.
     pub pending: usize,
     /// Whether it has left, and is only to get what was published before.
     pub left: bool,

@@ -233,8 +233,10 @@ pub struct Statistics {
     pub requests: u64,
     /// Messages of clients that handlers were told of.
     pub received: u64,
-    /// Messages that were handed to connections of clients.
+    /// Messages that were taken for connections of clients.
     pub given: u64,
+    /// Those of them that a filter kept back, and that were handed to nobody.
+    pub withheld: u64,
     /// Those of them that clients have confirmed.
     pub confirmed: u64,
     /// How often a client was told of a gap.
@@ -257,6 +259,11 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// How many messages were handed to connections of clients.
+    pub fn delivered(&self) -> u64 {
+        self.given.saturating_sub(self.withheld)
+    }
+
     /// How many connections ended well: the client left, or was sent to another node, or to come anew.
     pub fn clean(&self) -> u64 {
         self.ended(|why| {

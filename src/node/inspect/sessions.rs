@@ -20,11 +20,16 @@ use crate::{
 /// How many sessions are looked at before the node goes on with its work.
 const SLICE: usize = 256;
 
+/// How many messages, if that is reached before: they take about a millisecond.
+const MAX_COMPARED: usize = 100_000;
+
 /// How many sessions are looked at for one page.
 const MAX_LOOKED_AT: usize = 200_000;
 
-/// How many of a topic's messages a session's are counted among, in a list.
+/// How many of a topic's messages a session's are counted among, in a list, and if it is looked at
+/// alone.
 const PENDING_WITHIN: usize = 128;
+const PENDING_WITHIN_ALONE: usize = 1_024;
 
 impl Node {
     /// The sessions that `filter` asks for, behind `after`, by id: `limit` of them at most, or as
@@ -43,20 +48,22 @@ impl Node {
         let limit = limit.get().min(MAX_ASKED_SESSIONS);
         let (mut found, mut after, mut looked_at, mut is_over) = (Vec::new(), after, 0, false);
         while found.len() < limit && looked_at < MAX_LOOKED_AT && !is_over {
-            self.inner.hub.with(|core, _| {
-                let mut seen = 0;
+            let look = |core: &Core| {
+                let mut compared = 0;
                 for session in core.sessions_after(after).take(SLICE) {
-                    if found.len() == limit {
+                    if found.len() == limit || compared >= MAX_COMPARED {
                         return;
                     }
-                    seen += 1;
+                    looked_at += 1;
                     after = Some(session.id);
                     if filter.admits(core, session) {
                         found.push((session.claim.node, report(core, session)));
+                        compared += core.replica().topics_of(session.id).len() * PENDING_WITHIN;
                     }
                 }
-                (is_over, looked_at) = (seen < SLICE, looked_at + seen);
-            });
+                is_over = core.sessions_after(after).next().is_none();
+            };
+            self.in_turn(look).await;
         }
         let (connections, unanswered) = self.connections_of(&found).await;
         let items = found.into_iter().map(|(_, mut report)| {
@@ -75,10 +82,11 @@ impl Node {
     ///
     /// Dropping the future changes nothing.
     pub async fn session_details(&self, id: SessionId) -> Option<SessionDetails> {
-        let (node, mut details) = self.inner.hub.with(|core, _| {
+        let look = |core: &Core| {
             let session = core.replica().session(id)?;
             Some((session.claim.node, details(core, session)))
-        })?;
+        };
+        let (node, mut details) = self.in_turn(look).await?;
         let (mut connections, _) = self.connections_of(&[(node, details.session.clone())]).await;
         details.session.connection = connections.remove(&details.session.id);
         if details.session.connection.is_some() {
@@ -214,7 +222,7 @@ fn details(core: &Core, session: &Session) -> SessionDetails {
         Some(MembershipReport {
             topic: topic.name.as_str().to_owned(),
             position: member.acknowledged.token(),
-            pending: core.pending_in(key, session.id, usize::MAX),
+            pending: core.pending_in(key, session.id, PENDING_WITHIN_ALONE),
             left: member.until.is_some(),
         })
     });

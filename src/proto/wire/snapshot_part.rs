@@ -70,3 +70,27 @@ pub enum SnapshotPart {
         from: Recipients,
     },
 }
+
+impl SnapshotPart {
+    /// What every part takes beside what follows, in bytes.
+    const OVERHEAD_BYTES: usize = 512;
+
+    /// How much memory it takes, in bytes, or more than that.
+    pub(in crate::proto) fn cost(&self) -> usize {
+        let name = |topic: &TopicName| topic.as_str().len();
+        let rest = match self {
+            Self::Closed { .. } => 0,
+            Self::Closure { topic, .. } => name(topic),
+            Self::End { view } => view.cost(),
+            Self::Inbox { memory, .. } => memory.cost(),
+            Self::Lost { topic, before } => name(topic) + before.cost(),
+            Self::Message { entry, .. } => entry.cost(),
+            Self::Push { push, .. } => push.message.len(),
+            Self::Session(state) => state.cost(),
+            Self::Withdrawn { topic, from, .. } => {
+                name(topic) + size_of::<SessionId>() * from.named()
+            }
+        };
+        Self::OVERHEAD_BYTES + rest
+    }
+}

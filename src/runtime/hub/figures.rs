@@ -84,6 +84,7 @@ impl Hub {
         let deliveries = self.state.lock().core.deliveries();
         self.counters.is_on().then(|| Statistics {
             given: deliveries.given,
+            withheld: deliveries.withheld,
             confirmed: deliveries.confirmed,
             gaps: deliveries.gaps,
             ..self.counters.read()
