@@ -97,7 +97,8 @@ pub use license::{
 pub use message::{InvalidTraceContext, Message, TraceContext};
 #[cfg(feature = "node")]
 pub use node::{
-    Builder, InvalidLimit, Limits, MemberEvents, Members, Node, NodeEvents, ServeError, StartError,
+    Builder, InvalidLimit, InvalidSessionFilter, Limits, MemberEvents, Members, Node, NodeEvents,
+    ServeError, StartError,
 };
 pub use proto::{
     Accounting, Close, CloseCode, CloseReason, Detachment, DropCause, Dropped, Durability, Ending,

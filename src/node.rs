@@ -67,6 +67,7 @@ use audit::AuditLog;
 pub use builder::Builder;
 pub use events::NodeEvents;
 use hooks::Hooks;
+pub use inspect::InvalidSessionFilter;
 use licensing::too_many;
 pub use limits::{InvalidLimit, Limits};
 pub use members::{MemberEvents, Members};

@@ -11,14 +11,9 @@ use axum::{
     routing::{get as on_get, post as on_post},
 };
 use bytes::Bytes;
-use exosphere::{Close, Message, Node, ServeError, Session};
-use support::{Client, PATIENCE, Place, get, post, request, spawn, within};
+use exosphere::{Node, ServeError};
+use support::{Client, PATIENCE, Place, get, post, publish, request, spawn, within};
 use tokio::{io::AsyncReadExt, net::TcpStream, task::JoinHandle};
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 /// A node with at most this many connections, and an application around it that has a page and
 /// repeats what it is told.

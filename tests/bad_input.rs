@@ -21,8 +21,8 @@ use exosphere::{
     StartError,
 };
 use support::{
-    Chat, Client, Mark, PATIENCE, Place, RawSocket, Received, alone, frame, post, request, serve,
-    spawn, within,
+    Chat, Client, Mark, PATIENCE, Place, RawSocket, Received, alone, frame, post, publish, request,
+    serve, spawn, within,
 };
 use tokio::{
     io::AsyncWriteExt,
@@ -32,11 +32,6 @@ use tokio::{
 use tokio_tungstenite::tungstenite;
 
 const MIB: usize = 1 << 20;
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 async fn start(name: &str) -> (Node, SocketAddr) {
     let node = Place::new(name).node().route("/chat/{room}", publish).start().await.unwrap();

@@ -5,16 +5,9 @@
 
 mod support;
 
-use exosphere::{
-    Builder, Close, Control, ControlError, Grant, License, Message, Role, Session, SigningKey,
-};
+use exosphere::{Builder, Control, ControlError, Grant, License, Role, SigningKey};
 use serde_json::{Value, json};
-use support::{Client, PATIENCE, Place, Stream, Tower, encoded, request, sees, within};
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
+use support::{Client, PATIENCE, Place, Stream, Tower, encoded, publish, request, sees, within};
 
 fn chat(builder: Builder) -> Builder {
     builder.route("/chat/{room}", publish)

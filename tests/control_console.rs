@@ -17,8 +17,8 @@ use std::{
     time::Duration,
 };
 
-use exosphere::{Builder, Close, Filter, Message, Refusal, Session, TopicName};
-use support::{Chat, Mark, Place, Tower, alone};
+use exosphere::Builder;
+use support::{Chat, Mark, Place, Tower, alone, publish, shout, signed};
 
 /// Goal: an operator sees what is there, and steers it, on every page, in both themes, on a wide screen
 /// and on a phone; what clients say stays text; a node that is killed is shown as gone within 3 s.
@@ -95,23 +95,5 @@ async fn an_operator_changes_nodes_and_messages_in_a_browser() {
         assert_eq!((limits.topic_messages, limits.heartbeat), (50, Duration::from_secs(7)));
         assert_eq!(node.report().log_filter.as_deref(), Some("debug"));
         assert_eq!(node.statistics(), None);
-    }
-}
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
-
-async fn shout(session: Session, message: Message) -> Result<(), Close> {
-    let text = message.as_text().unwrap_or_default().to_uppercase();
-    session.publish(session.path().as_str(), text).await?;
-    Ok(())
-}
-
-/// Appends a letter.
-fn signed(with: &'static str) -> impl Filter {
-    move |_: &TopicName, message: Message| -> Result<Message, Refusal> {
-        Ok(format!("{}{with}", message.as_text().unwrap_or_default()).into())
     }
 }

@@ -15,20 +15,16 @@ use std::{
 };
 
 use exosphere::{
-    Close, CloseReason, Control, Detachment, Grant, License, Message, Node, NodeEvent, Role,
-    Session, SigningKey, Transport,
+    CloseReason, Control, Detachment, Grant, License, Node, NodeEvent, Role, SigningKey, Transport,
 };
 use serde_json::Value;
-use support::{Client, PATIENCE, Place, has_program, request, sees, serve, spawn, until, within};
+use support::{
+    Client, PATIENCE, Place, has_program, publish, request, sees, serve, spawn, until, within,
+};
 
 const TOKEN: &str = "a token of this test's own";
 const GRAFANA: &str = include_str!("../examples/control/grafana.json");
 const ALERTS: &str = include_str!("../examples/control/alerts.yml");
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 fn vendor() -> SigningKey {
     SigningKey::from_bytes([7; 32])

@@ -9,41 +9,22 @@ mod support;
 
 use std::time::{Duration, SystemTime};
 
-use exosphere::{
-    Builder, Close, Ending, Filter, Message, Refusal, Role, Session, SessionId, TopicName,
-};
+use exosphere::{Builder, Ending, Filter, Message, Refusal, Role, SessionId, TopicName};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use support::{
-    Client, PATIENCE, Place, RawSocket, Received, Stream, Tower, encoded, until, within,
+    Client, PATIENCE, Place, RawSocket, Received, Stream, Tower, encoded, publish, shout, signed,
+    until, within,
 };
 
 /// The room that clients ask for, and its name in a path.
 const ROOM: &str = "/chat/lobby";
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
-
-async fn shout(session: Session, message: Message) -> Result<(), Close> {
-    let text = message.as_text().unwrap_or_default().to_uppercase();
-    session.publish(session.path().as_str(), text).await?;
-    Ok(())
-}
 
 /// Refuses what is rude.
 fn polite(_: &TopicName, message: Message) -> Result<Message, Refusal> {
     match message.as_text() {
         Some("darn") => Err(Refusal::new("mind your language")),
         _ => Ok(message),
-    }
-}
-
-/// Appends a letter.
-fn signed(with: &'static str) -> impl Filter {
-    move |_: &TopicName, message: Message| -> Result<Message, Refusal> {
-        Ok(format!("{}{with}", message.as_text().unwrap_or_default()).into())
     }
 }
 
@@ -516,6 +497,16 @@ async fn what_a_client_asked_with_is_seen_from_other_nodes() {
     assert!(found["connection"]["address"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(found["connection"]["since_ms"].as_u64().unwrap() > 1_600_000_000_000);
     let id = found["id"].as_str().unwrap();
+    for (transport, expected) in [("event_stream", &found["id"]), ("grpc", &Value::Null)] {
+        let page = towers[2].get(&format!("/api/v1/sessions?transport={transport}")).await;
+        assert_eq!(page["items"][0]["id"], *expected, "{page}");
+        assert!(page["items"].as_array().unwrap().len() <= 1, "the other is a WebSocket: {page}");
+    }
+    for wrong in ["transport=carrier", "state=there", "node=1", "topic="] {
+        let path = format!("/api/v1/sessions?{wrong}");
+        let answer = towers[0].ask(Some(Role::Read), "GET", &path, None).await;
+        assert_eq!(answer.status, 400, "{wrong}: {}", answer.body);
+    }
     let details = towers[0].get(&format!("/api/v1/sessions/{id}")).await;
     assert_eq!(details["request"]["query"], "token=***&a=1");
     let headers = details["request"]["headers"].as_array().unwrap();

@@ -10,7 +10,9 @@ use exosphere::{
     Accounting, Close, CloseCode, CloseReason, Ending, Fate, Handler, Level, Message, Node,
     NodeService, PublishError, ServeError, Session, SessionId,
 };
-use support::{Client, PATIENCE, Place, Received, limit, now, post, sees, serve, spawn, within};
+use support::{
+    Client, PATIENCE, Place, Received, limit, now, post, publish, sees, serve, spawn, within,
+};
 use tokio::{
     net::TcpListener,
     sync::{Notify, mpsc},
@@ -19,11 +21,6 @@ use tokio::{
 
 /// How long nothing happens that must not happen.
 const QUIET: Duration = Duration::from_millis(300);
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 async fn chat(place: &Place) -> Node {
     place.node().route("/chat/{room}", publish).start().await.unwrap()

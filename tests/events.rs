@@ -9,9 +9,8 @@ mod support;
 
 use std::{io, net::SocketAddr};
 
-use exosphere::{Close, Message, Session};
 use serde_json::Value;
-use support::{Place, alone, serve, spawn};
+use support::{Place, alone, publish, serve, spawn};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{
@@ -76,11 +75,6 @@ const TEXTS: [(&str, Option<&str>); 52] = [
     ("{\"a\": \"b\\n\\nc\"}", None),
     ("the end", None),
 ];
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_text_is_one_event_whatever_it_says_and_however_it_is_cut() {

@@ -11,15 +11,12 @@ use exosphere::{
     proto::{Budget, Core, Detachment, Holder, Limits, Recipients},
 };
 use serde_json::Value;
-use support::{Client, PATIENCE, Place, Sequence, Stream, now, sees, serve, spawn, until, within};
+use support::{
+    Client, PATIENCE, Place, Sequence, Stream, now, publish, sees, serve, spawn, until, within,
+};
 use tokio::sync::mpsc;
 
 const ROOM: &str = "/chat/room";
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 async fn chat(place: &Place) -> Node {
     place.node().route("/chat/{room}", publish).start().await.unwrap()

@@ -8,18 +8,12 @@ mod support;
 
 use std::process::Stdio;
 
-use exosphere::{Close, Message, Session};
-use support::{Client, Place, Tower, schemathesis};
+use support::{Client, Place, Tower, publish, schemathesis};
 use tokio::process::Command;
 
 /// What is looked for: answers that say that something failed here, and those that are not described.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
      response_schema_conformance,response_headers_conformance";
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 #[tokio::test]
 async fn the_description_is_valid_and_true() {

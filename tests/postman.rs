@@ -6,20 +6,15 @@ mod support;
 
 use std::{net::SocketAddr, time::Duration};
 
-use exosphere::{Close, Message, Node, Session};
+use exosphere::{Message, Node};
 use serde_json::{Value, json};
-use support::{Client, PATIENCE, Place, Received, serve, within};
+use support::{Client, PATIENCE, Place, Received, publish, serve, within};
 use tokio::time::timeout;
 
 /// How long nothing happens that must not happen.
 const QUIET: Duration = Duration::from_millis(300);
 
 const ROOM: &str = "/chat/room";
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 async fn chat(place: &Place) -> Node {
     place.node().route("/chat/{room}", publish).start().await.unwrap()

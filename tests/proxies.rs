@@ -16,9 +16,9 @@ use std::{
     time::Duration,
 };
 
-use exosphere::{Close, Message, Node, Session};
+use exosphere::Node;
 use serde_json::Value;
-use support::{Client, PATIENCE, Place, Received, Stream, post, sees, serve, within};
+use support::{Client, PATIENCE, Place, Received, Stream, post, publish, sees, serve, within};
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
@@ -92,11 +92,6 @@ struct Proxy {
     _nodes: [Node; 2],
     _place: Place,
     _child: Child,
-}
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
 }
 
 impl Proxy {

@@ -14,8 +14,7 @@ mod support;
 
 use std::net::SocketAddr;
 
-use exosphere::{Close, Message, Session};
-use support::{Client, PATIENCE, Place, frame, post, serve, within};
+use support::{Client, PATIENCE, Place, frame, post, publish, serve, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -387,11 +386,6 @@ const UPGRADES: &[Row] = &[
         &[],
     ),
 ];
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 #[tokio::test]
 async fn a_request_that_can_be_read_in_two_ways_is_answered_in_one() {

@@ -20,9 +20,8 @@ use std::{
     time::Duration,
 };
 
-use exosphere::{Close, Message, Session};
 use socket2::{Domain, Socket, Type};
-use support::{Client, PATIENCE, Place, RawSocket, post, serve, spawn, within};
+use support::{Client, PATIENCE, Place, RawSocket, post, publish, serve, spawn, within};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -90,11 +89,6 @@ async fn who_is_slow_on_purpose_costs_bounded_memory_and_delays_nobody() {
         within(PATIENCE, "who asks slowly ends", asking).await.unwrap();
     }
     drop((clients, stopped));
-}
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
 }
 
 async fn be_the_node() {

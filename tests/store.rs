@@ -15,10 +15,12 @@ use std::{
     time::Duration,
 };
 
-use exosphere::{Close, Message, Node, Session, StartError, StoreState};
+use exosphere::{Node, StartError, StoreState};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use support::{Chat, Client, PATIENCE, Place, Received, Sequence, alone, now, rounds, within};
+use support::{
+    Chat, Client, PATIENCE, Place, Received, Sequence, alone, now, publish, rounds, within,
+};
 
 const PATH: &str = "/chat/room";
 
@@ -162,11 +164,6 @@ async fn nothing_acknowledged_is_lost_when_all_nodes_are_killed_at_once_again_an
         pusher.acknowledged,
         sequence.duplicates(),
     );
-}
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
 }
 
 async fn node(place: &Place, dir: &Path) -> Result<Node, StartError> {

@@ -10,18 +10,14 @@ use std::{
     time::Duration,
 };
 
-use exosphere::{Close, Message, Session};
 use socket2::{Domain, Socket, Type};
-use support::{Chat, Client, Mark, PATIENCE, Place, RawSocket, alone, post, sees, spawn, within};
+use support::{
+    Chat, Client, Mark, PATIENCE, Place, RawSocket, alone, post, publish, sees, spawn, within,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 /// Goal: bytes that mean nothing, on either port, cost a node no memory and no client.
 ///

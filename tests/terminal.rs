@@ -11,9 +11,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use exosphere::{Builder, Close, Grant, License, Message, Session, SigningKey};
+use exosphere::{Builder, Grant, License, SigningKey};
 use serde_json::Value;
-use support::{Client, PATIENCE, Place, Tower, encoded, sees, until, within};
+use support::{Client, PATIENCE, Place, Tower, encoded, publish, sees, until, within};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
@@ -21,11 +21,6 @@ use tokio::{
 
 /// The room that clients ask for.
 const ROOM: &str = "/chat/lobby";
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 fn chat(builder: Builder) -> Builder {
     builder.route("/chat/{room}", publish)

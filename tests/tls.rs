@@ -6,25 +6,20 @@ mod support;
 
 use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
-use exosphere::{Close, Message, Node, ServeError, Session, TlsFiles};
+use exosphere::{Node, ServeError, TlsFiles};
 use futures_util::{SinkExt, StreamExt};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring::default_provider,
     pki_types::{CertificateDer, ServerName},
 };
-use support::{PATIENCE, Place, spawn, within};
+use support::{PATIENCE, Place, publish, spawn, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite};
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 /// Puts a new certificate for `localhost` into `dir`, and its key.
 fn certify(dir: &Path) -> CertificateDer<'static> {

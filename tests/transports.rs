@@ -15,8 +15,8 @@ use std::{
 
 use exosphere::{Close, CloseCode, Handler, Message, Node, Session};
 use support::{
-    Answer, Client, PATIENCE, Place, Received, Stream, get, post, request, sees, serve, spawn,
-    within,
+    Answer, Client, PATIENCE, Place, Received, Stream, get, post, publish, request, sees, serve,
+    spawn, within,
 };
 
 /// What an `EventSource` says of itself.
@@ -24,11 +24,6 @@ const EVENTS: &str = "Accept: text/event-stream";
 
 /// What a client says that uses a connection for one request.
 const CLOSES: &str = "Connection: close";
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 async fn chat(place: &Place) -> Node {
     place.node().route("/chat/{room}", publish).start().await.unwrap()

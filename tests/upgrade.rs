@@ -11,11 +11,11 @@ use std::{
 };
 
 use exosphere::{
-    Close, Message, Node, Pace, Session,
+    Node, Pace,
     client::{Client, Event},
     proto::wire::ProtocolRange,
 };
-use support::{PATIENCE, Place, spawn, within};
+use support::{PATIENCE, Place, publish, spawn, within};
 use tokio::sync::watch;
 
 const PATH: &str = "/chat/upgrade";
@@ -25,11 +25,6 @@ const CLIENTS: usize = 6;
 
 /// How often each pushes.
 const EVERY: Duration = Duration::from_millis(5);
-
-async fn publish(session: Session, message: Message) -> Result<(), Close> {
-    session.publish(session.path().as_str(), message).await?;
-    Ok(())
-}
 
 /// A node of some version that serves clients.
 async fn start(place: &Place, protocol: ProtocolRange, listener: TcpListener) -> Node {

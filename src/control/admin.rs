@@ -82,7 +82,8 @@ async fn broadcaster(
 
 async fn resources(State(desk): State<Desk>) -> Json<Value> {
     let filter = SessionFilter::default();
-    let sessions = desk.node().session_reports(&filter, None, MAX_ITEMS).await.items;
+    let page = desk.node().session_reports(&filter, None, MAX_ITEMS).await;
+    let sessions = page.map(|page| page.items).unwrap_or_default();
     Json(sessions.iter().map(resource_of).collect())
 }
 

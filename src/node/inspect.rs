@@ -1,9 +1,12 @@
 //! What a node says of itself and of what it knows, as plain data.
 
 mod sessions;
+mod sought;
 mod topics;
 
 use std::time::{Instant, SystemTime};
+
+pub use sought::InvalidSessionFilter;
 
 use super::{Limits, Node, question::Question};
 use crate::{

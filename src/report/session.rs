@@ -83,6 +83,9 @@ pub struct SessionFilter {
     pub node: Option<String>,
     /// They are `attached`, or `detached`.
     pub state: Option<String>,
+    /// They are connected by this transport: `websocket`, `event_stream`, `streaming`, `long_polling`,
+    /// `jsonp`, or `grpc`.
+    pub transport: Option<String>,
     /// Their ids begin with this.
     pub prefix: Option<String>,
 }

@@ -1,6 +1,8 @@
 //! The one place that reads the clock.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
+#[cfg(feature = "node")]
+use std::time::SystemTime;
 
 /// The time, as the runtime tells it, so that a test can pause it.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
@@ -9,6 +11,7 @@ pub(crate) fn now() -> Instant {
 }
 
 /// The time of the calendar, for what is limited by that: it may jump.
+#[cfg(feature = "node")]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub(crate) fn calendar() -> SystemTime {
     SystemTime::now()

@@ -8,6 +8,7 @@
 
 mod chat;
 mod client;
+mod handlers;
 #[cfg(target_os = "linux")]
 mod hosts;
 mod http;
@@ -33,6 +34,7 @@ pub(crate) use hosts::{Hosts, Switch};
 pub(crate) use {
     chat::{Chat, Mark, Stamp, example},
     client::{Client, Publisher, RawSocket, Received, frame},
+    handlers::{publish, shout, signed},
     http::{Answer, get, post, request},
     sequence::Sequence,
     stock::{chromium, has_program, has_stock_clients, kosoku, node_js, schemathesis},

@@ -83,6 +83,9 @@ enum Command {
         /// Those that are `attached`, or `detached`.
         #[arg(long)]
         state: Option<String>,
+        /// Those that are connected by this transport, such as `websocket` or `long_polling`.
+        #[arg(long)]
+        transport: Option<String>,
         /// How many at most.
         #[arg(long, default_value_t = 100)]
         limit: usize,
@@ -137,9 +140,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
         Command::Members => api.get("cluster", &[])?,
         Command::Topics { prefix } => api.get("topics", &[("prefix", prefix)])?,
-        Command::Sessions { topic, node, state, limit } => {
+        Command::Sessions { topic, node, state, transport, limit } => {
             let limit = limit.to_string();
-            let named = [("topic", topic), ("node", node), ("state", state)];
+            let named =
+                [("topic", topic), ("node", node), ("state", state), ("transport", transport)];
             let named = named.into_iter().filter_map(|(name, it)| Some((name, it.as_deref()?)));
             api.get("sessions", &named.chain([("limit", &*limit)]).collect::<Vec<_>>())?
         }

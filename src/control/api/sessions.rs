@@ -25,7 +25,8 @@ async fn sessions(
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<SessionReport>>, Problem> {
     let (after, limit) = (paging.after()?, paging.limit()?);
-    Ok(Json(desk.node().session_reports(&filter, after, limit).await))
+    let page = desk.node().session_reports(&filter, after, limit).await;
+    page.map(Json).map_err(Problem::invalid)
 }
 
 /// All that is known of a session.

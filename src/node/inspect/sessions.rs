@@ -1,10 +1,14 @@
 //! Sessions, a page at a time.
 
-use std::{collections::BTreeMap, num::NonZeroUsize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+};
 
+use super::sought::{InvalidSessionFilter, Sought};
 use crate::{
     connection::{ClientRequest, Connection},
-    id::{NodeId, SessionId, TopicName},
+    id::{NodeId, SessionId},
     node::{
         Node,
         inspect::since_epoch_ms,
@@ -23,8 +27,9 @@ const SLICE: usize = 256;
 /// How many messages, if that is reached before: they take about a millisecond.
 const MAX_COMPARED: usize = 100_000;
 
-/// How many sessions are looked at for one page.
+/// How many sessions are looked at for one page, and how many if their nodes must be asked about them.
 const MAX_LOOKED_AT: usize = 200_000;
+const MAX_ASKED_ABOUT: usize = 20_000;
 
 /// How many of a topic's messages a session's are counted among, in a list, and if it is looked at
 /// alone.
@@ -33,7 +38,12 @@ const PENDING_WITHIN_ALONE: usize = 1_024;
 
 impl Node {
     /// The sessions that `filter` asks for, behind `after`, by id: `limit` of them at most, or as
-    /// many as are among the next 200,000 of all. How they are connected is asked of their nodes.
+    /// many as are among the next 200,000 of all, or 20,000 if it asks for a transport. How they are
+    /// connected is asked of their nodes.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidSessionFilter`] if no session can be like that.
     ///
     /// # Cancel safety
     ///
@@ -43,37 +53,60 @@ impl Node {
         filter: &SessionFilter,
         after: Option<SessionId>,
         limit: NonZeroUsize,
-    ) -> Page<SessionReport> {
-        let filter = Filter::new(filter);
+    ) -> Result<Page<SessionReport>, InvalidSessionFilter> {
+        let sought = Sought::new(filter)?;
         let limit = limit.get().min(MAX_ASKED_SESSIONS);
-        let (mut found, mut after, mut looked_at, mut is_over) = (Vec::new(), after, 0, false);
-        while found.len() < limit && looked_at < MAX_LOOKED_AT && !is_over {
+        let mut search = Search { after, looked_at: 0, is_over: false };
+        let (mut items, mut unanswered) = (Vec::new(), BTreeSet::new());
+        while items.len() < limit && search.goes_on(&sought) {
+            let found = self.find_sessions(&sought, &mut search, limit).await;
+            let (connections, silent) = self.connections_of(&found).await;
+            unanswered.extend(silent);
+            let found = found.into_iter().map(|(_, report)| SessionReport {
+                connection: connections.get(&report.id).cloned(),
+                ..report
+            });
+            items.extend(found.filter(|report| sought.admits_connection(report)));
+        }
+        let next = match items.get(limit - 1).filter(|_| items.len() > limit) {
+            Some(last) => Some(last.id.clone()),
+            None => search.after.filter(|_| !search.is_over).map(|id| id.to_string()),
+        };
+        items.truncate(limit);
+        let total = self.inner.hub.with(|core, _| core.replica().session_count());
+        let unanswered = unanswered.into_iter().collect();
+        Ok(Page { items, next, total: sought.is_all.then_some(total), unanswered })
+    }
+
+    /// The next sessions that are sought, however they are connected: `limit` of them at most, or
+    /// more if not all of them may be.
+    async fn find_sessions(
+        &self,
+        sought: &Sought<'_>,
+        search: &mut Search,
+        limit: usize,
+    ) -> Vec<(NodeId, SessionReport)> {
+        let limit = if sought.asked.transport.is_some() { MAX_ASKED_SESSIONS } else { limit };
+        let mut found = Vec::new();
+        while found.len() < limit && search.goes_on(sought) {
             let look = |core: &Core| {
                 let mut compared = 0;
-                for session in core.sessions_after(after).take(SLICE) {
+                for session in core.sessions_after(search.after).take(SLICE) {
                     if found.len() == limit || compared >= MAX_COMPARED {
                         return;
                     }
-                    looked_at += 1;
-                    after = Some(session.id);
-                    if filter.admits(core, session) {
+                    search.looked_at += 1;
+                    search.after = Some(session.id);
+                    if sought.admits(core, session) {
                         found.push((session.claim.node, report(core, session)));
                         compared += core.replica().topics_of(session.id).len() * PENDING_WITHIN;
                     }
                 }
-                is_over = core.sessions_after(after).next().is_none();
+                search.is_over = core.sessions_after(search.after).next().is_none();
             };
             self.in_turn(look).await;
         }
-        let (connections, unanswered) = self.connections_of(&found).await;
-        let items = found.into_iter().map(|(_, mut report)| {
-            report.connection = connections.get(&report.id).cloned();
-            report
-        });
-        let items = items.collect();
-        let total = self.inner.hub.with(|core, _| core.replica().session_count());
-        let next = after.filter(|_| !is_over).map(|id| id.to_string());
-        Page { items, next, total: filter.is_all.then_some(total), unanswered }
+        found
     }
 
     /// All that is known of a session; `None` if there is none of that id.
@@ -160,35 +193,22 @@ fn asked_with(request: &ClientRequest, report: ConnectionReport) -> ConnectionRe
     }
 }
 
-/// A filter, read once.
-struct Filter<'a> {
-    asked: &'a SessionFilter,
-    topic: Option<TopicName>,
-    is_all: bool,
+/// How far sessions have been looked at.
+struct Search {
+    after: Option<SessionId>,
+    looked_at: usize,
+    is_over: bool,
 }
 
-impl<'a> Filter<'a> {
-    fn new(asked: &'a SessionFilter) -> Self {
-        let topic = asked.topic.as_deref().and_then(|topic| TopicName::parse(topic).ok());
-        Self { asked, topic, is_all: *asked == SessionFilter::default() }
-    }
-
-    fn admits(&self, core: &Core, session: &Session) -> bool {
-        let SessionFilter { topic, path, node, state, prefix, .. } = self.asked;
-        let reads = || {
-            let topics = core.replica().topics();
-            let key = self.topic.as_ref().and_then(|topic| topics.find(topic));
-            key.is_some_and(|key| core.replica().topics_of(session.id).contains(&key))
-        };
-        path.as_ref().is_none_or(|path| *session.path == **path)
-            && state.as_ref().is_none_or(|state| state_of(session) == state)
-            && node.as_ref().is_none_or(|node| session.claim.node.to_string() == *node)
-            && prefix.as_ref().is_none_or(|it| session.id.to_string().starts_with(it.as_str()))
-            && (topic.is_none() || reads())
+impl Search {
+    fn goes_on(&self, sought: &Sought<'_>) -> bool {
+        let asks = sought.asked.transport.is_some();
+        let most = if asks { MAX_ASKED_ABOUT } else { MAX_LOOKED_AT };
+        !self.is_over && self.looked_at < most
     }
 }
 
-fn state_of(session: &Session) -> &'static str {
+pub(super) fn state_of(session: &Session) -> &'static str {
     match session.presence {
         Presence::Attached => "attached",
         Presence::Detached(_) => "detached",
