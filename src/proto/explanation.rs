@@ -258,6 +258,10 @@ impl<'a> Found<'a> {
             }
             (true, _) if !is_let_pass => self.unknown(sentence::HAD_OR_FILTERED),
             (true, None) if is_certain => self.told(Outcome::Acknowledged),
+            // A node that is gone may have told it so: what is told to be gone counts as had.
+            (true, None) if self.all.iter().any(|it| it.is_lost) => {
+                self.unknown(sentence::HAD_OR_TOLD)
+            }
             (true, None) if !self.joined_anew() && self.is_vouched_for() => {
                 self.told(Outcome::Acknowledged)
             }
