@@ -34,7 +34,8 @@ pub struct Accounting {
 
 impl Accounting {
     /// How many messages ended in none of the ways that are counted, or in two: always zero, but for
-    /// a mistake in this library. The parts are counted where they happen, each by itself.
+    /// a mistake in this library. What came and what ended is counted where it happens; what is pending is
+    /// counted anew ten times a second, in the logs themselves.
     pub fn unaccounted(&self) -> u64 {
         self.stored.unaccounted().max(self.published.unaccounted())
     }

@@ -303,7 +303,7 @@ impl<'a> Found<'a> {
 
     fn on_its_way(&self) -> Decision {
         let Some(owner) = self.owner else {
-            return (Outcome::InFlight, sentence::OWNER_SILENT.to_owned());
+            return self.unknown(sentence::OWNER_UNKNOWN);
         };
         let why = match (owner.away, owner.kept) {
             (Some(why), _) => sentence::away(why),

@@ -101,6 +101,11 @@ impl Ledger {
         self.bytes -= entry.cost();
     }
 
+    /// So many messages are in the logs, and so many of them were published here.
+    pub(super) fn set_pending(&mut self, (stored, published): (u64, u64)) {
+        (self.total.stored.pending, self.total.published.pending) = (stored, published);
+    }
+
     /// A message is replaced in its log by what is left of it.
     pub(super) fn replace(&mut self, entry: &Entry, left: &Entry) {
         self.bytes = self.bytes - entry.cost() + left.cost();

@@ -490,7 +490,7 @@ impl Replica {
         {
             known.topics.push(topic);
             let member = Membership::new(stamp, Position::new());
-            self.topics.get_mut(topic).members.insert(session, Box::new(member));
+            self.topics.get_mut(topic).admit(session, member);
             self.changes.push_back(Change::MembershipChanged { session, topic });
         } else if !self.sessions.contains_key(&session)
             && !self.tombstones.contains_key(&session)

@@ -1,6 +1,6 @@
 //! A topic, as one node knows it: its log, and who reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use super::{LogLimits, Membership, Position, Stamp, TopicLog, gone::Gone};
 use crate::id::{Seq, SessionId, TopicName};
@@ -20,16 +20,14 @@ pub struct Topic {
     /// The sessions that read it, on whichever nodes they are. They are boxed, as a map has room for
     /// eleven from the first on, and many a topic has one.
     pub members: BTreeMap<SessionId, Box<Membership>>,
-    /// Whether some member may have left, and is a member still for what was published before.
-    pub leaving: bool,
-    /// Whether it is on the list of those to be looked at.
-    pub(super) is_due: bool,
+    /// Those among them that have left, and are members still for what was published before.
+    leaving: BTreeSet<SessionId>,
 }
 
 impl Topic {
     pub(super) fn new(name: TopicName, limits: LogLimits, gone: Gone) -> Self {
         let log = TopicLog::new(limits, gone);
-        Self { name, log, members: BTreeMap::new(), leaving: false, is_due: false }
+        Self { name, log, members: BTreeMap::new(), leaving: BTreeSet::new() }
     }
 
     /// What every session that was to get it has; `None` if there is no session.
@@ -57,14 +55,40 @@ impl Topic {
 
     /// The members that have left, and have had all that they were still to get.
     pub fn departed(&self, applied: &Position) -> Vec<(SessionId, Stamp)> {
-        let left = self.members.iter().filter(|_| self.leaving);
+        let left = self.leaving.iter().filter_map(|id| self.members.get_key_value(id));
         let over = left.filter(|&(&session, member)| self.is_over(session, member, applied));
         over.map(|(&session, member)| (session, member.stamp)).collect()
     }
 
     /// Whether time alone may change something: there is something to drop, or somebody to depart.
     pub(super) fn awaits_time(&self) -> bool {
-        self.leaving || !self.log.is_empty()
+        self.is_being_left() || !self.log.is_empty()
+    }
+
+    /// Whether somebody has left it, and is a member still.
+    pub(super) fn is_being_left(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Learns of a membership, or more of it.
+    pub(super) fn admit(&mut self, session: SessionId, member: Membership) {
+        let has_left = match self.members.entry(session) {
+            Entry::Occupied(mut here) => {
+                here.get_mut().merge(member);
+                here.get().until.is_some()
+            }
+            Entry::Vacant(none) => none.insert(Box::new(member)).until.is_some(),
+        };
+        match has_left {
+            true => self.leaving.insert(session),
+            false => self.leaving.remove(&session),
+        };
+    }
+
+    /// A session is no member any more.
+    pub(super) fn dismiss(&mut self, session: SessionId) {
+        self.members.remove(&session);
+        self.leaving.remove(&session);
     }
 
     /// Whether nothing would be missed if it were forgotten.

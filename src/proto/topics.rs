@@ -7,7 +7,12 @@
 //!    is about to depart from is in `due`: of the others there is nothing to trim and nothing to
 //!    forget, however many they are.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+    time::Instant,
+};
 
 use super::{
     Accounting, DropCause, Ending, Entry, LogLimits, NodeEvent, Position, Recipients, Topic,
@@ -24,7 +29,7 @@ pub struct Topics {
     /// How many of them are private.
     private: usize,
     /// The topics to be looked at.
-    due: Vec<TopicKey>,
+    due: BTreeSet<TopicKey>,
     pub(super) ledger: Ledger,
     forgotten: ForgottenTopics,
     limits: LogLimits,
@@ -35,7 +40,7 @@ impl Topics {
     pub fn new(own: NodeId, limits: LogLimits) -> Self {
         let (names, ledger) = (BTreeMap::new(), Ledger::new(own));
         let forgotten = ForgottenTopics::default();
-        let (slots, free, due) = (Vec::new(), Vec::new(), Vec::new());
+        let (slots, free, due) = (Vec::new(), Vec::new(), BTreeSet::new());
         Self { slots, free, names, private: 0, due, ledger, forgotten, limits }
     }
 
@@ -65,13 +70,8 @@ impl Topics {
     }
 
     /// The topics to be looked at, of which each is to be [settled](Self::settle) then.
-    pub(super) fn take_due(&mut self) -> Vec<TopicKey> {
-        let mut due = std::mem::take(&mut self.due);
-        due.retain(|key| {
-            let topic = self.slots[key.0].as_mut();
-            topic.is_some_and(|topic| std::mem::take(&mut topic.is_due))
-        });
-        due
+    pub(super) fn take_due(&mut self) -> BTreeSet<TopicKey> {
+        std::mem::take(&mut self.due)
     }
 
     /// A topic was looked at: it is forgotten if nobody would miss it, and looked at again if time may
@@ -88,6 +88,7 @@ impl Topics {
             && slot.as_ref().is_some_and(Topic::is_idle)
             && let Some(topic) = slot.take()
         {
+            self.due.remove(&key);
             self.names.remove(&topic.name);
             self.forgotten.remember(&topic.name, topic.log.gone());
             if topic.name.private_session().is_none() {
@@ -186,6 +187,23 @@ impl Topics {
         self.ledger.bytes()
     }
 
+    /// Counts anew what is kept, where it is kept: what is there no more, and did not end, is missing in
+    /// the accounts from then on.
+    pub(super) fn recount(&mut self) {
+        let logs = self.due.iter().filter_map(|&key| Some(&self.try_get(key)?.log));
+        let kept = logs.fold((0, 0), |(stored, published), log| {
+            let Accounting { stored: all, published: own } = log.accounting();
+            (stored + all.pending, published + own.pending)
+        });
+        self.ledger.set_pending(kept);
+    }
+
+    /// Whether somebody has left a topic, and is a member of it still.
+    pub(super) fn are_being_left(&self) -> bool {
+        let topics = self.due.iter().filter_map(|&key| self.try_get(key));
+        topics.into_iter().any(Topic::is_being_left)
+    }
+
     /// How many messages are kept, in all topics.
     pub fn messages(&self) -> usize {
         self.ledger.messages()
@@ -218,10 +236,7 @@ impl Topics {
     /// The topic at `key`, to be changed, and to be looked at after that.
     fn change(&mut self, key: TopicKey) -> (&mut Topic, &mut Ledger) {
         let topic = self.slots[key.0].as_mut().expect("a key in use is of an open topic");
-        if !topic.is_due {
-            topic.is_due = true;
-            self.due.push(key);
-        }
+        self.due.insert(key);
         (topic, &mut self.ledger)
     }
 

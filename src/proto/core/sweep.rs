@@ -166,6 +166,7 @@ impl Core {
             }
             self.replica.topics_mut().settle(key);
         }
+        self.replica.topics_mut().recount();
         self.shrink_logs();
     }
 
@@ -274,7 +275,8 @@ impl Core {
         let is_settled = self.replica.topics().messages() == 0;
         let is_told = !self.replica.topics().ledger.events.has_drops();
         let is_alone = self.peers.is_empty() && self.dead.is_empty() && self.strangers.is_empty();
-        is_settled && is_alone && is_told
+        let is_had = !self.replica.topics().are_being_left();
+        is_settled && is_alone && is_told && is_had
     }
 }
 

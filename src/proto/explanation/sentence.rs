@@ -33,7 +33,6 @@ pub(super) const TAKEN_BACK_LATE: &str = "it was taken back after it had been ha
 pub(super) const NOT_TAKEN: &str =
     "it is on the session's node, and the session's connection has not taken it yet";
 pub(super) const NOT_THERE: &str = "it has not reached the session's node yet";
-pub(super) const OWNER_SILENT: &str = "it is kept, and the session's node did not answer";
 
 /// What an outcome is, where there is no more to say.
 pub(super) fn of(outcome: Outcome) -> &'static str {

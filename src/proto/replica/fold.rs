@@ -201,23 +201,16 @@ impl Replica {
             return; // It has ended since.
         }
         let key = self.topics.open(topic);
-        let open = self.topics.get_mut(key);
-        open.leaving |= member.until.is_some();
-        match open.members.get_mut(&session) {
-            Some(here) => here.merge(member),
-            None => {
-                known.topics.push(key);
-                self.topics.handle_late_reader(key, &member.acknowledged);
-                self.topics.get_mut(key).members.insert(session, Box::new(member));
-            }
+        if !self.topics.get(key).members.contains_key(&session) {
+            known.topics.push(key);
+            self.topics.handle_late_reader(key, &member.acknowledged);
         }
+        self.topics.get_mut(key).admit(session, member);
         self.changes.push_back(Change::MembershipChanged { session, topic: key });
     }
 
     pub(super) fn remove_member(&mut self, session: SessionId, topic: TopicKey) {
-        let open = self.topics.get_mut(topic);
-        open.members.remove(&session);
-        open.leaving = open.members.values().any(|member| member.until.is_some());
+        self.topics.get_mut(topic).dismiss(session);
         if let Some(known) = self.sessions.get_mut(&session) {
             known.topics.retain(|&key| key != topic);
         }
@@ -246,7 +239,7 @@ impl Replica {
             return;
         };
         for key in topics {
-            self.topics.get_mut(key).members.remove(&id);
+            self.topics.get_mut(key).dismiss(id);
         }
         self.change_owner(Some(session.claim.node), None);
         let owner = owner.unwrap_or(session.claim.node);

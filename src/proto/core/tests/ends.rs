@@ -69,3 +69,29 @@ fn a_client_whose_node_died_is_given_up_for_that() {
         assert_eq!(told(&mut nodes), [(2, CloseReason::Abandoned(expected))]);
     }
 }
+
+#[test]
+fn nobody_is_looked_after_who_came_back_or_is_over() {
+    for comes_back in [true, false] {
+        let mut nodes = Nodes::new([1]);
+        let key = nodes.attach(1);
+        let (now, other) = (nodes.now, SessionId::from_bits(8));
+        nodes.get(1).attach(None, other, "/a", &Holder::default(), now);
+        for session in [session(), other] {
+            nodes.get(1).join(session, &topic(), now).unwrap();
+        }
+        nodes.publish(1);
+        nodes.get(1).leave(other, &topic(), now).unwrap();
+        let is_being_left = |nodes: &mut Nodes| {
+            let topics = nodes.get(1).replica().topics();
+            topics.get(topics.find(&topic()).unwrap()).is_being_left()
+        };
+        assert!(is_being_left(&mut nodes));
+        match comes_back {
+            true => nodes.get(1).join(other, &topic(), now).unwrap(),
+            false => nodes.get(1).close(other, CloseReason::Application, now),
+        }
+        assert!(!is_being_left(&mut nodes), "comes back: {comes_back}");
+        nodes.receive(1, key);
+    }
+}
