@@ -14,6 +14,7 @@ mod metrics;
 mod page;
 mod patience;
 mod problem;
+mod queue;
 mod role;
 mod server;
 mod token;
@@ -25,7 +26,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
-    client::{Hosts, Slots, Tls, TlsFiles},
+    client::{Hosts, HttpLimits, Slots, Tls, TlsFiles},
     node::Node,
     service::AppService,
 };
@@ -40,7 +41,8 @@ const TOKEN_BYTES: usize = 32;
 /// The shortest that a token may be, in bytes.
 const MIN_TOKEN_BYTES: usize = 16;
 
-/// How many connections there may be to the console and the API at a time.
+/// How many connections there may be to the console and the API at a time, each with one request: they
+/// speak HTTP/1.1 only.
 const MAX_CONNECTIONS: usize = 256;
 
 /// Who may see and steer a cluster, and how they reach it.
@@ -166,7 +168,8 @@ impl Node {
         let tls = tls.transpose().map_err(ControlError::Tls)?;
         let service = AppService::new(server::router(self, control));
         let slots = Slots::new(MAX_CONNECTIONS);
-        self.serve_on(listener, service, tls.as_deref(), &slots).await?;
+        let limits = HttpLimits { streams: 0, ..HttpLimits::default() };
+        self.serve_on(listener, service, tls.as_deref(), &slots, limits).await?;
         Ok(())
     }
 }

@@ -355,7 +355,7 @@ impl Node {
         B: http_body::Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>>,
         B: Send + Unpin + 'static,
     {
-        self.serve_in(listener, service, tls, &self.inner.slots).await
+        self.serve_in(listener, service, tls, &self.inner.slots, HttpLimits::default()).await
     }
 
     /// Serves a service on a socket that listens already, to as many as have room in `slots`.
@@ -365,6 +365,7 @@ impl Node {
         service: S,
         tls: Option<&Tls>,
         slots: &Slots,
+        limits: HttpLimits,
     ) -> Result<(), ServeError>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -373,7 +374,6 @@ impl Node {
         B: http_body::Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>>,
         B: Send + Unpin + 'static,
     {
-        let limits = HttpLimits::default();
         crate::client::serve(listener, service, tls, slots, &self.inner.clients, limits).await;
         // Who returns from `main` now would cut the shutdown short.
         self.ended().await

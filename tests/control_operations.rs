@@ -320,14 +320,13 @@ async fn what_is_kept_says_since_when_and_how_many_wait() {
     for _ in 0..1_000 {
         topic.publish("many").await.unwrap();
     }
-    let waiting = |limit: usize| {
-        let limit = limit.try_into().unwrap();
-        let page =
-            towers[1].node.message_reports(&TopicName::parse(ROOM).unwrap(), None, limit).unwrap();
+    let waiting = async |limit: usize| {
+        let (limit, name) = (limit.try_into().unwrap(), TopicName::parse(ROOM).unwrap());
+        let page = towers[1].node.message_reports(&name, None, limit).await.unwrap();
         page.items.into_iter().map(|it| it.waiting).collect::<Vec<_>>()
     };
-    assert!(waiting(900).iter().all(|waiting| waiting.is_some_and(|it| it > 0)));
-    assert_eq!(waiting(1_000), vec![None; 1_000]);
+    assert!(waiting(900).await.iter().all(|waiting| waiting.is_some_and(|it| it > 0)));
+    assert_eq!(waiting(1_000).await, vec![None; 1_000]);
 }
 
 #[expect(clippy::disallowed_methods, reason = "what nodes say is compared with it")]

@@ -55,7 +55,8 @@ pub(crate) struct Limits {
     pub(crate) head_bytes: usize,
     /// How many headers a request may have. Defaults to 64; more is answered by 431.
     pub(crate) headers: usize,
-    /// How many requests may be under way on one HTTP/2 connection. Defaults to 100; more wait.
+    /// How many requests may be under way on one HTTP/2 connection. Defaults to 100; more wait. If it is
+    /// 0, HTTP/1.1 is spoken only.
     pub(crate) streams: u32,
     /// How long requests may go on once the node shuts down. Defaults to 10 s.
     pub(crate) shutdown_patience: Duration,
@@ -132,7 +133,7 @@ pub(crate) async fn serve<S, B>(
                     debug!(%error, "cannot configure the connection");
                 }
                 let tasks = tasks.clone();
-                match tls.map(Tls::acceptor) {
+                match tls.map(|tls| tls.acceptor(limits.streams > 0)) {
                     None => tasks.clone().spawn(span, serve_plain(stream, placed, tasks, limits)),
                     Some(acceptor) => {
                         let secured =
@@ -170,6 +171,9 @@ where
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + Unpin + 'static,
 {
+    if limits.streams == 0 {
+        return serve_connection(stream, false, service, tasks, limits).await;
+    }
     let spoken = tokio::select! {
         biased;
         () = tasks.cancelled() => return,

@@ -99,9 +99,15 @@ impl Tls {
         Ok(tls)
     }
 
-    /// Who shakes hands with the next client.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.config.lock()))
+    /// Who shakes hands with the next client, and offers it HTTP/2 or not.
+    pub(crate) fn acceptor(&self, offers_http2: bool) -> TlsAcceptor {
+        let config = Arc::clone(&self.config.lock());
+        if offers_http2 {
+            return TlsAcceptor::from(config);
+        }
+        let mut config = ServerConfig::clone(&config);
+        config.alpn_protocols = vec![HTTP1.to_vec()];
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// Takes the files as they are, if they have changed.

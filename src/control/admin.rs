@@ -53,7 +53,7 @@ async fn overview(State(desk): State<Desk>) -> Json<Value> {
 }
 
 async fn broadcasters(State(desk): State<Desk>) -> Json<Value> {
-    let topics = desk.node().topic_reports("", None, MAX_ITEMS).items;
+    let topics = desk.node().topic_reports("", None, MAX_ITEMS).await.items;
     Json(topics.iter().map(broadcaster_of).collect())
 }
 
@@ -70,7 +70,7 @@ async fn broadcaster(
     let missing = || Problem::missing("broadcaster");
     let name = TopicName::parse(&id).map_err(|_| missing())?;
     let mut found = broadcaster_of(&desk.node().topic_report(&name).ok_or_else(missing)?);
-    let readers = desk.node().reader_reports(&name, None, MAX_ITEMS).ok_or_else(missing)?;
+    let readers = desk.node().reader_reports(&name, None, MAX_ITEMS).await.ok_or_else(missing)?;
     let readers = readers.items.iter().map(|reader| {
         let is_suspended = reader.state == "attached";
         json!({ "uuid": reader.session, "isSuspended": is_suspended })

@@ -12,7 +12,12 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use super::{Role, problem::Problem, server::Desk, token::Token};
+use super::{
+    Role, events,
+    problem::Problem,
+    server::Desk,
+    token::{Operator, Token},
+};
 use crate::client::{Origin, Slot};
 
 /// The header in which tools for Atmosphere show a token.
@@ -49,11 +54,35 @@ const OPERATE: &[&str] = &[
 /// Lets a request pass, or not.
 pub(super) async fn admit(State(desk): State<Desk>, mut request: Request, next: Next) -> Response {
     let mut response = match check(&desk, &mut request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => in_turn(request, next).await,
         Err(problem) => problem.into_response(),
     };
     harden(response.headers_mut());
     response
+}
+
+/// Answers a request once it is its turn among those that show the same token. Streams of events and what
+/// takes no token do not wait.
+async fn in_turn(mut request: Request, next: Next) -> Response {
+    let operator = request.extensions().get::<Operator>();
+    let operator = operator.filter(|_| request.uri().path() != events::PATH);
+    let Some(queue) = operator.map(|operator| operator.queue.clone()) else {
+        return next.run(request).await;
+    };
+    match queue.turn().await {
+        Some(turn) => {
+            request.extensions_mut().insert(turn.clone());
+            let response = next.run(request).await;
+            drop(turn);
+            response
+        }
+        None => {
+            let why = "too many requests that show this token are under way; waiting helps";
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, why);
+            let wait = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
+            (wait, problem).into_response()
+        }
+    }
 }
 
 fn check(desk: &Desk, request: &mut Request) -> Result<(), Problem> {
@@ -73,10 +102,11 @@ fn check(desk: &Desk, request: &mut Request) -> Result<(), Problem> {
     if OPEN.contains(&&*matched) && !changes {
         return Ok(());
     }
-    let operator = shown(request, changes).and_then(|token| Token::find(desk.tokens(), &token));
-    let operator = operator.ok_or_else(|| {
-        let why = "show a token: `Authorization: Bearer TOKEN`";
-        Problem::new(StatusCode::UNAUTHORIZED, why)
+    let unknown = |why: &str| Problem::new(StatusCode::UNAUTHORIZED, why);
+    let shown = shown(request, changes)
+        .ok_or_else(|| unknown("show a token: `Authorization: Bearer TOKEN`"))?;
+    let operator = Token::find(desk.tokens(), &shown).ok_or_else(|| {
+        unknown("the token is not known: each node knows those that it was given")
     })?;
     let needed = match changes {
         false => Role::Read,

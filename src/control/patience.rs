@@ -13,7 +13,7 @@ use http::StatusCode;
 use tokio::{sync::oneshot, time::timeout};
 use tracing::Span;
 
-use super::{events, guard, problem::Problem};
+use super::{events, guard, problem::Problem, queue::Turn};
 use crate::runtime::Tasks;
 
 /// How long a request may take: longer than peers take to answer, or not to.
@@ -43,8 +43,10 @@ async fn answer(tasks: &Tasks, request: Request, next: Next) -> Response {
     };
     let request = Request::from_parts(parts, body);
     let (tell, told) = oneshot::channel();
+    let turn = request.extensions().get::<Turn>().cloned();
     tasks.spawn(Span::current(), async move {
         let _ = tell.send(next.run(request).await);
+        drop(turn); // Whoever hung up has it until then.
     });
     let broken = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it broke");
     told.await.unwrap_or_else(|_| broken().into_response())

@@ -3,7 +3,7 @@
 use ring::digest::{Digest, SHA256, digest};
 use subtle::ConstantTimeEq;
 
-use super::Role;
+use super::{Role, queue::Queue};
 
 /// What somebody shows to be let in: only its hash, and who that is.
 #[derive(Clone, Debug)]
@@ -11,6 +11,7 @@ pub(super) struct Token {
     name: String,
     role: Role,
     hash: Digest,
+    queue: Queue,
 }
 
 /// Somebody who was let in.
@@ -19,11 +20,13 @@ pub(super) struct Operator {
     /// As whom the audit log names them.
     pub(super) name: String,
     pub(super) role: Role,
+    /// The requests that show the same token.
+    pub(super) queue: Queue,
 }
 
 impl Token {
     pub(super) fn new(name: String, role: Role, token: &str) -> Self {
-        Self { name, role, hash: hash(token) }
+        Self { name, role, hash: hash(token), queue: Queue::default() }
     }
 
     /// Who shows `shown`, if it is one of `tokens`. It takes the same time whichever it is.
@@ -31,7 +34,8 @@ impl Token {
         let shown = hash(shown);
         let is_it = |token: &&Self| bool::from(token.hash.as_ref().ct_eq(shown.as_ref()));
         let found = tokens.iter().filter(is_it).max_by_key(|token| token.role)?;
-        Some(Operator { name: found.name.clone(), role: found.role })
+        let Self { name, role, queue, .. } = found.clone();
+        Some(Operator { name, role, queue })
     }
 }
 

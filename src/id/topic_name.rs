@@ -22,6 +22,9 @@ impl TopicName {
     /// What the names of private topics begin with.
     const PRIVATE: char = '~';
 
+    /// What stands behind the names of all private topics, and before all that come behind those.
+    pub(crate) const LAST_PRIVATE: &str = "~\u{10ffff}";
+
     /// Reads a name.
     ///
     /// # Errors

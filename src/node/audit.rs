@@ -8,8 +8,12 @@ use tracing::info;
 
 use crate::report::AuditEntry;
 
-/// How many entries are kept. At the limit the oldest goes.
-const MAX_ENTRIES: usize = 1_000;
+/// How many entries are kept of what was done. At the limit the oldest goes.
+const MAX_DONE: usize = 1_000;
+
+/// How many entries are kept of what was not, apart: whoever may do nothing is refused as often as he
+/// likes.
+const MAX_REFUSED: usize = 250;
 
 /// How long each text of an entry may be, in bytes. At the limit it is cut, and ends in `...`.
 const MAX_TEXT_BYTES: usize = 512;
@@ -30,7 +34,8 @@ pub(crate) struct AuditLog {
 
 #[derive(Debug, Default)]
 struct Kept {
-    entries: VecDeque<AuditEntry>,
+    done: VecDeque<AuditEntry>,
+    refused: VecDeque<AuditEntry>,
     written: u64,
 }
 
@@ -50,17 +55,24 @@ impl AuditLog {
         let mut kept = self.kept.lock();
         entry.number = kept.written;
         kept.written += 1;
-        if kept.entries.len() == MAX_ENTRIES {
-            kept.entries.pop_front();
+        let (entries, most) = match entry.done {
+            true => (&mut kept.done, MAX_DONE),
+            false => (&mut kept.refused, MAX_REFUSED),
+        };
+        if entries.len() == most {
+            entries.pop_front();
         }
-        kept.entries.push_back(entry.clone());
+        entries.push_back(entry.clone());
         drop(kept);
         let _ = self.news.send(entry); // Nobody may be looking.
     }
 
-    /// The entries that are kept.
+    /// The entries that are kept, by number.
     pub(crate) fn entries(&self) -> Vec<AuditEntry> {
-        self.kept.lock().entries.iter().cloned().collect()
+        let kept = self.kept.lock();
+        let mut entries: Vec<_> = kept.done.iter().chain(&kept.refused).cloned().collect();
+        entries.sort_unstable_by_key(|entry| entry.number);
+        entries
     }
 
     /// Those to come.
@@ -99,13 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_are_kept_and_numbered() {
+    fn the_newest_are_kept_and_numbered_however_many_are_refused() {
         let log = AuditLog::default();
-        for _ in 0..=MAX_ENTRIES {
-            log.write(AuditEntry::default());
-        }
+        let write = |done| log.write(AuditEntry { done, ..AuditEntry::default() });
+        (0..=MAX_DONE).for_each(|_| write(true));
+        (0..=MAX_REFUSED).for_each(|_| write(false));
         let numbers: Vec<_> = log.entries().iter().map(|entry| entry.number).collect();
-        assert_eq!(numbers.len(), MAX_ENTRIES);
-        assert_eq!((numbers[0], numbers[MAX_ENTRIES - 1]), (1, MAX_ENTRIES as u64));
+        let (done, refused) = (MAX_DONE as u64, MAX_REFUSED as u64);
+        let expected = (1..=done).chain(done + 2..=done + 1 + refused);
+        assert_eq!(numbers, expected.collect::<Vec<_>>());
     }
 }

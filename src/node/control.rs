@@ -7,7 +7,7 @@ use hyper::{body::Incoming, service::Service};
 
 use super::{AuditLog, Node, ServeError, adopt};
 use crate::{
-    client::{Slots, Tls},
+    client::{HttpLimits, Slots, Tls},
     runtime::Tasks,
 };
 
@@ -34,6 +34,7 @@ impl Node {
         service: S,
         tls: Option<&Tls>,
         slots: &Slots,
+        limits: HttpLimits,
     ) -> Result<(), ServeError>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
@@ -42,6 +43,6 @@ impl Node {
         B: http_body::Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>>,
         B: Send + Unpin + 'static,
     {
-        self.serve_in(adopt(listener)?, service, tls, slots).await
+        self.serve_in(adopt(listener)?, service, tls, slots, limits).await
     }
 }

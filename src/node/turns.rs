@@ -10,7 +10,7 @@ use crate::{proto::Core, runtime::clock};
 const PERIOD: u32 = 5;
 
 /// What a look is taken to have lasted at most: it may have been interrupted.
-const MAX_LOOK: Duration = Duration::from_millis(50);
+const MAX_LOOK: Duration = Duration::from_millis(500);
 
 /// A pause that is not longer is added to the next one.
 const MIN_PAUSE: Duration = Duration::from_millis(2);

@@ -262,11 +262,11 @@ impl Topics {
     }
 
     /// The topics of a range of names, by name.
-    pub fn range<'a>(
-        &'a self,
-        names: (Bound<&'a TopicName>, Bound<&'a TopicName>),
-    ) -> impl Iterator<Item = (&'a TopicName, TopicKey)> {
-        self.names.range::<TopicName, _>(names).map(|(name, &key)| (name, key))
+    pub fn range(
+        &self,
+        names: (Bound<&str>, Bound<&str>),
+    ) -> impl Iterator<Item = (&TopicName, TopicKey)> {
+        self.names.range::<str, _>(names).map(|(name, &key)| (name, key))
     }
 
     /// The keys of all topics, by name.

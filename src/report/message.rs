@@ -24,6 +24,8 @@ pub struct MessageEntry {
     pub to: String,
     /// Who is named there.
     pub named: Vec<String>,
+    /// How many are named there: of more than 64, the rest is not told.
+    pub named_in_all: usize,
     /// The client's push that led to it, if one did.
     pub cause: Option<String>,
     /// When the node that was asked stored it.

@@ -135,7 +135,7 @@ struct Whoami {
 #[utoipa::path(get, path = "/api/v1/whoami", tag = "cluster", responses((status = 200, body = Whoami)))]
 async fn whoami(
     State(desk): State<Desk>,
-    Extension(Operator { name, role }): Extension<Operator>,
+    Extension(Operator { name, role, .. }): Extension<Operator>,
 ) -> Json<Whoami> {
     let node = desk.node();
     Json(Whoami {

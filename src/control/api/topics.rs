@@ -47,7 +47,7 @@ async fn topics(
     let limit = paging.limit()?;
     Ok(Json(match closed {
         true => closed_topics(&desk, &prefix, after.as_ref(), limit),
-        false => desk.node().topic_reports(&prefix, after.as_ref(), limit),
+        false => desk.node().topic_reports(&prefix, after.as_ref(), limit).await,
     }))
 }
 
@@ -88,7 +88,8 @@ async fn messages(
     Path(name): Path<String>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<MessageEntry>>, Problem> {
-    let page = desk.node().message_reports(&named(&name)?, paging.after()?, paging.limit()?);
+    let name = named(&name)?;
+    let page = desk.node().message_reports(&name, paging.after()?, paging.limit()?).await;
     page.map(Json).ok_or_else(|| Problem::missing("topic"))
 }
 
@@ -100,7 +101,8 @@ async fn readers(
     Path(name): Path<String>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<ReaderReport>>, Problem> {
-    let page = desk.node().reader_reports(&named(&name)?, paging.after()?, paging.limit()?);
+    let name = named(&name)?;
+    let page = desk.node().reader_reports(&name, paging.after()?, paging.limit()?).await;
     page.map(Json).ok_or_else(|| Problem::missing("topic"))
 }
 

@@ -136,8 +136,8 @@ function content(it) {
 }
 
 /** Whom a message is for. */
-function whom({ to, named = [] }) {
-  return to === "only" ? plural(named.length, "session") : to === "except" ? `all but ${named.length}` : "everybody";
+function whom({ to, named_in_all: named = 0 }) {
+  return to === "only" ? plural(named, "session") : to === "except" ? `all but ${named}` : "everybody";
 }
 
 function messageTools(name, it, then) {

@@ -99,7 +99,7 @@ impl Node {
                     search.after = Some(session.id);
                     if sought.admits(core, session) {
                         found.push((session.claim.node, report(core, session)));
-                        compared += core.replica().topics_of(session.id).len() * PENDING_WITHIN;
+                        compared += to_compare(core, session.id);
                     }
                 }
                 search.is_over = core.sessions_after(search.after).next().is_none();
@@ -213,6 +213,13 @@ pub(super) fn state_of(session: &Session) -> &'static str {
         Presence::Attached => "attached",
         Presence::Detached(_) => "detached",
     }
+}
+
+/// How many messages a report on a session is made of.
+fn to_compare(core: &Core, session: SessionId) -> usize {
+    let topics = core.replica().topics();
+    let kept = core.replica().topics_of(session).iter().map(|&key| topics.get(key).log.len());
+    kept.map(|kept| kept.min(PENDING_WITHIN)).sum()
 }
 
 fn report(core: &Core, session: &Session) -> SessionReport {

@@ -1,6 +1,6 @@
 //! Topics and their messages, a page at a time.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{num::NonZeroUsize, ops::Bound, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -25,36 +25,56 @@ const MAX_COMPARED: usize = 100_000;
 /// How much of a message is shown, in bytes.
 const MAX_SHOWN_BYTES: usize = 4 << 10;
 
+/// How much of all messages of a page is shown, in bytes.
+const MAX_PAGE_BYTES: usize = 512 << 10;
+
+/// How many of those are named whom a message names.
+const MAX_NAMED: usize = 64;
+
 impl Node {
     /// The topics whose names begin with `prefix`, behind `after`, by name: `limit` of them at most.
     /// Those of single sessions are not among them.
-    pub fn topic_reports(
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn topic_reports(
         &self,
         prefix: &str,
         after: Option<&TopicName>,
         limit: NonZeroUsize,
     ) -> Page<TopicReport> {
-        let (mut items, mut after, mut is_over) = (Vec::new(), after.cloned(), false);
+        let after = after.map(TopicName::as_str).filter(|after| *after >= prefix);
+        let mut from = match after {
+            Some(after) => Bound::Excluded(after.to_owned()),
+            None => Bound::Included(prefix.to_owned()),
+        };
+        let (mut items, mut is_over) = (Vec::new(), false);
         while items.len() < limit.get() && !is_over {
-            self.inner.hub.with(|core, _| {
-                let mut seen = 0;
-                let first = after.clone();
-                for (name, key) in core.topics_after(first.as_ref()).take(SLICE) {
+            let look = |core: &Core| {
+                let (first, mut seen) = (from.clone(), 0);
+                for (name, key) in core.topics_from(first.as_ref().map(String::as_str)).take(SLICE)
+                {
+                    seen += 1;
+                    from = Bound::Excluded(name.as_str().to_owned());
+                    if name.private_session().is_some() {
+                        from = Bound::Excluded(TopicName::LAST_PRIVATE.to_owned());
+                        return;
+                    }
+                    if !name.as_str().starts_with(prefix) {
+                        break;
+                    }
+                    items.push(topic_report(core, core.replica().topics().get(key)));
                     if items.len() == limit.get() {
                         return;
                     }
-                    seen += 1;
-                    after = Some(name.clone());
-                    let is_private = name.private_session().is_some();
-                    if name.as_str().starts_with(prefix) && !is_private {
-                        items.push(topic_report(core, core.replica().topics().get(key)));
-                    }
                 }
                 is_over = seen < SLICE;
-            });
+            };
+            self.in_turn(look).await;
         }
         let total = self.inner.hub.with(|core, _| core.replica().topics().named());
-        let next = after.filter(|_| !is_over).map(|name| name.as_str().to_owned());
+        let next = items.last().filter(|_| !is_over).map(|last| last.name.clone());
         let total = prefix.is_empty().then_some(total);
         Page { items, next, total, unanswered: Vec::new() }
     }
@@ -75,15 +95,20 @@ impl Node {
 
     /// The messages of a topic that are kept, the newest first, before `before`; `None` if there is
     /// no such topic. How many sessions wait for each is counted for 100,000 pairs of a message and a
-    /// session at most: beyond that it is not said.
-    pub fn message_reports(
+    /// session at most: beyond that it is not said. Of what a message says 4 KiB are shown, or less if
+    /// more than 128 are asked for, and of those whom it names the first 64.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn message_reports(
         &self,
         name: &TopicName,
         before: Option<MessageId>,
         limit: NonZeroUsize,
     ) -> Option<Page<MessageEntry>> {
         let calendar = calendar();
-        let (entries, total) = self.inner.hub.with(|core, _| {
+        let look = |core: &Core| {
             let topics = core.replica().topics();
             let key = topics.find(name)?;
             let Topic { log, members, .. } = topics.get(key);
@@ -97,11 +122,13 @@ impl Node {
                 (Arc::clone(entry), stored, counts.then(|| core.waiting(key, entry)))
             });
             Some((entries.collect::<Vec<_>>(), log.len()))
-        })?;
+        };
+        let (entries, total) = self.in_turn(look).await?;
+        let shown_bytes = MAX_SHOWN_BYTES.min(MAX_PAGE_BYTES / limit);
         let is_over = entries.len() <= limit.get();
         let items = entries.into_iter().take(limit.get()).map(|(entry, stored, waiting)| {
             let stored_ms = stored.map(&calendar);
-            MessageEntry { stored_ms, waiting, ..message_entry(&entry) }
+            MessageEntry { stored_ms, waiting, ..message_entry(&entry, shown_bytes) }
         });
         let items: Vec<_> = items.collect();
         let next = items.last().filter(|_| !is_over).map(|last| last.id.clone());
@@ -109,14 +136,18 @@ impl Node {
     }
 
     /// The sessions that read a topic, by id, behind `after`; `None` if there is no such topic.
-    pub fn reader_reports(
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn reader_reports(
         &self,
         name: &TopicName,
         after: Option<SessionId>,
         limit: NonZeroUsize,
     ) -> Option<Page<ReaderReport>> {
         use std::ops::Bound::{Excluded, Unbounded};
-        self.inner.hub.with(|core, _| {
+        let look = |core: &Core| {
             let topics = core.replica().topics();
             let key = topics.find(name)?;
             let members = &topics.get(key).members;
@@ -142,7 +173,8 @@ impl Node {
             items.truncate(limit.get());
             let next = items.last().filter(|_| has_more).map(|last| last.session.clone());
             Some(Page { items, next, total: Some(members.len()), unanswered: Vec::new() })
-        })
+        };
+        self.in_turn(look).await
     }
 }
 
@@ -162,10 +194,10 @@ fn closed(name: &TopicName) -> TopicReport {
     TopicReport { name: name.as_str().to_owned(), closed: true, ..TopicReport::default() }
 }
 
-fn message_entry(entry: &Entry) -> MessageEntry {
+fn message_entry(entry: &Entry, shown_bytes: usize) -> MessageEntry {
     let (message, id) = (entry.message(), entry.id());
     let bytes = message.as_bytes();
-    let mut shown = bytes.len().min(MAX_SHOWN_BYTES);
+    let mut shown = bytes.len().min(shown_bytes);
     let text = message.as_text().map(|text| {
         while !text.is_char_boundary(shown) {
             shown -= 1;
@@ -185,7 +217,8 @@ fn message_entry(entry: &Entry) -> MessageEntry {
         text,
         cut: shown < bytes.len(),
         to: to.to_owned(),
-        named: named.iter().map(ToString::to_string).collect(),
+        named: named.iter().take(MAX_NAMED).map(ToString::to_string).collect(),
+        named_in_all: named.len(),
         cause: entry.cause().map(|cause| format!("{} {:?}", cause.session, cause.key)),
         ..MessageEntry::default()
     }

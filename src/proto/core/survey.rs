@@ -89,12 +89,8 @@ impl Core {
         pending.count()
     }
 
-    /// The topics behind `after`, by name; all, if it is none.
-    pub fn topics_after<'a>(
-        &'a self,
-        after: Option<&'a TopicName>,
-    ) -> impl Iterator<Item = (&'a TopicName, TopicKey)> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    /// The topics from there on, by name.
+    pub fn topics_from(&self, from: Bound<&str>) -> impl Iterator<Item = (&TopicName, TopicKey)> {
         self.replica.topics().range((from, Bound::Unbounded))
     }
 }
