@@ -13,7 +13,7 @@ use std::{
 
 use exosphere::{Builder, Grant, License, SigningKey};
 use serde_json::Value;
-use support::{Client, PATIENCE, Place, Tower, encoded, publish, sees, until, within};
+use support::{Chat, Client, Mark, PATIENCE, Place, Tower, encoded, publish, sees, until, within};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Command,
@@ -77,6 +77,11 @@ async fn an_operator_sees_the_cluster_and_speaks_to_clients_of_other_nodes() {
     assert_eq!(row(&topics, ROOM)[1..3], ["3", "0"], "{topics}");
     let none = asked(&towers[0], &["topics", "/news"]).await;
     assert_eq!(none.lines().count(), 1, "{none}");
+    let said = asked(&towers[1], &["publish", "/news", "who has this?"]).await;
+    let id = said.trim_end().strip_prefix("published ").unwrap();
+    let messages = asked(&towers[1], &["messages", "/news"]).await;
+    assert_eq!(row(&messages, id)[1..4], ["0", "everyone", "13"], "{messages}");
+    assert!(messages.contains("who has this?"), "{messages}");
     let all = asked(&towers[0], &["sessions", "--topic", ROOM]).await;
     assert_eq!(row(&all, &third.id)[1..], ["attached", "websocket", &ids[2], ROOM, "1", "0"]);
     let of_one = asked(&towers[0], &["sessions", "--node", &ids[1], "--state", "attached"]).await;
@@ -183,6 +188,39 @@ async fn a_node_is_drained_and_its_clients_go_elsewhere() {
     let said = asked(&towers[0], &["drain", &own]).await;
     assert!(said.ends_with(&format!("node {own} is gone\n")), "{said}");
     sees(&towers[1].node, 1).await;
+}
+
+/// Goal: a process ends once its node was drained, though clients were connected to it, or it could not
+/// be upgraded one node after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_ends_whose_node_is_drained() {
+    let place = Place::new("process");
+    let mut leaving = Chat::join_with(&place, &["--control", "127.0.0.1:0"]).await;
+    let url = leaving.control().await;
+    let other = Chat::join(&place).await;
+    leaving.sees(2, Mark::default()).await;
+    let stream = support::spawn(support::request(
+        leaving.http(),
+        "GET",
+        ROOM,
+        &["Accept: text/event-stream"],
+        b"",
+    ));
+    let client = Client::new(leaving.http(), ROOM).await;
+    let program = async |args: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_exosphere"));
+        program.args(args).env("EXOSPHERE_URL", &url).kill_on_drop(true);
+        let output = within(PATIENCE, "it is done", program.output()).await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let members = program(&["members"]).await;
+    let line = members.lines().find(|line| line.contains(&leaving.node())).unwrap();
+    program(&["drain", line.split_whitespace().next().unwrap()]).await;
+    let ended = within(PATIENCE, "the process ends", leaving.ended()).await;
+    assert!(ended.success(), "{ended}");
+    assert_eq!(client.closed().await, 1001);
+    drop((stream, other));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -269,9 +269,12 @@ fn listen(asked: Option<SocketAddr>) -> io::Result<TcpListener> {
 }
 
 /// Waits for Ctrl-C or SIGTERM, and leaves: clients are sent elsewhere one after the other. A second
-/// signal ends that at once.
+/// signal ends that at once. An operator may have told the node to leave before.
 async fn leave(node: &Node) {
-    signalled().await;
+    tokio::select! {
+        _ = node.ended() => return,
+        () = signalled() => {}
+    }
     tokio::select! {
         () = node.drain(Pace::default()) => {}
         () = signalled() => node.shutdown().await,

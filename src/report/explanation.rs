@@ -164,7 +164,7 @@ fn told(what: What) -> (&'static str, String) {
 
 fn end(ending: Ending) -> String {
     match ending {
-        Ending::Acknowledged => "all who were to get it have it".to_owned(),
+        Ending::Acknowledged => "all who were to get it have it, or are gone".to_owned(),
         Ending::Expired => "it had waited for too long".to_owned(),
         Ending::Dropped(cause) => format!("at a limit, {}", name_of(cause)),
     }

@@ -18,7 +18,7 @@ pub struct MessageDetails {
     pub kept_on: Vec<String>,
     /// How many sessions it is for, of those that are in the topic now, if a node keeps it.
     pub sessions: usize,
-    /// How many of them have it.
+    /// How many of them are past it: they have it, or joined behind it.
     pub acknowledged: usize,
     /// The ids of those that have not: the first 64.
     pub waiting: Vec<String>,
@@ -45,7 +45,7 @@ pub struct FateReport {
     pub topic: Option<String>,
     /// How many sessions it is for, of those that are in the topic now, if it is kept.
     pub sessions: usize,
-    /// How many of them have it, as far as this node has heard.
+    /// How many of them are past it, as far as this node has heard: they have it, or joined behind it.
     pub acknowledged: usize,
     /// The ids of those that have not: the first 64.
     pub waiting: Vec<String>,

@@ -86,6 +86,8 @@ pub struct SessionFilter {
     /// They are connected by this transport: `websocket`, `event_stream`, `streaming`, `long_polling`,
     /// `jsonp`, or `grpc`.
     pub transport: Option<String>,
+    /// Their clients are of this user, as the application has told who they are.
+    pub principal: Option<String>,
     /// Their ids begin with this.
     pub prefix: Option<String>,
 }

@@ -72,6 +72,14 @@ enum Command {
         #[arg(default_value = "")]
         prefix: String,
     },
+    /// The messages of a topic that are kept, the newest first, and how many sessions wait for each.
+    Messages {
+        /// The topic.
+        topic: String,
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
     /// The sessions.
     Sessions {
         /// Those that read this topic.
@@ -86,6 +94,9 @@ enum Command {
         /// Those that are connected by this transport, such as `websocket` or `long_polling`.
         #[arg(long)]
         transport: Option<String>,
+        /// Those of this user, as the application has told who they are.
+        #[arg(long)]
+        principal: Option<String>,
         /// How many at most.
         #[arg(long, default_value_t = 100)]
         limit: usize,
@@ -140,10 +151,19 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
         Command::Members => api.get("cluster", &[])?,
         Command::Topics { prefix } => api.get("topics", &[("prefix", prefix)])?,
-        Command::Sessions { topic, node, state, transport, limit } => {
+        Command::Messages { topic, limit } => {
+            let path = format!("topics/{}/messages", api::encoded(topic));
+            api.get(&path, &[("limit", &limit.to_string())])?
+        }
+        Command::Sessions { topic, node, state, transport, principal, limit } => {
             let limit = limit.to_string();
-            let named =
-                [("topic", topic), ("node", node), ("state", state), ("transport", transport)];
+            let named = [
+                ("topic", topic),
+                ("node", node),
+                ("state", state),
+                ("transport", transport),
+                ("principal", principal),
+            ];
             let named = named.into_iter().filter_map(|(name, it)| Some((name, it.as_deref()?)));
             api.get("sessions", &named.chain([("limit", &*limit)]).collect::<Vec<_>>())?
         }
@@ -159,6 +179,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Command::Explain { .. } => show::explanation(&answer),
         Command::Members => show::members(&answer),
         Command::Topics { .. } => show::topics(&answer),
+        Command::Messages { .. } => show::messages(&answer),
         Command::Sessions { .. } => show::sessions(&answer),
         Command::License => show::license(&answer),
         _ => format!("published {}\n", show::text(&answer["id"])),

@@ -59,6 +59,25 @@ pub(crate) fn topics(page: &Value) -> String {
     table.to_string() + &more(page, "give what their names begin with")
 }
 
+/// How much of what a message says stands in a list, in characters.
+const MAX_SHOWN_CHARS: usize = 60;
+
+/// A list of messages.
+pub(crate) fn messages(page: &Value) -> String {
+    let mut table = Table::new(&["message", "waiting", "for", "bytes", "says"]);
+    for message in items(&page["items"]) {
+        let says = if message["text"].is_string() { &message["text"] } else { &message["base64"] };
+        table.row([
+            text(&message["id"]),
+            text(&message["waiting"]),
+            text(&message["to"]),
+            text(&message["bytes"]),
+            text(says).chars().take(MAX_SHOWN_CHARS).collect(),
+        ]);
+    }
+    table.to_string() + &more(page, "--limit shows up to 1000")
+}
+
 /// A list of sessions.
 pub(crate) fn sessions(page: &Value) -> String {
     let mut table =

@@ -85,7 +85,7 @@ function fate(signal, id) {
       told.topic ? line("Topic", topicLink(told.topic)) : null,
       line("Published by", nodeLink(told.origin)),
       line("Kept on", told.kept_on?.length > 0 ? h("span", { class: "row" }, told.kept_on.map((node) => nodeLink(node))) : "no node any more"),
-      Number.isFinite(told.sessions) ? line("Sessions", `${number(told.acknowledged)} of ${number(told.sessions)} have it`) : null,
+      Number.isFinite(told.sessions) ? line("Sessions", `${number(told.acknowledged)} of ${number(told.sessions)} have it, or joined behind it`) : null,
       line("Who waits for it", told.waiting?.length > 0 ? h("span", { class: "row" }, told.waiting.map((session) => [sessionLink(session), " ", h("a", { href: `#/messages/${encodeURIComponent(id)}?session=${encodeURIComponent(session)}` }, "why?")])) : "nobody")),
     h("h3", {}, "Node by node"), byNode((told.nodes ?? []).map(({ topic, waiting, ...own }) => own)),
   ]), 2_000);

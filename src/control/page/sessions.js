@@ -6,7 +6,7 @@ import { ago, number, short, transport, transports, words } from "./format.js";
 import { live, may } from "./live.js";
 import { act, badge, facts, field, figure, form, head, nodeLink, pager, panel, poll, sessionLink, settled, showOnce, table, topicLink, when } from "./parts.js";
 
-const FILTERS = ["prefix", "topic", "path", "node", "state", "transport"];
+const FILTERS = ["prefix", "topic", "path", "node", "state", "transport", "principal"];
 
 export function sessions({ signal, search, setSearch }) {
   const turn = pager("sessions", () => again());
@@ -19,6 +19,7 @@ export function sessions({ signal, search, setSearch }) {
     field("path", "At path", { kind: "search", value: known("path") }),
     field("node", "On node", { kind: "select", value: known("node"), options: [["", "any"], ...nodes] }),
     field("state", "State", { kind: "select", value: known("state"), options: [["", "any"], ["attached", "attached"], ["detached", "detached"]] }),
+    field("principal", "Of user", { kind: "search", value: known("principal") }),
     field("transport", "Transport", { kind: "select", value: known("transport"), options: [["", "any"], ...transports.map((it) => [it, transport(it)])] }),
   ];
   const filters = h("form", { class: "filters", role: "search", "aria-label": "Filters", on: { submit: (event) => event.preventDefault() } }, fields);

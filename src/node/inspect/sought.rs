@@ -40,12 +40,17 @@ impl<'a> Sought<'a> {
 
     /// Whether a session is among them, however it is connected.
     pub(super) fn admits(&self, core: &Core, session: &Session) -> bool {
-        let SessionFilter { path, state, transport, prefix, .. } = self.asked;
+        let SessionFilter { path, state, transport, principal, prefix, .. } = self.asked;
         let is_in = |topic: &TopicName| {
             let key = core.replica().topics().find(topic);
             key.is_some_and(|key| core.replica().topics_of(session.id).contains(&key))
         };
+        let is_of = |user: &String| {
+            let principal = session.holder.principal.as_ref();
+            principal.is_some_and(|principal| principal.as_str() == user)
+        };
         path.as_ref().is_none_or(|path| *session.path == **path)
+            && principal.as_ref().is_none_or(is_of)
             && state.as_ref().is_none_or(|state| state_of(session) == state)
             && self.node.is_none_or(|node| session.claim.node == node)
             && prefix.as_ref().is_none_or(|it| session.id.to_string().starts_with(it.as_str()))
