@@ -78,6 +78,9 @@ use turns::Turns;
 const SHUTDOWN_STEP: Duration = Duration::from_secs(5);
 
 /// A running node. Cheap to clone: a clone is the same node.
+///
+/// It runs until it is [drained](Self::drain) or [shut down](Self::shutdown), or the process ends,
+/// whether anybody keeps a `Node` or not.
 #[derive(Clone)]
 pub struct Node {
     inner: Arc<Inner>,
