@@ -5,9 +5,14 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use exosphere::{Builder, Control, ControlError, Grant, License, Role, SigningKey};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
-use support::{Client, PATIENCE, Place, Stream, Tower, encoded, publish, request, sees, within};
+use support::{
+    Client, PATIENCE, Place, Stream, Tower, encoded, publish, request, sees, until, within,
+};
 
 fn chat(builder: Builder) -> Builder {
     builder.route("/chat/{room}", publish)
@@ -318,4 +323,52 @@ async fn what_is_no_request_is_answered_by_a_problem() {
     let long = vec![b' '; 3 << 20];
     let long = request(tower.control, "PUT", "/api/v1/log-level", &[admin, json], &long).await;
     assert_eq!(long.status, 413, "{}", long.body);
+}
+
+/// Goal: whoever asks all the time, with a token that may only read, takes no turn from others: they are
+/// answered, here and on other nodes, by all nodes, and with the same verdict.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_all_the_time_makes_nobody_else_wait() {
+    const ASKING: usize = 100;
+    let place = Place::new("flood");
+    let towers = Tower::three(&place, chat).await;
+    let client = Client::new(towers[2].http, "/chat/lobby").await;
+    let id = client.id.parse().unwrap();
+    let topic = towers[0].node.topic("/chat/lobby").unwrap();
+    until("its session is known", || topic.members().contains(&id)).await;
+    let message = topic.publish("hello").await.unwrap().id();
+    let path = format!("/api/v1/explain?message={message}&session={}", client.id);
+    let asked = async |tower: &Tower, role| tower.ask(Some(role), "GET", &path, None).await;
+    let is_had = async |tower: &Tower| {
+        let answer = asked(tower, Role::Operate).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let explanation: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(explanation["unanswered"], json!([]), "{explanation:#}");
+        explanation["verdict"] == "delivered" || explanation["verdict"] == "acknowledged"
+    };
+    within(PATIENCE, "it is had", async { while !is_had(&towers[1]).await {} }).await;
+
+    let (stop, refused) = (AtomicBool::new(false), AtomicBool::new(false));
+    let flood = join_all((0..ASKING).map(async |_| {
+        while !stop.load(Ordering::Relaxed) {
+            match asked(&towers[0], Role::Read).await.status {
+                200 => {}
+                429 => refused.store(true, Ordering::Relaxed),
+                other => panic!("{other}"),
+            }
+        }
+    }));
+    let honest = async {
+        within(PATIENCE, "too many ask", async {
+            while !refused.load(Ordering::Relaxed) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        for tower in towers.iter().chain(&towers) {
+            assert!(is_had(tower).await);
+        }
+        stop.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(flood, honest);
 }
