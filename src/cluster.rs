@@ -39,7 +39,7 @@ pub use discovery::{Discover, Discovery};
 pub(crate) use mesh::{Mesh, MeshConfig, MeshError};
 pub(crate) use node_key::NodeKey;
 pub use questions::AskError;
-pub(crate) use questions::{Answer, Answerer};
+pub(crate) use questions::{Answer, Answerer, PATIENCE as ASK_PATIENCE};
 pub use security::Security;
 pub(crate) use security::SecurityError;
 pub(crate) use sighting::Sighting;

@@ -226,7 +226,7 @@ async fn a_node_that_does_not_answer_is_named() {
     let audit = tower.get("/api/v1/audit").await;
     let entry = &audit["items"][0];
     let detail = entry["detail"].as_str().unwrap();
-    assert!(entry["done"] == true && detail.starts_with(&format!("not on {dead}: ")), "{audit}");
+    assert!(entry["done"] == true && detail.ends_with(&format!(" (on {dead})")), "{audit}");
 }
 
 /// Goal: what operators did is read to its end, a part at a time, though they go on.

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use crate::id::NodeId;
 
 /// How long a node waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The longest that a question may be, in bytes: a message and what it is for.
 const MAX_QUESTION_BYTES: usize = 2 << 20;

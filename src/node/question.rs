@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Inner, Node, change::Change};
 use crate::{
-    cluster::{Answer, Answerer, AskError},
+    cluster::{ASK_PATIENCE, Answer, Answerer, AskError},
     id::{MessageId, NodeId, SessionId, TopicName},
 };
 
@@ -70,7 +70,8 @@ impl Node {
         question: &Question,
     ) -> Result<T, AskError> {
         let answered: Answered = if node == self.id() {
-            self.answer(question.clone()).await
+            let answer = tokio::time::timeout(ASK_PATIENCE, self.answer(question.clone()));
+            answer.await.map_err(|_| AskError::Late)?
         } else {
             let question = serde_json::to_vec(question).map_err(|_| AskError::Malformed)?;
             let answer = self.inner.mesh.ask(node, question.into()).await?;

@@ -1,5 +1,7 @@
 //! What is done on one node, or on all.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -36,22 +38,14 @@ struct Outcome {
 }
 
 impl Outcomes {
-    fn failed(&self) -> impl Iterator<Item = &Outcome> {
-        self.nodes.iter().filter(|node| !node.ok)
-    }
-
+    /// Why it was not done, and where; nothing if it was done on all.
     fn errors(&self) -> String {
-        let errors: Vec<_> = self.failed().filter_map(|node| node.error.as_deref()).collect();
-        errors.join("; ")
-    }
-
-    /// Where it was not done, and why; nothing if it was done on all.
-    fn missing(&self) -> String {
-        let ids: Vec<_> = self.failed().map(|node| node.id.as_str()).collect();
-        match ids.is_empty() {
-            true => String::new(),
-            false => format!("not on {}: {}", ids.join(", "), self.errors()),
+        let mut nodes = BTreeMap::<&str, Vec<&str>>::new();
+        for Outcome { id, error, .. } in self.nodes.iter().filter(|node| !node.ok) {
+            nodes.entry(error.as_deref().unwrap_or_default()).or_default().push(id);
         }
+        let say = |(error, ids): (_, Vec<_>)| format!("{error} (on {})", ids.join(", "));
+        nodes.into_iter().map(say).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -67,7 +61,7 @@ impl Desk {
     ) -> Result<Json<Outcomes>, Problem> {
         let result = self.ask_at(at, question).await;
         let (done, detail) = match &result {
-            Ok(outcomes) => (true, outcomes.missing()),
+            Ok(outcomes) => (true, outcomes.errors()),
             Err(problem) => (false, problem.detail()),
         };
         self.note(operator, what, target, done, detail);
