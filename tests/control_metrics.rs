@@ -161,6 +161,14 @@ fn the_files_for_grafana_and_prometheus_are_sound() {
         assert!(!panel["title"].as_str().unwrap().is_empty());
         assert!(!panel["targets"].as_array().unwrap().is_empty(), "{}", panel["title"]);
         assert_eq!(panel["datasource"]["uid"], "${datasource}");
+        for target in panel["targets"].as_array().unwrap() {
+            let expr = target["expr"].as_str().unwrap();
+            let shows = |name| expr.contains(name);
+            assert!(
+                !shows("messages_delivered") || shows("messages_withheld"),
+                "what filters kept back is shown as delivered: {expr}"
+            );
+        }
     }
     assert!(promtool(&["check", "rules"], ALERTS));
 }
