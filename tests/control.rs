@@ -7,7 +7,10 @@ mod support;
 
 use exosphere::{Builder, Control, ControlError, Grant, License, Role, SigningKey};
 use serde_json::{Value, json};
-use support::{Client, PATIENCE, Place, Stream, Tower, encoded, publish, request, sees, within};
+use support::{
+    Chat, Client, Mark, PATIENCE, Place, Stream, Tower, encoded, publish, request, sees, until,
+    within,
+};
 
 fn chat(builder: Builder) -> Builder {
     builder.route("/chat/{room}", publish)
@@ -101,6 +104,19 @@ async fn what_strangers_could_use_is_not_served() {
     let plain = node.serve_control("0.0.0.0:0", plain).await;
     let said = plain.unwrap_err().to_string();
     assert!(said.contains("give it a certificate"), "{said}");
+}
+
+#[tokio::test]
+async fn the_chat_says_where_operators_go_only_if_it_serves_them() {
+    let place = Place::new("exposed-chat");
+    let secret = place.secret();
+    let arguments = ["--http", "127.0.0.1:0", "--control", "0.0.0.0:0", "--cluster"];
+    let more = [place.cluster(), "--secret", secret.to_str().unwrap()];
+    let mut chat = Chat::spawn(&place, &[&arguments[..], &more].concat());
+    assert_eq!(chat.says().await, "");
+    assert_eq!(chat.ended().await.code(), Some(1));
+    let is_told = |line: &String| line.contains("give it a certificate");
+    until("it says why", || chat.since(Mark::default()).iter().any(is_told)).await;
 }
 
 #[tokio::test]
