@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use axum::{Router, middleware};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::{sync::broadcast::error::RecvError, time::MissedTickBehavior};
 use tracing::Span;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -151,6 +151,7 @@ impl Desk {
     /// Tells what the sessions do that are followed, for as long as somebody asks for it.
     async fn tell_steps(&self) {
         let mut looks = tokio::time::interval(tracker::LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
             for event in self.tracker().look(self.node()).await {
