@@ -91,6 +91,35 @@ async fn pages_and_names_of_others_are_turned_away_and_links_show_tokens() {
     assert_eq!(wrong.status, 401, "a wrong token is not made good by a link");
 }
 
+/// Goal: who opens the stream of events and goes again, as often as they like, keeps nobody else out.
+#[tokio::test]
+async fn who_comes_and_goes_keeps_nobody_from_following() {
+    const FOLLOWERS: usize = 256;
+    let place = Place::new("followers");
+    let tower = Tower::start(chat(place.node())).await;
+    let follow = async |role: &str| {
+        let token = format!("Authorization: Bearer the token of {role}");
+        let headers = [&*token, "Accept: text/event-stream"];
+        Stream::open(tower.control, "/api/v1/events", &headers).await
+    };
+    let stays = follow("operators").await;
+    for _ in 1..FOLLOWERS {
+        assert_eq!(follow("readers").await.status, 200);
+    }
+    let comes = async {
+        while follow("admins").await.status != 200 {
+            // That the last of them has gone may not be seen yet.
+            tokio::task::yield_now().await;
+        }
+    };
+    within(PATIENCE, "somebody else follows", comes).await;
+    let id = format!("X-Atmosphere-tracking-id: {}", stays.id());
+    let headers =
+        ["Authorization: Bearer the token of operators", "Accept: text/event-stream", &id];
+    let back = Stream::open(tower.control, "/api/v1/events", &headers).await;
+    assert_eq!(back.id(), stays.id(), "who is there gave way");
+}
+
 #[tokio::test]
 async fn what_strangers_could_use_is_not_served() {
     let place = Place::new("exposed");

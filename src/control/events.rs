@@ -30,7 +30,8 @@ const MAX_KEPT: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 /// How long an operator may be away without missing anything.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
-/// How many operators may follow what happens.
+/// How many operators may follow what happens. Beyond that, who has been away for the longest gives way, so
+/// that nobody keeps others out by coming and going.
 const MAX_FOLLOWERS: usize = 256;
 
 /// What happens, for those who follow it. Cheap to clone.
@@ -67,6 +68,7 @@ impl Events {
         let admission = Admission {
             origins: Vec::new(),
             hosts,
+            gone_give_way: true,
             scripts: false,
             bodies: Bodies::new(0),
             parking: Room::new(MAX_FOLLOWERS),
