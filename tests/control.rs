@@ -120,6 +120,38 @@ async fn who_comes_and_goes_keeps_nobody_from_following() {
     assert_eq!(back.id(), stays.id(), "who is there gave way");
 }
 
+/// Goal: who comes back to a node that has started anew meanwhile is told what has happened since.
+///
+/// Method: go on at one node with a position that another gave, which has told more.
+#[tokio::test]
+async fn a_position_of_before_a_restart_skips_nothing() {
+    let (before, after) = (Place::new("events-before"), Place::new("events-after"));
+    let before = Tower::start(chat(before.node())).await;
+    let after = Tower::start(chat(after.node())).await;
+    let follow = async |tower: &Tower, more: &[&str]| {
+        let headers = ["Authorization: Bearer the token of readers", "Accept: text/event-stream"];
+        let headers = [&headers[..], more].concat();
+        Stream::open(tower.control, "/api/v1/events", &headers).await
+    };
+    let happens = async |tower: &Tower, stream: &mut Stream, topic: &str| loop {
+        tower.act("PUT", &format!("/api/v1/topics/%2F{topic}"), None).await;
+        let event = within(PATIENCE, "an event", stream.event()).await.unwrap();
+        if event.data.contains(topic) {
+            break event.id.unwrap();
+        }
+    };
+    let mut stream = follow(&before, &[]).await;
+    let mut id = String::new();
+    for _ in 0..9 {
+        id = happens(&before, &mut stream, "some").await;
+    }
+    let mut stream = follow(&after, &[]).await;
+    happens(&after, &mut stream, "missed").await;
+    let mut back = follow(&after, &[&format!("Last-Event-ID: {id}")]).await;
+    let event = within(PATIENCE, "what was missed", back.event()).await.unwrap();
+    assert!(event.data.contains("missed"), "{event:?}");
+}
+
 #[tokio::test]
 async fn what_strangers_could_use_is_not_served() {
     let place = Place::new("exposed");

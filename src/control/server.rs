@@ -51,7 +51,7 @@ struct Description;
 /// All routes, behind their gate.
 pub(super) fn router(node: &Node, control: Control) -> Router {
     let Control { tokens, hosts, .. } = control;
-    let events = Events::new(node.client_tasks(), hosts.clone());
+    let events = Events::new(node.id(), node.client_tasks(), hosts.clone());
     let desk = Desk(Arc::new(Shared {
         node: node.clone(),
         tokens,
