@@ -153,7 +153,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// As [`serve_control`](Self::serve_control).
+    /// As [`serve_control`](Self::serve_control); what is wrong with `control` is told the first time
+    /// that the future is polled, and it serves if it is not done then.
     ///
     /// # Cancel safety
     ///

@@ -142,7 +142,8 @@ impl Topic {
         to: Recipients,
         message: Message,
     ) -> Result<Receipt, PublishError> {
-        let message = self.hub.filters().publish(&self.name, message)?;
+        let passed = self.hub.filters().publish(&self.name, message);
+        let message = passed.inspect_err(|_| self.hub.counters().refused())?;
         let id = traced(&self.name, message, |message| {
             let cause = next_cause();
             let publish =

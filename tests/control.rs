@@ -11,7 +11,8 @@ use exosphere::{Builder, Control, ControlError, Grant, License, Role, SigningKey
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use support::{
-    Client, PATIENCE, Place, Stream, Tower, encoded, publish, request, sees, until, within,
+    Chat, Client, Mark, PATIENCE, Place, Stream, Tower, encoded, publish, request, sees, until,
+    within,
 };
 
 fn chat(builder: Builder) -> Builder {
@@ -93,6 +94,67 @@ async fn pages_and_names_of_others_are_turned_away_and_links_show_tokens() {
     assert_eq!(wrong.status, 401, "a wrong token is not made good by a link");
 }
 
+/// Goal: who opens the stream of events and goes again, as often as they like, keeps nobody else out.
+#[tokio::test]
+async fn who_comes_and_goes_keeps_nobody_from_following() {
+    const FOLLOWERS: usize = 256;
+    let place = Place::new("followers");
+    let tower = Tower::start(chat(place.node())).await;
+    let follow = async |role: &str| {
+        let token = format!("Authorization: Bearer the token of {role}");
+        let headers = [&*token, "Accept: text/event-stream"];
+        Stream::open(tower.control, "/api/v1/events", &headers).await
+    };
+    let stays = follow("operators").await;
+    for _ in 1..FOLLOWERS {
+        assert_eq!(follow("readers").await.status, 200);
+    }
+    let comes = async {
+        while follow("admins").await.status != 200 {
+            // That the last of them has gone may not be seen yet.
+            tokio::task::yield_now().await;
+        }
+    };
+    within(PATIENCE, "somebody else follows", comes).await;
+    let id = format!("X-Atmosphere-tracking-id: {}", stays.id());
+    let headers =
+        ["Authorization: Bearer the token of operators", "Accept: text/event-stream", &id];
+    let back = Stream::open(tower.control, "/api/v1/events", &headers).await;
+    assert_eq!(back.id(), stays.id(), "who is there gave way");
+}
+
+/// Goal: who comes back to a node that has started anew meanwhile is told what has happened since.
+///
+/// Method: go on at one node with a position that another gave, which has told more.
+#[tokio::test]
+async fn a_position_of_before_a_restart_skips_nothing() {
+    let (before, after) = (Place::new("events-before"), Place::new("events-after"));
+    let before = Tower::start(chat(before.node())).await;
+    let after = Tower::start(chat(after.node())).await;
+    let follow = async |tower: &Tower, more: &[&str]| {
+        let headers = ["Authorization: Bearer the token of readers", "Accept: text/event-stream"];
+        let headers = [&headers[..], more].concat();
+        Stream::open(tower.control, "/api/v1/events", &headers).await
+    };
+    let happens = async |tower: &Tower, stream: &mut Stream, topic: &str| loop {
+        tower.act("PUT", &format!("/api/v1/topics/%2F{topic}"), None).await;
+        let event = within(PATIENCE, "an event", stream.event()).await.unwrap();
+        if event.data.contains(topic) {
+            break event.id.unwrap();
+        }
+    };
+    let mut stream = follow(&before, &[]).await;
+    let mut id = String::new();
+    for _ in 0..9 {
+        id = happens(&before, &mut stream, "some").await;
+    }
+    let mut stream = follow(&after, &[]).await;
+    happens(&after, &mut stream, "missed").await;
+    let mut back = follow(&after, &[&format!("Last-Event-ID: {id}")]).await;
+    let event = within(PATIENCE, "what was missed", back.event()).await.unwrap();
+    assert!(event.data.contains("missed"), "{event:?}");
+}
+
 #[tokio::test]
 async fn what_strangers_could_use_is_not_served() {
     let place = Place::new("exposed");
@@ -106,6 +168,19 @@ async fn what_strangers_could_use_is_not_served() {
     let plain = node.serve_control("0.0.0.0:0", plain).await;
     let said = plain.unwrap_err().to_string();
     assert!(said.contains("give it a certificate"), "{said}");
+}
+
+#[tokio::test]
+async fn the_chat_says_where_operators_go_only_if_it_serves_them() {
+    let place = Place::new("exposed-chat");
+    let secret = place.secret();
+    let arguments = ["--http", "127.0.0.1:0", "--control", "0.0.0.0:0", "--cluster"];
+    let more = [place.cluster(), "--secret", secret.to_str().unwrap()];
+    let mut chat = Chat::spawn(&place, &[&arguments[..], &more].concat());
+    assert_eq!(chat.says().await, "");
+    assert_eq!(chat.ended().await.code(), Some(1));
+    let is_told = |line: &String| line.contains("give it a certificate");
+    until("it says why", || chat.since(Mark::default()).iter().any(is_told)).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use std::{
 };
 
 use exosphere::{
-    CloseReason, Control, Detachment, Grant, License, Node, NodeEvent, Role, SigningKey, Transport,
+    CloseReason, Control, Detachment, Grant, License, Message, Node, NodeEvent, Refusal, Role,
+    SigningKey, TopicName, Transport,
 };
 use serde_json::Value;
 use support::{
@@ -40,6 +41,9 @@ fn license() -> License {
 /// A node with everything that is measured only where it is there: a store, and a licence.
 async fn start(place: &Place, name: &str) -> Node {
     let builder = place.node().route("/chat/{room}", publish).store(place.dir().join(name));
+    let builder = builder.filter("silent", "/chat/silent", |_: &TopicName, _| {
+        Err::<Message, _>(Refusal::new("nothing is said here"))
+    });
     let builder = builder.max_unlicensed_nodes(1, [vendor().public_key()]).license(license());
     builder.start().await.unwrap()
 }
@@ -105,6 +109,7 @@ async fn what_is_measured_follows_the_rules_and_is_right() {
         assert_eq!(client.text().await, number.to_string());
     }
     spawn(async move { client.text().await }); // It answers pings meanwhile.
+    first.topic("/chat/silent").unwrap().publish("hello").await.unwrap_err();
     until("all is confirmed", || first.statistics().unwrap().confirmed >= 100).await;
 
     let text = scrape(control).await;
@@ -123,7 +128,12 @@ async fn what_is_measured_follows_the_rules_and_is_right() {
     assert_eq!(of("exosphere_messages_accepted_total"), 100.0);
     assert_eq!(of("exosphere_messages_unaccounted"), 0.0);
     assert_eq!(of("exosphere_connections{transport=\"websocket\"}"), 1.0);
-    assert_eq!(of("exosphere_sessions{state=\"attached\"}"), 1.0);
+    let attached = |by| format!("exosphere_sessions{{state=\"attached\",transport=\"{by}\"}}");
+    assert_eq!(of(&attached("websocket")), 1.0);
+    assert_eq!(of(&attached("long_polling")), 0.0);
+    assert_eq!(of("exosphere_sessions{state=\"detached\",transport=\"none\"}"), 0.0);
+    assert_eq!(of("exosphere_messages_refused_total"), 1.0);
+    assert_eq!(of("exosphere_slow_consumers_total"), 0.0);
     assert_eq!(of("exosphere_clients_total{browser=\"unnamed\"}"), 1.0);
     assert_eq!(of("exosphere_members{state=\"active\"}"), 2.0);
     assert_eq!(of("exosphere_links"), 1.0);
@@ -161,6 +171,14 @@ fn the_files_for_grafana_and_prometheus_are_sound() {
         assert!(!panel["title"].as_str().unwrap().is_empty());
         assert!(!panel["targets"].as_array().unwrap().is_empty(), "{}", panel["title"]);
         assert_eq!(panel["datasource"]["uid"], "${datasource}");
+        for target in panel["targets"].as_array().unwrap() {
+            let expr = target["expr"].as_str().unwrap();
+            let shows = |name| expr.contains(name);
+            assert!(
+                !shows("messages_delivered") || shows("messages_withheld"),
+                "what filters kept back is shown as delivered: {expr}"
+            );
+        }
     }
     assert!(promtool(&["check", "rules"], ALERTS));
 }

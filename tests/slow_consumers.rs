@@ -109,6 +109,8 @@ async fn who_stops_reading_is_closed_if_that_is_the_policy() {
         }
     };
     assert_eq!(within(PATIENCE, "a gap is told", gap).await, session.id());
+    let counted = world.node.statistics().unwrap();
+    assert_eq!((counted.slow, counted.gaps), (1, 1), "once, though it was told of the gap later");
 }
 
 #[tokio::test]
@@ -124,4 +126,5 @@ async fn who_stops_reading_stays_if_that_is_the_policy() {
         received += 1;
     }
     assert!(received < MESSAGES, "something is lost");
+    assert!(world.node.statistics().unwrap().slow >= 1);
 }

@@ -128,11 +128,14 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     if let Some(grpc) = grpc {
         serve_grpc(node.clone(), grpc);
     }
+    #[cfg(feature = "control")]
+    let control = match control {
+        Some(control) => serve_control(node.clone(), control).await?,
+        None => None,
+    };
     println!("listening http://{addr}");
     #[cfg(feature = "control")]
-    if let Some(control) = control {
-        serve_control(node.clone(), control)?;
-    }
+    control.into_iter().for_each(|url| println!("control {url}"));
     let ended = async {
         leave(&node).await;
         Ok(())
@@ -156,19 +159,30 @@ fn serve_grpc(node: Node, listener: TcpListener) {
     });
 }
 
-/// Serves operators, until the node has been shut down.
+/// Serves operators, until the node has been shut down. Returns where, with a token, once it does; it
+/// does not if the node has been shut down already.
 #[cfg(feature = "control")]
 #[expect(clippy::disallowed_methods, reason = "the example is no node")]
-fn serve_control(node: Node, listener: TcpListener) -> io::Result<()> {
+async fn serve_control(
+    node: Node,
+    listener: TcpListener,
+) -> Result<Option<String>, Box<dyn Error>> {
     let (addr, token) = (listener.local_addr()?, Control::random_token());
-    println!("control http://{addr}/?token={token}");
-    let control = Control::new().token("chat", Role::Admin, token);
+    let control = Control::new().token("chat", Role::Admin, &token);
+    let serve = async move { node.serve_control_listener(listener, control).await };
+    let mut serve = Box::pin(serve);
+    // What is refused is refused at once.
+    tokio::select! {
+        biased;
+        ended = &mut serve => return Ok(ended.map(|()| None)?),
+        () = std::future::ready(()) => {}
+    }
     tokio::spawn(async move {
-        if let Err(error) = node.serve_control_listener(listener, control).await {
+        if let Err(error) = serve.await {
             eprintln!("chat: {}", sentence(&error));
         }
     });
-    Ok(())
+    Ok(Some(format!("http://{addr}/?token={token}")))
 }
 
 async fn start(

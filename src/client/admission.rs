@@ -9,6 +9,9 @@ pub(crate) struct Admission {
     pub(crate) origins: Vec<String>,
     /// The hosts that the node answers for.
     pub(crate) hosts: Hosts,
+    /// Whether the session whose client has been away for the longest gives way to a new one for which
+    /// there is no room.
+    pub(crate) gone_give_way: bool,
     /// Whether scripts are answers, too, which any page can read.
     pub(crate) scripts: bool,
     /// The room for what is being posted.

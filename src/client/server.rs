@@ -28,7 +28,7 @@ use crate::{
     id::{SessionId, TopicName},
     message::Message,
     path::{self, InvalidPath},
-    proto::{Close, CloseCode, CloseReason, Position, wire::MAX_MESSAGE_BYTES},
+    proto::{Close, CloseCode, CloseReason, Core, Position, wire::MAX_MESSAGE_BYTES},
     runtime::{Call, Front, Hub, Tasks, clock},
 };
 
@@ -227,7 +227,7 @@ impl Server {
         self.hub.counters().told(user_agent.and_then(|it| it.to_str().ok()));
     }
 
-    /// Refuses a client for whose session there is no room.
+    /// Refuses a client for whose session there is no room, nor can be made.
     #[expect(clippy::result_large_err, reason = "it is the answer, once for each request")]
     fn check_room(
         &self,
@@ -238,8 +238,13 @@ impl Server {
             return Err(responses::elsewhere(&close.reason));
         }
         let (asked, holder) = (negotiation.asked.session(), &negotiation.holder);
-        let has_room =
-            self.hub.with(|core, _| core.has_room_for_session(asked, path.as_str(), holder));
+        let has_room = |core: &Core| core.has_room_for_session(asked, path.as_str(), holder);
+        let has_room = self.hub.with(|core, now| {
+            if self.admission.gone_give_way && !has_room(core) {
+                core.give_up_longest_gone(now);
+            }
+            has_room(core)
+        });
         has_room.then_some(()).ok_or_else(responses::no_room)
     }
 

@@ -27,10 +27,11 @@ pub(super) const PATH: &str = "/api/v1/events";
 /// How many events are kept for those who were away.
 const MAX_KEPT: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
 
-/// How long an operator may be away without missing anything.
+/// How long an operator may be away without missing anything, whether this node knows of them or not.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
-/// How many operators may follow what happens.
+/// How many operators may follow what happens. Beyond that, who has been away for the longest gives way, so
+/// that nobody keeps others out by coming and going.
 const MAX_FOLLOWERS: usize = 256;
 
 /// What happens, for those who follow it. Cheap to clone.
@@ -50,15 +51,18 @@ impl Handler for Followers {
 }
 
 impl Events {
-    /// Of a node whose clients' tasks are `tasks`, for those who ask for one of `hosts`.
-    pub(super) fn new(tasks: &Tasks, hosts: Hosts) -> Self {
+    /// Of node `node`, whose clients' tasks are `tasks`, for those who ask for one of `hosts`.
+    ///
+    /// The node's id is new at each start, so that a client whose position is of before that, or of
+    /// another node, is told all that is kept: what happened of late, whoever followed.
+    pub(super) fn new(node: NodeId, tasks: &Tasks, hosts: Hosts) -> Self {
         let mut table = Table::default();
         let route = Route::sessions(PATH, Arc::new(Followers));
         table.insert(PATH, route).expect("the template is a plain path");
-        let log = LogLimits { messages: MAX_KEPT, ..LogLimits::default() };
+        let log = LogLimits { messages: MAX_KEPT, floor: KEPT_FOR, ..LogLimits::default() };
         let limits =
             Limits { log, session_kept: KEPT_FOR, sessions: MAX_FOLLOWERS, ..Limits::default() };
-        let (hub, duties) = Hub::new(NodeId::from_bits(0), limits, tasks.clone());
+        let (hub, duties) = Hub::new(node, limits, tasks.clone());
         let hub = Arc::new(hub);
         let routes = Arc::new(Routes::new(table, Arc::clone(&hub), tasks.clone()));
         let swept = Arc::clone(&hub);
@@ -67,6 +71,7 @@ impl Events {
         let admission = Admission {
             origins: Vec::new(),
             hosts,
+            gone_give_way: true,
             scripts: false,
             bodies: Bodies::new(0),
             parking: Room::new(MAX_FOLLOWERS),

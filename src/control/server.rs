@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use axum::{Router, middleware};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::{sync::broadcast::error::RecvError, time::MissedTickBehavior};
 use tracing::Span;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -51,7 +51,7 @@ struct Description;
 /// All routes, behind their gate.
 pub(super) fn router(node: &Node, control: Control) -> Router {
     let Control { tokens, hosts, .. } = control;
-    let events = Events::new(node.client_tasks(), hosts.clone());
+    let events = Events::new(node.id(), node.client_tasks(), hosts.clone());
     let desk = Desk(Arc::new(Shared {
         node: node.clone(),
         tokens,
@@ -151,6 +151,7 @@ impl Desk {
     /// Tells what the sessions do that are followed, for as long as somebody asks for it.
     async fn tell_steps(&self) {
         let mut looks = tokio::time::interval(tracker::LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
             for event in self.tracker().look(self.node()).await {

@@ -62,6 +62,7 @@ impl Builder {
         let admission = Admission {
             origins: Vec::new(),
             hosts: Hosts::default(),
+            gone_give_way: false,
             scripts: false,
             bodies: Bodies::new(limits.posted_bytes),
             parking: Room::new(limits.parked_polls),

@@ -156,7 +156,7 @@ impl Node {
     fn record_messages(&self) {
         let (accounting, usage, sessions) = self.inner.hub.with(|core, _| {
             let known = core.replica().session_count();
-            (core.accounting(), core.usage(), [core.attached(), core.detached(), known])
+            (core.accounting(), core.usage(), [core.detached(), known])
         });
         tally("exosphere_messages", "published on this node", &accounting.published);
         tally(
@@ -169,14 +169,11 @@ impl Node {
             "Messages of which it is not known what became of them: always 0.",
             accounting.unaccounted() as f64,
         );
-        told("exosphere_sessions", "Sessions of this node, by whether their clients are there.");
-        for (state, sessions) in ["attached", "detached"].into_iter().zip(sessions) {
-            gauge!("exosphere_sessions", "state" => state).set(sessions as f64);
-        }
+        self.record_sessions(sessions[0]);
         measure(
             "sessions_known",
             "Sessions of the whole cluster, as this node knows it.",
-            sessions[2] as f64,
+            sessions[1] as f64,
         );
         told(
             "exosphere_flight_records",
@@ -187,6 +184,21 @@ impl Node {
         {
             gauge!("exosphere_flight_records", "ring" => ring).set(records as f64);
         }
+    }
+
+    fn record_sessions(&self, detached: usize) {
+        let name = "exosphere_sessions";
+        told(
+            name,
+            "Sessions of this node, by whether their clients are there, and by which transport; who is away has none.",
+        );
+        let attached = self.inner.hub.counters().open();
+        let attached = attached.filter_map(|(transport, open)| Some((transport?, open)));
+        for (transport, sessions) in attached {
+            gauge!(name, "state" => "attached", "transport" => transport.name())
+                .set(sessions as f64);
+        }
+        gauge!(name, "state" => "detached", "transport" => "none").set(detached as f64);
     }
 
     fn record_clients(&self, it: &Statistics) {
@@ -235,7 +247,17 @@ impl Node {
             "Messages that clients have confirmed to have.",
             it.confirmed,
         );
+        count(
+            "messages_refused_total",
+            "Messages that a filter did not let be published.",
+            it.refused,
+        );
         count("gaps_total", "How often a client was told that messages are gone.", it.gaps);
+        count(
+            "slow_consumers_total",
+            "How often a client that was connected did not read as fast as was published, and was told that messages are gone, or closed.",
+            it.slow,
+        );
         measure(
             "polls_parked",
             "Polls that wait for something to be said.",

@@ -87,6 +87,8 @@ pub struct Batch {
     pub acknowledged: Vec<Acknowledgement>,
     /// Whether there may be more, which the budget left out.
     pub more: bool,
+    /// Whether it has a gap since the client, which was connected, was too slow.
+    pub(super) is_late: bool,
 }
 
 impl Batch {
@@ -338,6 +340,7 @@ impl Reader {
             return skipped;
         }
         if !self.sent.includes(topic.log.lost()) {
+            batch.is_late |= self.is_overtaken(topic);
             let from = self.sent.clone();
             self.sent.merge(topic.log.lost());
             batch.gaps.push(Gap { topic: topic.name.clone(), from, to: self.sent.clone() });

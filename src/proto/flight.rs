@@ -64,6 +64,8 @@ pub struct Deliveries {
     pub confirmed: u64,
     /// How often a client was told of a gap.
     pub gaps: u64,
+    /// How often a client that was connected was too slow: it was told of a gap, or closed.
+    pub slow: u64,
 }
 
 /// What happened of late.
@@ -158,6 +160,11 @@ impl Flight {
         }
         let at = self.micros();
         self.deliver(Delivery::confirmed(session, mark, at));
+    }
+
+    /// A client that is connected was too slow for what is kept.
+    pub(super) fn overtake(&mut self) {
+        self.counted.slow += u64::from(self.is_counting);
     }
 
     fn deliver(&mut self, delivery: Delivery) {

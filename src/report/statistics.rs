@@ -24,12 +24,17 @@ pub struct StatisticsReport {
     pub requests: u64,
     /// Messages of clients that handlers were told of.
     pub received: u64,
+    /// Messages that a filter did not let be published.
+    pub refused: u64,
     /// Messages that were handed to connections of clients.
     pub delivered: u64,
     /// Those of them that clients have confirmed.
     pub acknowledged: u64,
     /// How often a client was told of a gap.
     pub gaps: u64,
+    /// How often a client that was connected did not read as fast as was published, and was told of a gap
+    /// or closed.
+    pub slow: u64,
     /// Sessions that began on this node.
     pub sessions_begun: u64,
     /// Sessions that are over and whose handler was this node's to tell, by what ended them.

@@ -44,6 +44,7 @@ pub(crate) struct Counters {
     browsers: [AtomicU64; Browser::ALL.len()],
     requests: AtomicU64,
     received: AtomicU64,
+    refused: AtomicU64,
     begun: AtomicU64,
     closed: [AtomicU64; REASONS.len()],
     parked: AtomicI64,
@@ -79,6 +80,7 @@ impl Default for Counters {
             browsers: Default::default(),
             requests: AtomicU64::default(),
             received: AtomicU64::default(),
+            refused: AtomicU64::default(),
             begun: AtomicU64::default(),
             closed: Default::default(),
             parked: AtomicI64::default(),
@@ -134,6 +136,11 @@ impl Counters {
     /// A client sent a message.
     pub(crate) fn received(&self) {
         self.count(&self.received);
+    }
+
+    /// A filter did not let a message be published.
+    pub(crate) fn refused(&self) {
+        self.count(&self.refused);
     }
 
     /// A session began here.
@@ -196,6 +203,7 @@ impl Counters {
             browsers: Browser::ALL.into_iter().zip(self.browsers.iter().map(of)).collect(),
             requests: of(&self.requests),
             received: of(&self.received),
+            refused: of(&self.refused),
             sessions_begun: of(&self.begun),
             sessions_closed: REASONS.into_iter().zip(self.closed.iter().map(of)).collect(),
             parked_polls: self.parked.load(Relaxed).max(0) as u64,
@@ -233,6 +241,8 @@ pub struct Statistics {
     pub requests: u64,
     /// Messages of clients that handlers were told of.
     pub received: u64,
+    /// Messages that a filter did not let be published on this node.
+    pub refused: u64,
     /// Messages that were taken for connections of clients.
     pub given: u64,
     /// Those of them that a filter kept back, and that were handed to nobody.
@@ -241,6 +251,9 @@ pub struct Statistics {
     pub confirmed: u64,
     /// How often a client was told of a gap.
     pub gaps: u64,
+    /// How often a client that was connected did not read as fast as was published, and was told of a gap
+    /// or closed: see [`SlowConsumers`](crate::SlowConsumers).
+    pub slow: u64,
     /// Sessions that began on this node.
     pub sessions_begun: u64,
     /// Sessions that are over and whose handler was this node's to tell, by what ended them:

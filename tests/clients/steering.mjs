@@ -80,6 +80,12 @@ async function drive(browser) {
     await submit("Limits");
     await page.waitForSelector('dialog.confirm li:has-text("to 50")');
     await agree("Limits were changed");
+    const refused = { nodes: [{ id: nodeC, ok: false, error: "it does not answer" }] };
+    await page.route("**/api/v1/limits*", (route) => route.fulfill({ json: refused }), { times: 1 });
+    await page.fill('form[aria-label="Limits"] input[name=topic_messages]', "40");
+    await submit("Limits");
+    await page.click("dialog.confirm button.danger");
+    await page.waitForSelector('form[aria-label="Limits"] .outcome.bad:has-text("it does not answer")');
     await page.fill('form[aria-label="Heartbeat"] input[name=ms]', "7000");
     await submit("Heartbeat");
     await page.waitForFunction(() => document.querySelector('form[aria-label="Heartbeat"] input').value === "7000");
@@ -127,6 +133,17 @@ async function drive(browser) {
     const got = await poll();
     check(got.includes("right") && !got.includes("wrong"), `who polls got ${got}`);
     await until(() => socket.received.length >= 3, PATIENCE, () => `the other client got ${socket.received}`);
+  });
+
+  await step("a session is told something of its own, in a topic that it cannot leave", async () => {
+    await visit(page, `#/sessions?topic=${encodeURIComponent(ROOM)}&state=attached`, "tbody tr");
+    await page.click("tbody tr a[href^='#/sessions/']");
+    await page.fill('form[aria-label="Send"] textarea', "for you alone");
+    await submit("Send");
+    await until(() => socket.received.includes("for you alone"), PATIENCE, () => `the client got ${socket.received}`);
+    await page.waitForSelector('tr:has-text("~")');
+    const [own, all] = await Promise.all(['[aria-label^="Remove from ~"]', '[aria-label^="Remove from"]'].map((which) => page.locator(which).count()));
+    check(own === 0 && all >= 1, `${own} of ${all} buttons are for its own topic`);
   });
 
   await step("a node is drained, and its client is sent elsewhere", async () => {

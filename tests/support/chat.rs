@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, ChildStdout, Command},
     sync::Notify,
 };
@@ -102,6 +102,14 @@ impl Chat {
         within(PATIENCE, "chat has a console", stdout.read_line(&mut line)).await.unwrap();
         let url = line.trim_end().strip_prefix("control ");
         url.unwrap_or_else(|| panic!("{} said {line:?}", self.name)).to_owned()
+    }
+
+    /// All that it has yet to say to standard output, until it closes that.
+    pub(crate) async fn says(&mut self) -> String {
+        let stdout = self.stdout.as_mut().expect("standard output is read once");
+        let mut text = String::new();
+        within(PATIENCE, "chat is silent", stdout.read_to_string(&mut text)).await.unwrap();
+        text
     }
 
     /// Which process it is.

@@ -48,7 +48,9 @@ impl Publication {
         match (&self.message, &self.base64) {
             (Some(text), None) => Ok(Message::text(text)),
             (None, Some(bytes)) => {
-                let bytes = STANDARD.decode(bytes).map_err(Problem::invalid)?;
+                let bytes = STANDARD
+                    .decode(bytes)
+                    .map_err(|error| Problem::invalid(format!("`base64` is none: {error}")))?;
                 Ok(Message::binary(bytes))
             }
             _ => Err(Problem::invalid("say `message`, or else `base64`")),

@@ -44,7 +44,9 @@ async fn clear(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Follows a session: its steps are told by the events of this node as `session.step`, until it is over.
+/// Follows a session: its steps are told by the events of this node as `session.step`, until it is over. Four
+/// sessions are looked at four times a second; if more are followed, they take turns: of 64, the most, each
+/// is looked at every four seconds.
 #[utoipa::path(put, path = "/api/v1/tracked/{session}", tag = "sessions", params(("session" = String, Path, description = "The session")), responses((status = 204)))]
 async fn track(
     State(desk): State<Desk>,

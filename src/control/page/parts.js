@@ -230,7 +230,7 @@ export function toast(text, kind = "good") {
 
 /**
  * Asks before something is done that hurts, and does it: the dialog names what will happen, and stays
- * with the reason if it was not done. Resolves to whether it was.
+ * with the reason if it was not done. Resolves to `{ problem: null, told }` once it was done, or to null.
  */
 export function confirm({ title, says, action, run, done }) {
   const [id, text] = [fresh("dialog"), fresh("dialog-text")];
@@ -241,16 +241,16 @@ export function confirm({ title, says, action, run, done }) {
   const dialog = h("dialog", { "aria-labelledby": id, "aria-describedby": text, class: "confirm" },
     h("h2", { id }, title), h("div", { id: text }, lines.map((line) => (line instanceof Node ? line : h("p", {}, line)))), error, h("div", { class: "dialog-tools" }, stop, go));
   return new Promise((resolve) => {
-    let was = false;
+    let step = null;
     stop.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => {
       dialog.remove();
-      resolve(was);
+      resolve(step);
     });
     go.addEventListener("click", async () => {
       const { problem, told } = await busy(go, run);
       if (problem === null) {
-        was = true;
+        step = { problem, told };
         report(told, done ?? `${title.replace(/\?$/, "")}: done`);
         dialog.close();
       } else {
@@ -303,8 +303,8 @@ export function act(name, role, run, facts = {}) {
   const button = h("button", { type: "button", class: facts.class ?? "small", "aria-label": facts.label }, facts.icon ? icon(facts.icon) : null, facts.icon && facts.label ? null : name);
   button.addEventListener("click", async () => {
     if (facts.confirm !== undefined) {
-      const was = await confirm({ action: name, run, ...facts.confirm });
-      if (was) facts.then?.();
+      const step = await confirm({ action: name, run, ...facts.confirm });
+      if (step !== null) facts.then?.(step.told);
       return;
     }
     const { problem, told } = await busy(button, run);
@@ -335,9 +335,8 @@ export function form(label, role, fields, action, run, facts = {}) {
       step = await busy(button, () => run(values));
     } else {
       const asked = facts.confirm(values);
-      const was = await confirm({ action, run: () => run(values), ...asked });
-      if (!was) return;
-      step = { problem: null, told: null };
+      step = await confirm({ action, run: () => run(values), ...asked });
+      if (step === null) return;
     }
     output.className = `outcome ${step.problem === null ? "good" : "bad"}`;
     if (step.problem !== null) {

@@ -67,10 +67,7 @@ export function session({ signal, id, leave }) {
     { name: "Position", text: (it) => it.position, kind: "mono token", hideable: true },
     { name: "Stands", text: (it) => (it.left ? "left" : "in") },
     { name: "Pending", text: (it) => number(it.pending), kind: "num" },
-    ...(may("operate") ? [{ name: "", kind: "tools", text: () => "act", draw: (it) => h("div", { class: "row" }, act("Leave", "operate", () => remove(path("topics", it.topic, "sessions", id)), {
-      then: () => again(), label: `Remove from ${it.topic}`, icon: "close", class: "icon-button danger",
-      confirm: { title: "Remove the session from this topic?", says: `It gets nothing more of ${it.topic}. It stays connected.`, action: "Remove it", done: `Removed from ${it.topic}` },
-    })) }] : []),
+    ...(may("operate") ? [{ name: "", kind: "tools", text: () => "act", draw: (it) => h("div", { class: "row" }, leaveTool(id, it.topic, () => again())) }] : []),
   ], (it) => it.topic, { empty: "It is in no topic.", cards: true });
   const add = form("Add to a topic", "operate", [field("topic", "Add to a topic", { required: true, placeholder: "/chat/lobby" })], "Add", ({ topic }) => put(path("topics", topic.trim(), "sessions", id)), {
     kind: "inline", done: ({ topic }) => `It is in ${topic.trim()}.`, reset: true, then: () => again(),
@@ -107,6 +104,15 @@ export function session({ signal, id, leave }) {
     h("div", { class: "two" }, send === null ? null : panel("Send", {}, send).element, panel("Explain", {}, ask).element),
     h("div", { class: "two" }, aboutIt.element, request.element));
   return { title: `Session ${short(id)}`, element };
+}
+
+/** Takes the session out of a topic, unless that is its own: it begins with `~`, and no session leaves it. */
+function leaveTool(id, topic, then) {
+  if (topic.startsWith("~")) return null;
+  return act("Leave", "operate", () => remove(path("topics", topic, "sessions", id)), {
+    then, label: `Remove from ${topic}`, icon: "close", class: "icon-button danger",
+    confirm: { title: "Remove the session from this topic?", says: `It gets nothing more of ${topic}. It stays connected.`, action: "Remove it", done: `Removed from ${topic}` },
+  });
 }
 
 /** A request, whose headers are told as pairs since there may be several of a name. */

@@ -115,11 +115,7 @@ impl Node {
     ///
     /// Dropping the future changes nothing.
     pub async fn session_details(&self, id: SessionId) -> Option<SessionDetails> {
-        let look = |core: &Core| {
-            let session = core.replica().session(id)?;
-            Some((session.claim.node, details(core, session)))
-        };
-        let (node, mut details) = self.in_turn(look).await?;
+        let (node, mut details) = self.look_at_session(id).await?;
         let (mut connections, _) = self.connections_of(&[(node, details.session.clone())]).await;
         details.session.connection = connections.remove(&details.session.id);
         if details.session.connection.is_some() {
@@ -127,6 +123,16 @@ impl Node {
             details.request = self.ask(node, &asked).await.ok().flatten();
         }
         Some(details)
+    }
+
+    /// What every node knows of a session by itself: all but how it is connected, and what its client
+    /// asked with. And the node that it belongs to.
+    pub(crate) async fn look_at_session(&self, id: SessionId) -> Option<(NodeId, SessionDetails)> {
+        let look = |core: &Core| {
+            let session = core.replica().session(id)?;
+            Some((session.claim.node, details(core, session)))
+        };
+        self.in_turn(look).await
     }
 
     /// How sessions are connected, those of them that are connected to this node.

@@ -23,7 +23,7 @@ impl Core {
 
     /// As [`read`](Self::read), into a batch that is empty, and perhaps was used before.
     pub fn read_into(&mut self, key: AttachmentKey, budget: Budget, batch: &mut Batch) {
-        batch.more = false;
+        (batch.more, batch.is_late) = (false, false);
         if let Some(attachment) = self.attachments.get_mut(key) {
             batch.acknowledged.append(&mut attachment.acknowledged);
             let topic = |topic| self.replica.topics().get(topic);
@@ -40,6 +40,9 @@ impl Core {
             let given = batch.entries.iter().map(|entry| entry.id());
             let mark = (key.number(), attachment.last_mark().get());
             self.flight.give(session, mark, given);
+            if batch.is_late {
+                self.flight.overtake();
+            }
             for gap in &batch.gaps {
                 self.flight.record(session, Happened::Gap(Box::new(gap.clone())));
                 let event = || NodeEvent::Gap { session, topic: gap.topic.clone() };
@@ -165,6 +168,7 @@ impl Core {
         let readers = readers.flat_map(|(_, keys)| keys);
         let slow: BTreeSet<_> = readers.copied().filter(is_slow).collect();
         for key in slow {
+            self.flight.overtake();
             self.detach(key, Detachment::Slow, self.limits.session_kept, now);
             self.events.push_back(Event::AttachmentEnded { key, why: Ended::Slow });
         }

@@ -48,6 +48,14 @@ impl Core {
         self.replica.session_count() < self.limits.sessions || asked.is_some_and(is_there)
     }
 
+    /// Gives up the session whose client has been away for the longest, if that of any is.
+    pub fn give_up_longest_gone(&mut self, now: Instant) {
+        if let Some(&(_, session)) = self.deadlines.first() {
+            self.clear_deadline(session);
+            self.close_abandoned(session, now);
+        }
+    }
+
     /// Whether a topic is there, or may be, and is not closed.
     pub(super) fn check_topic(&self, topic: &TopicName) -> Result<(), Refused> {
         if self.is_closed(topic) {

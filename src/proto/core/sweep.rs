@@ -115,7 +115,7 @@ impl Core {
         others.max().is_none_or(|most| weight(session, self.id) > most)
     }
 
-    fn close_abandoned(&mut self, session: SessionId, now: Instant) {
+    pub(super) fn close_abandoned(&mut self, session: SessionId, now: Instant) {
         if let Some(known) = self.replica.session(session)
             && known.claim.node == self.id
             && let Presence::Detached(why) = known.presence

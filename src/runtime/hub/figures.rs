@@ -87,6 +87,7 @@ impl Hub {
             withheld: deliveries.withheld,
             confirmed: deliveries.confirmed,
             gaps: deliveries.gaps,
+            slow: deliveries.slow,
             ..self.counters.read()
         })
     }

@@ -1,7 +1,10 @@
 //! Sessions belong to somebody, wherever they go.
 
 use super::*;
-use crate::id::{BrowserId, Principal};
+use crate::{
+    id::{BrowserId, Principal},
+    proto::Detachment,
+};
 
 fn holder(name: &str, browser: Option<u128>) -> Holder {
     Holder::new(Principal::new(name).ok(), browser.map(BrowserId::from_bits))
@@ -64,4 +67,23 @@ fn a_node_that_is_full_has_room_for_sessions_that_are_there_and_the_askers_own()
     assert!(core.has_room_for_session(Some(session()), "/a", &alice));
     assert!(!core.has_room_for_session(Some(session()), "/a", &bob));
     assert!(!core.has_room_for_session(Some(session()), "/b", &alice));
+}
+
+/// Goal: whoever is away for the longest gives way first, and nobody who is there.
+#[test]
+fn the_longest_gone_is_given_up_first() {
+    let mut core = Core::new(NodeId::from_bits(1), Limits::default());
+    let (alice, mut now) = (holder("alice", None), Nodes::new([]).now);
+    let keys = (1..=3)
+        .map(|number| core.attach(None, SessionId::from_bits(number), "/a", &alice, now).key);
+    let keys: Vec<_> = keys.collect();
+    for key in [keys[1], keys[0]] {
+        now += Duration::from_secs(1);
+        core.detach(key, Detachment::Lost, Duration::from_secs(30), now);
+    }
+    for left in [&[1, 3][..], &[3], &[3]] {
+        core.give_up_longest_gone(now);
+        let sessions: Vec<_> = core.sessions_after(None).map(|it| it.id.to_bits()).collect();
+        assert_eq!(sessions, left);
+    }
 }

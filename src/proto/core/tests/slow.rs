@@ -36,6 +36,18 @@ fn who_does_not_keep_up_is_told_of_a_gap_if_that_is_the_policy() {
     assert!(nodes.get(1).poll_event().is_none());
     let batch = nodes.get(1).read(key, ALL);
     assert_eq!((batch.gaps.len(), batch.entries.len()), (1, 10));
+    assert_eq!(nodes.get(1).deliveries().slow, 1);
+}
+
+#[test]
+fn who_was_away_was_not_too_slow() {
+    let (mut nodes, key) = begin(SlowConsumers::Gap);
+    let now = nodes.now;
+    nodes.get(1).detach(key, Detachment::Lost, Duration::from_secs(60), now);
+    publish_many(&mut nodes);
+    let key = nodes.attach(1);
+    assert_eq!(nodes.get(1).read(key, ALL).gaps.len(), 1);
+    assert_eq!(nodes.get(1).deliveries().slow, 0);
 }
 
 #[test]
@@ -56,6 +68,7 @@ fn who_does_not_keep_up_is_closed_if_that_is_the_policy_and_then_told_of_the_gap
     publish_many(&mut nodes);
     nodes.pass(Duration::from_millis(200), Duration::from_millis(100));
     assert!(is_ended(&mut nodes, key), "who goes on like that is");
+    assert_eq!(nodes.get(1).deliveries().slow, 2);
 }
 
 #[test]
