@@ -23,6 +23,7 @@ impl TopicName {
     const PRIVATE: char = '~';
 
     /// What stands behind the names of all private topics, and before all that come behind those.
+    #[cfg(feature = "node")]
     pub(crate) const LAST_PRIVATE: &str = "~\u{10ffff}";
 
     /// Reads a name.
