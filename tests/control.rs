@@ -14,6 +14,10 @@ use support::{
     Chat, Client, Mark, PATIENCE, Place, Stream, Tower, encoded, publish, request, sees, until,
     within,
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 fn chat(builder: Builder) -> Builder {
     builder.route("/chat/{room}", publish)
@@ -446,4 +450,19 @@ async fn who_asks_all_the_time_makes_nobody_else_wait() {
         stop.store(true, Ordering::Relaxed);
     };
     tokio::join!(flood, honest);
+}
+
+/// Goal: a connection to Tower Control is for one request at a time, so that whoever keeps many open has no
+/// more of them under way: HTTP/2 is not spoken.
+#[tokio::test]
+async fn operators_are_spoken_to_by_http_1_only() {
+    let place = Place::new("http1");
+    let tower = Tower::start(chat(place.node())).await;
+    let mut stream = TcpStream::connect(tower.control).await.unwrap();
+    // The preface of HTTP/2, and empty settings (RFC 9113, 3.4).
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut answer = Vec::new();
+    let read = within(PATIENCE, "it is closed", stream.read_to_end(&mut answer)).await;
+    let is_refused = answer.is_empty() || answer.starts_with(b"HTTP/1.1 ");
+    assert!(is_refused, "{read:?}: {answer:?}");
 }

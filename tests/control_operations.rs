@@ -314,6 +314,15 @@ async fn what_is_kept_says_since_when_and_how_many_wait() {
     let is_taken_back = async { while messages().await[1]["waiting"] != 0 {} };
     within(PATIENCE, "nobody waits for it", is_taken_back).await;
 
+    let many: Vec<_> = (0..100).map(|it| SessionId::from_bits(it).to_string()).collect();
+    let body = json!({"message": "few are named", "to": many});
+    towers[1].act("POST", &room("/publish"), Some(body)).await;
+    let newest = messages().await[0].clone();
+    assert_eq!(
+        (newest["named"].as_array().unwrap().len(), &newest["named_in_all"]),
+        (64, &json!(100))
+    );
+
     let others = join_all((0..100).map(|_| Client::new(towers[1].http, ROOM))).await;
     let topic = towers[1].node.topic(ROOM).unwrap();
     until("they are all there", || topic.members().len() == others.len() + 2).await;

@@ -289,3 +289,35 @@ impl Topics {
         self.names.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::Seq,
+        proto::{TopicLog, gone::Gone},
+    };
+
+    #[expect(clippy::disallowed_methods, reason = "some instant to count from")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    /// Goal: a message that is gone from its log without having ended is missing in the accounts, whoever
+    /// made it vanish.
+    #[test]
+    fn what_is_gone_in_silence_is_missing_in_the_accounts() {
+        let own = NodeId::from_bits(1);
+        let mut topics = Topics::new(own, LogLimits::default());
+        let name = TopicName::parse("/a").unwrap();
+        let key = topics.open(&name);
+        let id = MessageId::new(own, Seq::FIRST);
+        let entry = Entry::new(id, name, Recipients::Everyone, "m".into());
+        topics.store(key, Arc::new(entry), start());
+        topics.recount();
+        assert_eq!((topics.messages(), topics.accounting().unaccounted()), (1, 0));
+        topics.get_mut(key).log = TopicLog::new(LogLimits::default(), Gone::default());
+        topics.recount();
+        assert_eq!((topics.messages(), topics.accounting().unaccounted()), (0, 1));
+    }
+}
